@@ -1,0 +1,87 @@
+//! A value passed between tasks that points at data in the lake.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Form of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// JSON: one document.
+    Json,
+    /// JSON, one object a line.
+    Ndjson,
+    /// Comma-separated, with a header.
+    Csv,
+    /// Anything else.
+    Bytes,
+}
+
+/// A column of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type, in Arrow's words (`Utf8`, `Float64`, `Timestamp(ms, "UTC")`).
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether it may hold nulls.
+    pub nullable: bool,
+}
+
+/// A handle on data: where it lies, its form and its size. The bytes stay in the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Key in the lake (`processed-data/…/part-….parquet`).
+    pub uri: String,
+    /// Form of the bytes.
+    pub format: Format,
+    /// Columns, where the form has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema: Vec<Column>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// sha-256 of the bytes, hex.
+    pub sha256: String,
+    /// The batch it belongs to: equal in every run of one interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<String>,
+}
+
+/// An entry of a map of datasets (`regions` of `opensky.validate`); other fields are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Named {
+    /// The dataset.
+    pub dataset: Dataset,
+}
+
+/// What a task takes as data: one dataset, a list, or a map of names to `{dataset}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Input {
+    /// One.
+    One(Dataset),
+    /// Several.
+    Many(Vec<Dataset>),
+    /// Several by name, such as regions.
+    Named(BTreeMap<String, Named>),
+}
+
+impl Input {
+    /// All of them with their names (`None` where they have none), in order.
+    pub fn datasets(&self) -> Vec<(Option<&str>, &Dataset)> {
+        match self {
+            Self::One(dataset) => vec![(None, dataset)],
+            Self::Many(datasets) => datasets.iter().map(|dataset| (None, dataset)).collect(),
+            Self::Named(map) => map.iter().map(|(name, entry)| (Some(name.as_str()), &entry.dataset)).collect(),
+        }
+    }
+}
