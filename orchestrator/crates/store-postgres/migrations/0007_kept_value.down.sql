@@ -1,0 +1,2 @@
+DROP TABLE shared_state;
+DROP TABLE task_state;

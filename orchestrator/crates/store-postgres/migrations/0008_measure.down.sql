@@ -1,0 +1,2 @@
+DROP TABLE run_metric;
+DROP TABLE task_item;
