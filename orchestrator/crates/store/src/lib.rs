@@ -10,6 +10,7 @@ pub mod batch;
 pub mod count;
 pub mod error;
 pub mod read;
+pub mod schema;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
