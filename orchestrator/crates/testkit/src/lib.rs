@@ -1,1 +1,6 @@
+//! What the tests of this workspace share: a stand-in for the OpenSky API, a PostgreSQL server, skips that are not
+//! overlooked, the real binary as a child process, and a proxy that cuts connections.
+//!
+//! Development only. Nothing here knows any other crate of ours, so every crate can use it.
 
+pub mod opensky;
