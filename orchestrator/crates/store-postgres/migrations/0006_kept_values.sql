@@ -1,7 +1,7 @@
 -- Small values that tasks keep: per task run (put once), and shared across runs (compare and set).
 CREATE TABLE task_state (
     run_id     uuid NOT NULL,
-    task_id    text NOT NULL,
+    task_id    text COLLATE "C" NOT NULL,
     map_index  integer NOT NULL,
     generation integer NOT NULL,
     name       text NOT NULL,

@@ -1,12 +1,11 @@
 -- Workflows by name, and their immutable contents.
 CREATE TABLE workflow (
-    workflow_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name            text NOT NULL UNIQUE CHECK (name <> ''),
-    paused          boolean NOT NULL DEFAULT false,
-    current_version bigint,
-    created_at      timestamptz NOT NULL
+    workflow_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name               text COLLATE "C" NOT NULL UNIQUE CHECK (name <> ''),
+    current_version_id bigint,
+    created_at         timestamptz NOT NULL
 );
-COMMENT ON COLUMN workflow.current_version IS 'The version that was published last; null only inside the publishing transaction.';
+COMMENT ON COLUMN workflow.current_version_id IS 'The version that was published last; null only inside the publishing transaction.';
 
 CREATE TABLE workflow_version (
     version_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

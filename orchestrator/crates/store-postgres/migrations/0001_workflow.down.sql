@@ -1,2 +1,0 @@
-DROP TABLE workflow_version;
-DROP TABLE workflow;

@@ -1,2 +1,0 @@
-DROP TABLE run_log;
-DROP TABLE run;

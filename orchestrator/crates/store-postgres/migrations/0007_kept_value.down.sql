@@ -1,2 +1,0 @@
-DROP TABLE shared_state;
-DROP TABLE task_state;

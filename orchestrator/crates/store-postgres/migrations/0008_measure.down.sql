@@ -1,2 +1,0 @@
-DROP TABLE run_metric;
-DROP TABLE task_item;
