@@ -4,3 +4,7 @@
 //! Development only. Nothing here knows any other crate of ours, so every crate can use it.
 
 pub mod opensky;
+pub mod postgres;
+pub mod skip;
+
+pub use skip::{shared_data, shared_data_file};

@@ -1,0 +1,149 @@
+//! Finding PostgreSQL's programs, and running them as a user whom they accept.
+
+use std::{
+    env, fmt, fs,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::{User, geteuid};
+
+/// There is no PostgreSQL here; the test is skipped.
+#[derive(Debug)]
+pub(super) struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// PostgreSQL's programs and who runs them.
+#[derive(Debug, Clone)]
+pub(super) struct Install {
+    bin: PathBuf,
+    /// The user to become: root may not run PostgreSQL. `None`: whoever runs the tests.
+    user: Option<User>,
+}
+
+impl Install {
+    /// Looks at `UPDRAFT_PG_BIN`, the `PATH` and the usual folders.
+    pub(super) fn find() -> Result<Self> {
+        let given = env::var_os("UPDRAFT_PG_BIN").map(PathBuf::from);
+        let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
+        let Some(bin) = given
+            .into_iter()
+            .chain(on_path)
+            .filter_map(|folder| fs::canonicalize(folder.join("initdb")).ok()?.parent().map(Path::to_owned))
+            .chain(usual_folders())
+            .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
+        else {
+            bail!(Missing(
+                "no PostgreSQL: initdb and postgres are neither in UPDRAFT_PG_BIN, on PATH nor in \
+                 /usr/lib/postgresql/*/bin (Debian: `apt-get install postgresql`), and UPDRAFT_TEST_POSTGRES_URL is \
+                 not set"
+                    .to_owned()
+            ));
+        };
+        let user = if geteuid().is_root() { Some(unprivileged_user()?) } else { None };
+        Ok(Self { bin, user })
+    }
+
+    /// The numeric id that the server runs under.
+    pub(super) fn uid(&self) -> u32 {
+        self.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid.as_raw())
+    }
+
+    /// The server's own program.
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.bin.join("postgres")
+    }
+
+    /// A command that runs as the server's user in `folder`.
+    pub(super) fn command(&self, program: impl AsRef<Path>, folder: &Path) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command.current_dir(folder).stdin(Stdio::null());
+        if let Some(user) = &self.user {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        command
+    }
+
+    /// Makes a folder of the server's user's that others may pass through.
+    pub(super) fn hand_over(&self, folder: &Path) -> Result<()> {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
+            .and_then(|()| match &self.user {
+                Some(user) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
+                None => Ok(()),
+            })
+            .with_context(|| format!("cannot hand {} over to the server's user", folder.display()))
+    }
+
+    /// Makes an empty cluster in `folder/data` that listens on `port` and on a socket in `folder`.
+    pub(super) fn initdb(&self, folder: &Path, port: u16) -> Result<()> {
+        let data = folder.join("data");
+        let output = self
+            .command(self.bin.join("initdb"), folder)
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"])
+            .output()
+            .context("cannot run initdb")?;
+        if !output.status.success() {
+            bail!("initdb failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let file = data.join("postgresql.conf");
+        let defaults = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        fs::write(&file, format!("{defaults}\n{}", settings(folder, port)))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+fn settings(folder: &Path, port: u16) -> String {
+    // The whole path of a unix socket must stay under 108 bytes.
+    let socket = folder.join(".s.PGSQL.65535").as_os_str().len();
+    let sockets = if socket < 107 { folder.display().to_string() } else { String::new() };
+    format!(
+        "listen_addresses = '127.0.0.1'\n\
+         port = {port}\n\
+         unix_socket_directories = '{sockets}'\n\
+         max_connections = 300\n\
+         shared_buffers = 64MB\n\
+         wal_level = replica\n\
+         logging_collector = off\n\
+         fsync = on\n\
+         synchronous_commit = on\n\
+         full_page_writes = on\n"
+    )
+}
+
+/// Debian's folders, the newest version first, and where a build from source goes.
+fn usual_folders() -> Vec<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.into_iter().map(|(_, folder)| folder).chain([PathBuf::from("/usr/local/pgsql/bin")]).collect()
+}
+
+fn unprivileged_user() -> Result<User> {
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name).with_context(|| format!("cannot look up the user {name}"))? {
+            return Ok(user);
+        }
+    }
+    bail!(Missing("root may not run PostgreSQL, and there is neither a user `postgres` nor `nobody`".to_owned()))
+}

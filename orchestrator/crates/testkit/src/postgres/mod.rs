@@ -1,0 +1,174 @@
+//! A real PostgreSQL for tests: one server for everybody, a database or schema for each test, and servers of one's own
+//! for tests that crash them.
+//!
+//! `UPDRAFT_TEST_POSTGRES_URL` names a server to use; without it one is started, shared by every test process of this
+//! user, and ended when the last of them has left. Durable settings always: `fsync` gains little when it is off.
+//!
+//! ```no_run
+//! let Some(database) = updraft_testkit::postgres::fresh_database().unwrap() else { return };
+//! println!("{}", database.url());
+//! ```
+
+mod cluster;
+mod install;
+mod shared;
+
+use std::{fmt, str::FromStr as _, thread};
+
+use anyhow::{Context as _, Result, anyhow};
+use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+pub use cluster::Cluster;
+
+use self::install::Missing;
+use crate::skip;
+
+/// A database of the shared server that is dropped with this value.
+#[derive(Debug)]
+pub struct Database(Dropped);
+
+impl Database {
+    /// Where to connect to.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+}
+
+/// A schema of the shared server's first database that is dropped with this value.
+///
+/// A sixth of a database's cost. Advisory locks and notifications are seen by the tests of the other schemas.
+#[derive(Debug)]
+pub struct Schema(Dropped);
+
+impl Schema {
+    /// Where to connect to; the search path holds the schema alone.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+}
+
+#[derive(Debug)]
+struct Dropped {
+    admin_url: String,
+    statement: String,
+    url: String,
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        if let Err(error) = execute(&self.admin_url, &self.statement) {
+            skip::warn(&format!("`{}` failed: {error:#}", self.statement));
+        }
+    }
+}
+
+/// An empty database of the shared server; `None`, after a loud skip, if there is no PostgreSQL.
+///
+/// # Errors
+/// There is one, and it does not work.
+pub fn fresh_database() -> Result<Option<Database>> {
+    let Some(admin_url) = server()? else { return Ok(None) };
+    let name = format!("updraft_test_{}", Uuid::new_v4().simple());
+    execute(&admin_url, &format!("create database {name} template template0"))?;
+    let url = with_database(&admin_url, &name)?;
+    Ok(Some(Database(Dropped { url, statement: format!("drop database if exists {name} with (force)"), admin_url })))
+}
+
+/// An empty schema of the shared server; `None`, after a loud skip, if there is no PostgreSQL.
+///
+/// # Errors
+/// There is one, and it does not work.
+pub fn fresh_schema() -> Result<Option<Schema>> {
+    let Some(admin_url) = server()? else { return Ok(None) };
+    let name = format!("updraft_test_{}", Uuid::new_v4().simple());
+    execute(&admin_url, &format!("create schema {name}"))?;
+    let joint = if admin_url.contains('?') { '&' } else { '?' };
+    let url = format!("{admin_url}{joint}options=-c%20search_path%3D{name}");
+    Ok(Some(Schema(Dropped { url, statement: format!("drop schema if exists {name} cascade"), admin_url })))
+}
+
+/// The shared server's URL; `None`, after a loud skip, if there is no PostgreSQL.
+///
+/// # Errors
+/// There is one, and it does not start.
+pub fn server() -> Result<Option<String>> {
+    unless_missing(shared::url())
+}
+
+/// A server of this test alone, to be stopped, crashed and started again; `None`, after a loud skip, if there is no
+/// PostgreSQL.
+///
+/// # Errors
+/// There is one, and it does not start.
+pub fn own_server() -> Result<Option<Cluster>> {
+    unless_missing(Cluster::start())
+}
+
+/// A missing PostgreSQL is a skip; a broken one is a failure.
+fn unless_missing<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match error.downcast::<Missing>() {
+            Ok(missing) => {
+                skip::report(&skip::current_test(), &missing.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn with_database(url: &str, database: &str) -> Result<String> {
+    let (server, rest) = url.split_once("://").context("the server's URL has no scheme")?;
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    Ok(format!("{server}://{authority}/{database}{query}"))
+}
+
+/// Runs one statement on a connection of its own, from a thread of its own: callers may be asynchronous or not.
+fn execute(url: &str, statement: &str) -> Result<()> {
+    let options = PgConnectOptions::from_str(url).context("not the URL of a PostgreSQL server")?;
+    let work = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        connection.execute(sqlx::AssertSqlSafe(statement)).await?;
+        connection.close().await
+    };
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| -> Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(work)?)
+        });
+        worker.join().map_err(|_| anyhow!("the thread that ran it panicked"))?
+    })
+    .with_context(|| format!("cannot run `{statement}`"))
+}
+
+/// A connection URL with the user `postgres`, whom clusters made here trust on loopback.
+#[derive(Debug, Clone, Copy)]
+struct LocalUrl {
+    port: u16,
+}
+
+impl fmt::Display for LocalUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_of_a_url_is_replaced_and_the_rest_kept() {
+        for (url, expected) in [
+            ("postgres://u:p@host:1/postgres?sslmode=disable", "postgres://u:p@host:1/x?sslmode=disable"),
+            ("postgres://u@host/db", "postgres://u@host/x"),
+            ("postgresql://host", "postgresql://host/x"),
+        ] {
+            assert_eq!(with_database(url, "x").unwrap(), expected);
+        }
+    }
+}
