@@ -166,6 +166,11 @@ impl Context {
         &self.attempt.idempotency_key
     }
 
+    /// Writes a line.
+    pub fn log(&self, level: Level, line: impl AsRef<str>) {
+        self.host.log(level, line.as_ref());
+    }
+
     /// Writes a line at level info.
     pub fn info(&self, line: impl AsRef<str>) {
         self.host.log(Level::Info, line.as_ref());

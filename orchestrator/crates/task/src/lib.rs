@@ -20,3 +20,8 @@ pub use error::{TaskError, Verdict};
 pub use lake::{Lake, LakeConnection};
 pub use registry::{Registry, TaskType};
 pub use task::{ConnectionNeed, Effects, ErrorClass, Task};
+
+// What tasks need of the model, so that they depend on this crate alone.
+pub use updraft_model::record::{RunMetric, TaskItem};
+pub use updraft_model::state::{TaskRunState, Trigger};
+pub use updraft_model::time::{DataInterval, Timestamp};
