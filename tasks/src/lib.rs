@@ -1,1 +1,14 @@
+//! The tasks that ship with Updraft, and the connection kinds they speak to. Each lives in a file or folder of its own;
+//! this file only lists them. Tasks know the SDK (`updraft-task`) and nothing of the engine.
+//!
+//! Feature `sql` brings what reads and writes Parquet (DataFusion), feature `kafka` what speaks to brokers (librdkafka).
+#![warn(missing_docs)]
 
+use updraft_task::Registry;
+
+/// Every task type and connection kind of this crate.
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    registry.add_connection::<updraft_task::LakeConnection>();
+    registry
+}
