@@ -1,0 +1,43 @@
+# Everything that a person types. Real work is in the program and in `cargo xtask`.
+SHELL := /bin/bash
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/updraft
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export UPDRAFT_CACHE := $(CACHE)
+UPDRAFT := $(CARGO_TARGET_DIR)/debug/updraft
+STANDIN := $(CARGO_TARGET_DIR)/debug/opensky-standin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint gen bench build dbt tools system
+
+help: ## Lists the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: build dbt ## Builds everything and runs the flagship on embedded defaults
+	@scripts/demo.sh "$(UPDRAFT)" "$(STANDIN)"
+
+test: build dbt tools ## Installs and starts what the tests need, and runs everything
+	@scripts/test.sh
+
+lint: system tools ## Format, clippy, layers, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask layers
+	"$(CACHE)/tools/bin/cargo-deny" --offline check licenses bans sources
+
+gen: system ## Makes every generated file
+	cargo xtask gen
+
+bench: system ## Measures the release build and writes the figures that docs/benchmarks.md quotes
+	@scripts/bench.sh
+
+build: system
+	@cargo build --workspace --all-targets
+
+dbt:
+	@scripts/dbt-env.sh
+
+tools:
+	@scripts/tools.sh
+
+system:
+	@scripts/system.sh

@@ -1,0 +1,40 @@
+//! Development chores that are more than a line of shell: `cargo xtask layers`, `cargo xtask gen [--check]`.
+
+mod generate;
+mod layers;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Proves that crates depend on each other in one direction only
+    Layers,
+    /// Makes every generated file
+    Gen {
+        /// Changes nothing; fails if a file is not what would be made
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Layers => layers::check(),
+        Command::Gen { check } => generate::run(&root(), check),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(3).map_or(own.clone(), std::path::Path::to_path_buf)
+}
