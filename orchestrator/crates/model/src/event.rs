@@ -75,6 +75,11 @@ pub enum Event {
         /// Why (≤ 500 characters).
         reason: String,
     },
+    /// A limit was passed (`run_timeout`, `event_limit`): its attempts are being stopped, and it will end as failed.
+    RunAborted {
+        /// Which limit.
+        cause: Cause,
+    },
     /// It is over.
     RunFinished {
         /// `succeeded`, `failed` or `cancelled`.
@@ -156,4 +161,38 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+}
+
+impl Event {
+    /// Its kind, as written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunCreated { .. } => "run_created",
+            Self::RunStarted {} => "run_started",
+            Self::RunCancelRequested { .. } => "run_cancel_requested",
+            Self::RunAborted { .. } => "run_aborted",
+            Self::RunFinished { .. } => "run_finished",
+            Self::RunBroken { .. } => "run_broken",
+            Self::RunRepaired { .. } => "run_repaired",
+            Self::TaskDispatched { .. } => "task_dispatched",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::TaskFinished { .. } => "task_finished",
+        }
+    }
+
+    /// The task run it is about; `None` for the run itself.
+    pub fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::TaskDispatched { subject, .. }
+            | Self::AttemptEnded { subject, .. }
+            | Self::TaskFinished { subject, .. } => Some(subject),
+            Self::RunCreated { .. }
+            | Self::RunStarted {}
+            | Self::RunCancelRequested { .. }
+            | Self::RunAborted { .. }
+            | Self::RunFinished { .. }
+            | Self::RunBroken { .. }
+            | Self::RunRepaired { .. } => None,
+        }
+    }
 }

@@ -5,10 +5,18 @@
 //! function of its state, an input and an instant.
 #![warn(missing_docs)]
 
+pub mod apply;
+pub mod canonical;
+pub mod decide;
+pub mod effects;
 pub mod event;
+pub mod graph;
 pub mod id;
+pub mod input;
+pub mod judge;
 pub mod record;
 pub mod retry;
+pub mod run;
 pub mod schedule;
 pub mod span;
 pub mod state;

@@ -38,7 +38,7 @@ pub struct RunFacts {
 pub struct RunProjection {
     /// Where it is.
     pub state: RunState,
-    /// Why it ended.
+    /// Why it ended; while `cancelling`, why it is about to (`cancel_requested`, `run_timeout`, `event_limit`).
     pub cause: Option<Cause>,
     /// How often it was re-opened.
     pub generation: u32,
@@ -78,7 +78,7 @@ pub struct TaskRunRow {
     pub state: FinalState,
     /// Why.
     pub cause: Cause,
-    /// When its last attempt began.
+    /// When the body of the attempt that decided it began; `None` if no attempt decided it.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Timestamp,

@@ -1,0 +1,410 @@
+//! The cached state of one run: everything that deciding needs, nothing that a claim changes.
+//!
+//! Where a dispatched task run is (ready, executing, waiting for its retry) is not known here: claims and timers change
+//! that without the run (F1). Inside, tasks are positions; names appear only at the border.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::apply::Illegal;
+use crate::event::Event;
+use crate::graph::{Compiled, TaskIndex};
+use crate::id::{MapIndex, Stamp, TaskId, TaskKey};
+use crate::judge::{Counts, Verdict, judge};
+use crate::record::{Dispatch, RunFacts, RunProjection, RunRow, TaskRunRow};
+use crate::state::{Cause, FinalState, RunState};
+use crate::time::Timestamp;
+
+/// Bounds that do not belong to the workflow. They are not part of a run's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most task runs of one run that are dispatched at a time, besides `max_active_tasks` (F14).
+    pub window: u32,
+    /// Most events of one run.
+    pub max_events: u64,
+}
+
+impl Limits {
+    /// Most events of one run (engine.md §3.2).
+    pub const MAX_EVENTS: u64 = 100_000;
+
+    /// For this many live slots.
+    pub fn for_slots(live_slots: u32) -> Self {
+        Self { window: live_slots.saturating_mul(2).max(512), max_events: Self::MAX_EVENTS }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::for_slots(0)
+    }
+}
+
+/// Numbers of a task run's last dispatch; zeros if there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Numbers {
+    /// The fence.
+    pub dispatch_no: u32,
+    /// The try.
+    pub try_no: u32,
+    /// Attempts lost so far.
+    pub losses: u32,
+    /// Generation of the task run.
+    pub generation: u32,
+}
+
+/// What a run knows about one task run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Not dispatched.
+    Waiting,
+    /// It has a row in `work`.
+    Dispatched(Numbers),
+    /// Its attempt is over; the same commit says what follows.
+    Ended {
+        /// Of that attempt.
+        numbers: Numbers,
+        /// When its body began.
+        started_at: Option<Timestamp>,
+    },
+    /// It is over.
+    Final {
+        /// Of its last dispatch.
+        numbers: Numbers,
+        /// How.
+        state: FinalState,
+        /// Why.
+        cause: Cause,
+        /// When the body of the attempt that decided it began.
+        started_at: Option<Timestamp>,
+        /// When.
+        ended_at: Timestamp,
+    },
+}
+
+impl Slot {
+    /// How it ended, if it has.
+    pub fn final_state(&self) -> Option<FinalState> {
+        match self {
+            Self::Final { state, .. } => Some(*state),
+            Self::Waiting | Self::Dispatched(_) | Self::Ended { .. } => None,
+        }
+    }
+}
+
+/// A run's rows as a store hands them over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Its row.
+    pub row: RunRow,
+    /// Its chosen tasks, `None` = all.
+    pub only: Option<Vec<TaskId>>,
+    /// Number of events so far.
+    pub events: u64,
+    /// Task runs that are over.
+    pub task_runs: Vec<TaskRunRow>,
+    /// Task runs that are dispatched.
+    pub dispatched: Vec<Dispatch>,
+}
+
+/// One commit of a run's history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Commit<'a> {
+    /// The version it led to.
+    pub version: u64,
+    /// Its id.
+    pub stamp: Stamp,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub events: &'a [Event],
+}
+
+/// The cached state of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) limits: Limits,
+    pub(crate) facts: RunFacts,
+    pub(crate) only: Option<Vec<TaskId>>,
+    /// By position: part of this run.
+    pub(crate) chosen: Vec<bool>,
+    pub(crate) projection: RunProjection,
+    pub(crate) version: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) events: u64,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) counts: Vec<Counts>,
+    /// Chosen task runs that are not over.
+    pub(crate) open: u32,
+    pub(crate) dispatched: u32,
+    /// Ended `failed` without `allow_failure`. What is `upstream_failed` has such an upstream, or only excused ones:
+    /// so this one number decides the outcome.
+    pub(crate) failures: u32,
+    /// Rule satisfied, waiting for a place in the window, in file order.
+    pub(crate) startable: BTreeSet<TaskIndex>,
+}
+
+impl Run {
+    /// A run before its first event.
+    pub fn unborn(compiled: Arc<Compiled>, facts: RunFacts, limits: Limits) -> Self {
+        let tasks = compiled.graph.len();
+        let mut run = Self {
+            limits,
+            facts,
+            only: None,
+            chosen: Vec::new(),
+            projection: RunProjection {
+                state: RunState::Queued,
+                cause: None,
+                generation: 0,
+                started_at: None,
+                ended_at: None,
+            },
+            version: 0,
+            stamp: Stamp(uuid::Uuid::nil()),
+            events: 0,
+            slots: vec![Slot::Waiting; tasks],
+            counts: compiled
+                .graph
+                .indices()
+                .map(|task| Counts {
+                    total: u32::try_from(compiled.graph.upstream(task).len()).unwrap_or(u32::MAX),
+                    ..Counts::default()
+                })
+                .collect(),
+            open: 0,
+            dispatched: 0,
+            failures: 0,
+            startable: BTreeSet::new(),
+            compiled,
+        };
+        run.choose(None);
+        run
+    }
+
+    /// Limits the run to these tasks with all their upstreams. Unknown names are not possible: `decide` refused them.
+    pub(crate) fn choose(&mut self, only: Option<Vec<TaskId>>) {
+        let graph = &self.compiled.graph;
+        self.chosen = match &only {
+            None => vec![true; graph.len()],
+            Some(tasks) => graph.upstream_closure(tasks.iter().filter_map(|task| graph.position(task.as_str()))),
+        };
+        self.open = u32::try_from(self.chosen.iter().filter(|chosen| **chosen).count()).unwrap_or(u32::MAX);
+        self.only = only;
+        self.startable = graph
+            .indices()
+            .filter(|&task| self.chosen[task as usize] && self.verdict(task) == Verdict::Start)
+            .collect();
+    }
+
+    /// From rows.
+    ///
+    /// # Errors
+    /// A row names a task that the pinned version does not have.
+    pub fn load(compiled: Arc<Compiled>, snapshot: Snapshot, limits: Limits) -> Result<Self, Illegal> {
+        let Snapshot { row, only, events, task_runs, dispatched } = snapshot;
+        let mut run = Self::unborn(compiled, row.facts, limits);
+        run.choose(only);
+        run.projection = row.projection;
+        run.version = row.version;
+        run.stamp = row.stamp;
+        run.events = events;
+        for row in task_runs {
+            let task = run.known(&row.key)?;
+            run.end(
+                task,
+                Numbers {
+                    dispatch_no: row.dispatch_no,
+                    try_no: row.try_no,
+                    losses: row.losses,
+                    generation: row.generation,
+                },
+                (row.state, row.cause),
+                row.started_at,
+                row.ended_at,
+            );
+        }
+        for row in dispatched {
+            let task = run.known(&row.key)?;
+            run.startable.remove(&task);
+            run.dispatched += 1;
+            run.slots[task as usize] = Slot::Dispatched(Numbers {
+                dispatch_no: row.dispatch_no,
+                try_no: row.try_no,
+                losses: row.losses,
+                generation: row.generation,
+            });
+        }
+        Ok(run)
+    }
+
+    /// From its events alone. `facts` holds what events only hash or leave out (params, queue, created at).
+    ///
+    /// # Errors
+    /// An event does not follow from the ones before it.
+    pub fn replay<'a>(
+        compiled: Arc<Compiled>,
+        facts: RunFacts,
+        limits: Limits,
+        history: impl IntoIterator<Item = Commit<'a>>,
+    ) -> Result<Self, Illegal> {
+        let mut run = Self::unborn(compiled, facts, limits);
+        for commit in history {
+            run.catch_up(&commit)?;
+        }
+        Ok(run)
+    }
+
+    /// Takes in a commit that somebody else made.
+    ///
+    /// # Errors
+    /// It does not follow on the known version, or an event does not follow.
+    pub fn catch_up(&mut self, commit: &Commit<'_>) -> Result<(), Illegal> {
+        if commit.version != self.version + 1 {
+            return Err(Illegal::Gap { known: self.version, found: commit.version });
+        }
+        for event in commit.events {
+            self.apply(event, commit.at)?;
+        }
+        self.committed(commit.stamp);
+        Ok(())
+    }
+
+    /// The events applied since the last commit are now durable under this stamp.
+    pub fn committed(&mut self, stamp: Stamp) {
+        self.version += 1;
+        self.stamp = stamp;
+    }
+
+    pub(crate) fn known(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
+        self.position(key).ok_or_else(|| Illegal::UnknownTask(key.clone()))
+    }
+
+    pub(crate) fn position(&self, key: &TaskKey) -> Option<TaskIndex> {
+        let task = self.compiled.graph.position(key.task.as_str())?;
+        (key.map_index == MapIndex::NONE && self.chosen[task as usize]).then_some(task)
+    }
+
+    /// Ends a task run: O(out-degree).
+    pub(crate) fn end(
+        &mut self,
+        task: TaskIndex,
+        numbers: Numbers,
+        (state, cause): (FinalState, Cause),
+        started_at: Option<Timestamp>,
+        ended_at: Timestamp,
+    ) {
+        self.slots[task as usize] = Slot::Final { numbers, state, cause, started_at, ended_at };
+        self.startable.remove(&task);
+        self.open -= 1;
+        self.failures += u32::from(counts_as_failure(&self.compiled, task, state));
+        let compiled = Arc::clone(&self.compiled);
+        for &child in compiled.graph.downstream(task) {
+            self.counts[child as usize].add(state);
+            if self.chosen[child as usize]
+                && self.slots[child as usize] == Slot::Waiting
+                && self.verdict(child) == Verdict::Start
+            {
+                self.startable.insert(child);
+            }
+        }
+    }
+
+    pub(crate) fn verdict(&self, task: TaskIndex) -> Verdict {
+        judge(self.compiled.task(task).trigger_rule, self.counts[task as usize])
+    }
+
+    /// What is compiled.
+    pub fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    /// What never changes.
+    pub fn facts(&self) -> &RunFacts {
+        &self.facts
+    }
+
+    /// Its chosen tasks, `None` = all.
+    pub fn only(&self) -> Option<&[TaskId]> {
+        self.only.as_deref()
+    }
+
+    /// Whether this task is part of the run.
+    pub fn is_chosen(&self, task: TaskIndex) -> bool {
+        self.chosen[task as usize]
+    }
+
+    /// The changing part of its row.
+    pub fn projection(&self) -> &RunProjection {
+        &self.projection
+    }
+
+    /// Number of commits so far; 0 before the first.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Id of the last commit.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Number of events so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// What is known about the task run at a position.
+    pub fn slot(&self, task: TaskIndex) -> &Slot {
+        &self.slots[task as usize]
+    }
+
+    /// What is known about a task run.
+    pub fn slot_of(&self, key: &TaskKey) -> Option<&Slot> {
+        self.position(key).map(|task| self.slot(task))
+    }
+
+    /// How many task runs are dispatched.
+    pub fn dispatched(&self) -> u32 {
+        self.dispatched
+    }
+
+    /// How many chosen task runs are not over.
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// Task runs that could start but have no place yet, in file order.
+    pub fn startable(&self) -> impl Iterator<Item = TaskIndex> + '_ {
+        self.startable.iter().copied()
+    }
+
+    /// It has more events than a run may have: stop it through a lane with [`crate::input::Input::Abort`].
+    pub fn is_over_event_limit(&self) -> bool {
+        self.events >= self.limits.max_events && self.projection.state == RunState::Running
+    }
+
+    /// Changes the bounds, for instance when slots come or go.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Most task runs dispatched at a time.
+    pub fn width(&self) -> u32 {
+        self.compiled.workflow.max_active_tasks.unwrap_or(u32::MAX).min(self.limits.window).max(1)
+    }
+
+    /// The key of the task at a position.
+    pub fn key(&self, task: TaskIndex) -> TaskKey {
+        TaskKey::of(self.compiled.graph.id(task).clone())
+    }
+}
+
+/// Whether this end of this task makes the run fail.
+pub(crate) fn counts_as_failure(compiled: &Compiled, task: TaskIndex, state: FinalState) -> bool {
+    match state {
+        FinalState::Failed | FinalState::Cancelled => !compiled.task(task).allow_failure,
+        FinalState::Succeeded | FinalState::Skipped | FinalState::UpstreamFailed | FinalState::Removed => false,
+    }
+}
