@@ -5,6 +5,8 @@
 
 pub mod opensky;
 pub mod postgres;
+pub mod process;
+pub mod proxy;
 pub mod skip;
 
 pub use skip::{shared_data, shared_data_file};

@@ -1,9 +1,17 @@
 //! The PostgreSQL fixture against the real server.
 
-use std::str::FromStr as _;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    time::{Duration, Instant},
+};
 
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
-use updraft_testkit::postgres::{Cluster, fresh_database, fresh_schema, own_server};
+use updraft_testkit::{
+    postgres::{Cluster, fresh_database, fresh_schema, own_server, server},
+    process::{PATIENCE, Program, Running, Stream},
+    skip,
+};
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     PgConnection::connect_with(&PgConnectOptions::from_str(url)?).await
@@ -71,8 +79,45 @@ async fn what_was_committed_outlives_stop_crash_and_kill() {
 fn a_cluster_ends_with_its_value() {
     let Some(cluster) = own_server().unwrap() else { return };
     let (pid, folder) = (cluster.pid().unwrap(), cluster.socket_folder().to_owned());
-    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let process = PathBuf::from(format!("/proc/{pid}"));
     assert!(process.exists());
     drop(cluster);
     assert!(!process.exists() && !folder.exists());
+}
+
+/// `updraft-testservers postgres`, and the first line that it says.
+fn holder(arguments: &[&str]) -> (Running, serde_json::Value) {
+    let program = Program::new(env!("CARGO_BIN_EXE_updraft-testservers")).arg("postgres").args(arguments);
+    let holder = program.start().unwrap();
+    let said = holder.wait_for_line(Stream::Out, |_| true).unwrap();
+    (holder, serde_json::from_str(&said).unwrap())
+}
+
+#[test]
+fn a_cluster_ends_with_its_owner_even_if_that_one_is_killed() {
+    let Some(probe) = own_server().unwrap() else { return };
+    drop(probe);
+    let (owner, said) = holder(&["--own"]);
+    let process = PathBuf::from(format!("/proc/{}", said["pid"]));
+    let folder = Path::new(said["folder"].as_str().unwrap());
+    assert!(process.exists() && folder.exists());
+    owner.kill().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while process.exists() || folder.exists() {
+        assert!(Instant::now() < deadline, "PostgreSQL is left behind: {said}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn every_process_uses_the_same_server() {
+    let Some(url) = server().unwrap() else { return };
+    if std::env::var_os("UPDRAFT_TEST_POSTGRES_URL").is_some() {
+        skip!("a server is given, so nobody starts one to share");
+    }
+    for (mut holder, said) in [(); 3].map(|()| holder(&[])) {
+        assert_eq!(said["url"].as_str(), Some(url.as_str()));
+        holder.close_input();
+        assert_eq!(holder.wait(PATIENCE).unwrap().code(), Some(0));
+    }
 }

@@ -17,7 +17,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
-use updraft_testkit::opensky::{Options, PlannedFault, Standin};
+use updraft_testkit::opensky::{Announcement, Options, PlannedFault, Standin};
 
 /// Plays recorded OpenSky answers on a local port, counts credits, and fails on demand.
 ///
@@ -99,13 +99,8 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let longest = arguments.max_seconds.map(|s| seconds(s, "--max-seconds")).transpose()?;
     let standin = Standin::start(&options)?;
-    let line = serde_json::to_string(standin.announcement()).context("cannot write the announcement")?;
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write to standard output")?;
-    drop(stdout);
-
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot wait")?;
-    runtime.block_on(wait_for_the_end(arguments.exit_with_stdin, longest))?;
+    runtime.block_on(serve_until_told(standin.announcement(), arguments.exit_with_stdin, longest))?;
     standin.stop();
     Ok(())
 }
@@ -114,9 +109,11 @@ fn seconds(value: f64, option: &str) -> Result<Duration> {
     Duration::try_from_secs_f64(value).with_context(|| format!("{option} {value} is not a length of time"))
 }
 
-async fn wait_for_the_end(with_stdin: bool, longest: Option<Duration>) -> Result<()> {
+/// Says where it serves, and returns when it is to end. Whoever has read the line may already send a signal.
+async fn serve_until_told(said: &Announcement, with_stdin: bool, longest: Option<Duration>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    announce(said)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -124,6 +121,12 @@ async fn wait_for_the_end(with_stdin: bool, longest: Option<Duration>) -> Result
         () = tokio::time::sleep(longest.unwrap_or_default()), if longest.is_some() => {}
     }
     Ok(())
+}
+
+fn announce(said: &Announcement) -> Result<()> {
+    let line = serde_json::to_string(said).context("cannot write the announcement")?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write to standard output")
 }
 
 /// Reads whatever comes until the other end is closed, on a thread that is not waited for.

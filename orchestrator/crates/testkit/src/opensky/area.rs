@@ -59,11 +59,10 @@ impl fmt::Display for Area {
 /// Credits for one `/states/all` call; `None` is the whole Earth.
 pub fn states_credits(area: Option<&Area>) -> u32 {
     match area.map(Area::square_degrees) {
-        None => 4,
         Some(area) if area <= 25.0 => 1,
         Some(area) if area <= 100.0 => 2,
         Some(area) if area <= 400.0 => 3,
-        Some(_) => 4,
+        Some(_) | None => 4,
     }
 }
 
