@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -33,6 +34,8 @@ enum Mode {
 #[derive(Debug, Clone, Copy)]
 struct Orders {
     mode: Mode,
+    /// How late everything arrives, each way.
+    delay: Duration,
     cuts: u64,
 }
 
@@ -59,7 +62,7 @@ impl Proxy {
             .enable_all()
             .build()
             .context("cannot start the proxy's runtime")?;
-        let (orders, heard) = watch::channel(Orders { mode: Mode::Pass, cuts: 0 });
+        let (orders, heard) = watch::channel(Orders { mode: Mode::Pass, delay: Duration::ZERO, cuts: 0 });
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("tcp-proxy".to_owned())
@@ -99,6 +102,11 @@ impl Proxy {
     /// Passes everything on again, what was held back while stalled first.
     pub fn resume(&self) {
         self.enter(Mode::Pass);
+    }
+
+    /// Holds everything back for so long from now on, each way.
+    pub fn delay(&self, delay: Duration) {
+        self.orders.send_modify(|orders| orders.delay = delay);
     }
 
     fn enter(&self, mode: Mode) {
@@ -153,6 +161,10 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: watc
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = from.read(&mut buffer).await?;
+        let delay = orders.borrow().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         orders.wait_for(|orders| orders.mode != Mode::Stall).await.map_err(io::Error::other)?;
         if length == 0 {
             return to.shutdown().await;

@@ -353,6 +353,19 @@ async fn slow_is_the_right_answer_if_the_client_waits() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_arrive_whole_is_not_the_file_s_turn() {
+    let two = json!({ "time": RECORDED_AT, "states": [row("dddddd", 10.0, 50.0)] });
+    let sky = Sky::new(|options| options.answers.push(two));
+    sky.standin.fail(Fault::Broken, 1);
+    sky.standin.fail(Fault::Drop, 1);
+    for _ in 0..2 {
+        assert!(sky.get("/states/all").await.json::<Value>().await.is_err());
+    }
+    assert_eq!(addresses(&sky.states("").await)[0], "aaaaaa");
+    assert_eq!(addresses(&sky.states("").await)[0], "dddddd");
+}
+
+#[tokio::test]
 async fn faults_of_content_change_the_rows_and_nothing_else() {
     let whole = Sky::plain().states("").await;
     let expected = |fault| {

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use updraft_testkit::{
     opensky::Announcement,
-    process::{PATIENCE, Program, Running, Stream},
+    process::{PATIENCE, Program, Running, Stream, workspace_binary},
     shared_data_file,
 };
 
@@ -54,6 +54,12 @@ async fn the_first_line_is_all_that_a_client_needs() {
     assert_eq!(get(&url).await.0, StatusCode::TOO_MANY_REQUESTS, "nine credits are two calls");
     let ledger = get(&url.replace("/api/states/all", "/_ledger")).await.1;
     assert_eq!(ledger["totals"]["/api/states/all"]["requests"], json!(4));
+}
+
+#[test]
+fn it_is_found_beside_the_running_test() {
+    let (found, built) = (workspace_binary("opensky-standin").unwrap(), env!("CARGO_BIN_EXE_opensky-standin"));
+    assert_eq!(found.canonicalize().unwrap(), std::path::Path::new(built).canonicalize().unwrap());
 }
 
 #[test]

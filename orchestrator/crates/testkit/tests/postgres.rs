@@ -110,6 +110,15 @@ fn a_cluster_ends_with_its_owner_even_if_that_one_is_killed() {
 }
 
 #[test]
+fn a_named_folder_without_postgresql_is_a_failure_and_no_skip() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::new(env!("CARGO_BIN_EXE_updraft-testservers")).arg("postgres");
+    let finished = program.env("UPDRAFT_PG_BIN", folder.path()).run().unwrap();
+    assert_eq!((finished.code(), finished.out.as_str()), (Some(2), ""));
+    assert!(finished.err.contains("UPDRAFT_PG_BIN names"), "{}", finished.err);
+}
+
+#[test]
 fn every_process_uses_the_same_server() {
     let Some(url) = server().unwrap() else { return };
     if std::env::var_os("UPDRAFT_TEST_POSTGRES_URL").is_some() {

@@ -4,7 +4,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use updraft_testkit::proxy::Proxy;
@@ -85,4 +85,14 @@ fn a_refusing_proxy_serves_nobody_until_resumed() {
     assert!(round_trip(&mut connect(&proxy), "c").is_err());
     proxy.resume();
     assert_eq!(round_trip(&mut connect(&proxy), "d").unwrap(), "d");
+}
+
+#[test]
+fn a_delay_holds_back_each_way() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut stream = connect(&proxy);
+    proxy.delay(Duration::from_millis(100));
+    let started = Instant::now();
+    assert_eq!(round_trip(&mut stream, "a").unwrap(), "a");
+    assert!(started.elapsed() >= Duration::from_millis(200));
 }

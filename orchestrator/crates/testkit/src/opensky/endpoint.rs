@@ -131,6 +131,7 @@ impl Content {
             icao24: call.parameters.iter().filter(|(key, _)| key == "icao24").map(|(_, value)| value.clone()).collect(),
             extended: call.parameter("extended") == Some("1"),
             at,
+            is_poll: at.is_none() && !matches!(call.fault, Some(Fault::Broken | Fault::Drop)),
             resolution_s: call.caller.resolution_s(),
         };
         let credits = states_credits(question.area.as_ref());

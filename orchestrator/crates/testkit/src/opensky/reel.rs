@@ -76,8 +76,10 @@ pub(crate) struct Question {
     pub(crate) area: Option<Area>,
     pub(crate) icao24: Vec<String>,
     pub(crate) extended: bool,
-    /// The instant asked for instead of now. Looking back is no new poll.
+    /// The instant asked for instead of now.
     pub(crate) at: Option<i64>,
+    /// Whether the answer counts as played: not if it looks back, nor if it will not arrive whole.
+    pub(crate) is_poll: bool,
     /// Seconds between two answers of different `time`: 5 with a token, 10 without.
     pub(crate) resolution_s: i64,
 }
@@ -111,7 +113,7 @@ impl Reel {
     pub(crate) fn ask(&mut self, question: &Question, now: i64) -> States {
         let asked_for = question.at.unwrap_or(now);
         let time = asked_for - asked_for.rem_euclid(question.resolution_s);
-        if question.at.is_none() {
+        if question.is_poll {
             self.advance(question);
         }
         let Some(snapshot) = self.snapshots.get(self.current) else { return States { time, rows: None } };
@@ -143,7 +145,7 @@ mod tests {
     }
 
     fn everything() -> Question {
-        Question { area: None, icao24: Vec::new(), extended: false, at: None, resolution_s: 10 }
+        Question { area: None, icao24: Vec::new(), extended: false, at: None, is_poll: true, resolution_s: 10 }
     }
 
     fn names(states: &States) -> Vec<&str> {
@@ -181,10 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn looking_back_is_no_poll() {
+    fn what_is_no_poll_leaves_the_file_where_it_is() {
         let mut reel = Reel::new(vec![snapshot("a"), snapshot("b")], true);
         assert_eq!(names(&reel.ask(&everything(), 1_000)), ["a"]);
-        let past = reel.ask(&Question { at: Some(903), ..everything() }, 1_000);
+        let past = reel.ask(&Question { at: Some(903), is_poll: false, ..everything() }, 1_000);
         assert_eq!((names(&past), past.time), (vec!["a"], 900));
         assert_eq!(names(&reel.ask(&everything(), 1_000)), ["b"]);
     }

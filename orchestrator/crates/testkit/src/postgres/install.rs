@@ -15,11 +15,17 @@ use nix::unistd::{User, geteuid};
 
 /// There is no PostgreSQL here; the test is skipped.
 #[derive(Debug)]
-pub(super) struct Missing(String);
+pub(super) struct Missing(&'static str);
+
+impl Missing {
+    pub(super) const fn new(reason: &'static str) -> Self {
+        Self(reason)
+    }
+}
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
@@ -36,20 +42,10 @@ pub(super) struct Install {
 impl Install {
     /// Looks at `UPDRAFT_PG_BIN`, the `PATH` and the usual folders.
     pub(super) fn find() -> Result<Self> {
-        let given = env::var_os("UPDRAFT_PG_BIN").map(PathBuf::from);
-        let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
-        let Some(bin) = given
-            .into_iter()
-            .chain(on_path)
-            .filter_map(|folder| fs::canonicalize(folder.join("initdb")).ok()?.parent().map(Path::to_owned))
-            .chain(usual_folders())
-            .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
-        else {
-            bail!(Missing(
-                "no PostgreSQL: initdb and postgres are neither in UPDRAFT_PG_BIN, on PATH nor in \
-                 /usr/lib/postgresql/*/bin (Debian: `apt-get install postgresql`), and UPDRAFT_TEST_POSTGRES_URL is \
-                 not set"
-                    .to_owned()
+        let Some(bin) = find_programs()? else {
+            bail!(Missing::new(
+                "no PostgreSQL: initdb and postgres are neither on PATH nor in /usr/lib/postgresql/*/bin (Debian: \
+                 `apt-get install postgresql`), and neither UPDRAFT_PG_BIN nor UPDRAFT_TEST_POSTGRES_URL is set"
             ));
         };
         let user = if geteuid().is_root() { Some(unprivileged_user()?) } else { None };
@@ -106,6 +102,23 @@ impl Install {
     }
 }
 
+/// The folder with both programs; the one that was named, or nothing else.
+fn find_programs() -> Result<Option<PathBuf>> {
+    let complete = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
+    if let Some(folder) = env::var_os("UPDRAFT_PG_BIN").map(PathBuf::from) {
+        if !complete(&folder) {
+            bail!("UPDRAFT_PG_BIN names {}, which does not hold initdb and postgres", folder.display());
+        }
+        return Ok(Some(folder));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    Ok(env::split_paths(&path)
+        // What lies on PATH is often a link into the folder with the other programs.
+        .filter_map(|folder| fs::canonicalize(folder.join("initdb")).ok()?.parent().map(Path::to_owned))
+        .chain(usual_folders())
+        .find(complete))
+}
+
 fn settings(folder: &Path, port: u16) -> String {
     // The whole path of a unix socket must stay under 108 bytes.
     let socket = folder.join(".s.PGSQL.65535").as_os_str().len();
@@ -145,5 +158,5 @@ fn unprivileged_user() -> Result<User> {
             return Ok(user);
         }
     }
-    bail!(Missing("root may not run PostgreSQL, and there is neither a user `postgres` nor `nobody`".to_owned()))
+    bail!(Missing::new("root may not run PostgreSQL, and there is neither a user `postgres` nor `nobody`"))
 }

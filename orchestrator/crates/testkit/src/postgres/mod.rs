@@ -107,16 +107,11 @@ pub fn own_server() -> Result<Option<Cluster>> {
 
 /// A missing PostgreSQL is a skip; a broken one is a failure.
 fn unless_missing<T>(found: Result<T>) -> Result<Option<T>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error) => match error.downcast::<Missing>() {
-            Ok(missing) => {
-                skip::report(&skip::current_test(), &missing.to_string());
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        },
-    }
+    Ok(apart(found)?.inspect_err(|missing| skip::report(&skip::current_test(), &missing.to_string())).ok())
+}
+
+fn apart<T>(found: Result<T>) -> Result<Result<T, Missing>> {
+    found.map(Ok).or_else(|error| error.downcast::<Missing>().map(Err))
 }
 
 fn with_database(url: &str, database: &str) -> Result<String> {
@@ -160,6 +155,15 @@ impl fmt::Display for LocalUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_missing_server_is_a_skip() {
+        assert_eq!(apart(Ok(1)).unwrap().unwrap(), 1);
+        let missing = apart::<()>(Err(Missing::new("no PostgreSQL").into())).unwrap().unwrap_err();
+        assert_eq!(missing.to_string(), "no PostgreSQL");
+        let broken = apart::<()>(Err(anyhow!("initdb failed").context("cannot start"))).unwrap_err();
+        assert_eq!(format!("{broken:#}"), "cannot start: initdb failed");
+    }
 
     #[test]
     fn the_database_of_a_url_is_replaced_and_the_rest_kept() {

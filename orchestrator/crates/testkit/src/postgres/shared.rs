@@ -8,8 +8,12 @@
 
 use std::{
     env,
-    fs::{self, File},
-    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    fs::{self, File, Permissions},
+    io,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -34,8 +38,8 @@ const TRIES: usize = 3;
 
 /// $1 = postgres, $2 = the cluster's folder, $3 = the shared folder, $4 = the grace time.
 const KEEP: &str = r#"
-"$1" -D "$2/data" & server=$!
 exec 9<"$3/users.lock"
+"$1" -D "$2/data" 9<&- & server=$!
 while kill -0 "$server"; do
   flock -x 9
   flock -u 9
@@ -60,7 +64,7 @@ static MEMBERSHIP: Mutex<Option<Membership>> = Mutex::new(None);
 
 /// The server named by the environment, or the shared one, started if it does not run.
 pub(super) fn url() -> Result<String> {
-    if let Ok(url) = env::var("UPDRAFT_TEST_POSTGRES_URL") {
+    if let Some(url) = env::var("UPDRAFT_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty()) {
         return Ok(url);
     }
     let mut membership = MEMBERSHIP.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,10 +91,10 @@ fn join() -> Result<Membership> {
 
 /// Its name is known to everybody, so it has to be ours or the server's user's, and no link to somewhere else.
 fn shared_folder(install: &Install) -> Result<PathBuf> {
-    let folder = env::temp_dir().join(format!("updraft-test-postgres-{}", install.uid()));
+    let folder = env::temp_dir().join(format!("updraft-test-postgres-{}", geteuid()));
     match fs::create_dir(&folder) {
         Ok(()) => install.hand_over(&folder)?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error).with_context(|| format!("cannot make {}", folder.display())),
     }
     let found = fs::symlink_metadata(&folder).with_context(|| format!("cannot look at {}", folder.display()))?;
@@ -101,13 +105,14 @@ fn shared_folder(install: &Install) -> Result<PathBuf> {
 }
 
 fn lock_file(folder: &Path, name: &str) -> Result<File> {
-    let file = folder.join(name);
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .with_context(|| format!("cannot open {}", file.display()))
+    let path = folder.join(name);
+    let open = || {
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        // The keeper runs as the server's user, whatever this process's mask is.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        Ok::<_, io::Error>(file)
+    };
+    open().with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// The server that another process has started, if it still answers.
