@@ -13,6 +13,7 @@ pub mod event;
 pub mod graph;
 pub mod id;
 pub mod input;
+pub mod interval;
 pub mod judge;
 pub mod record;
 pub mod retry;
