@@ -38,7 +38,7 @@ const DEVELOPMENT: [&str; 2] = ["updraft-testkit", "updraft-store-sqlite"];
 
 /// Crates of others that only some of ours may use directly.
 const RESERVED: [(&str, &[&str]); 8] = [
-    ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres"]),
+    ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres", "updraft-testkit"]),
     ("tokio", &[
         "updraft-task", "updraft-store", "updraft-store-sqlite", "updraft-store-postgres", "updraft-engine",
         "updraft-tasks", "updraft-testkit", "updraft",
