@@ -58,6 +58,10 @@ struct Sky {
 
 const EUROPE: &str = "lamin=35&lomin=-10&lamax=70&lomax=40";
 
+fn client() -> Client {
+    Client::builder().timeout(Duration::from_secs(60)).build().unwrap()
+}
+
 impl Sky {
     fn new(change: impl FnOnce(&mut Options)) -> Self {
         let now = Arc::new(AtomicI64::new(NOON));
@@ -65,7 +69,7 @@ impl Sky {
         let clock = Clock::from_fn(move || DateTime::<Utc>::from_timestamp(seconds.load(Ordering::SeqCst), 0).unwrap());
         let mut options = Options { answers: vec![snapshot()], clock, ..Options::default() };
         change(&mut options);
-        Self { standin: Standin::start(&options).unwrap(), client: Client::new(), now }
+        Self { standin: Standin::start(&options).unwrap(), client: client(), now }
     }
 
     fn plain() -> Self {
@@ -500,5 +504,5 @@ async fn nobody_answers_after_stop() {
     let url = format!("{}/states/all", sky.standin.url());
     assert_eq!(sky.client.get(&url).send().await.unwrap().status(), StatusCode::OK);
     sky.standin.stop();
-    assert!(Client::new().get(&url).send().await.unwrap_err().is_connect());
+    assert!(client().get(&url).send().await.unwrap_err().is_connect());
 }

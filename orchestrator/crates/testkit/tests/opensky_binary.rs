@@ -28,8 +28,12 @@ fn recordings() -> tempfile::TempDir {
     folder
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
+}
+
 async fn get(url: &str) -> (StatusCode, Value) {
-    let response = reqwest::get(url).await.unwrap();
+    let response = client().get(url).send().await.unwrap();
     (response.status(), response.json().await.unwrap_or_default())
 }
 
@@ -44,7 +48,7 @@ async fn the_first_line_is_all_that_a_client_needs() {
 
     let form =
         [("grant_type", "client_credentials"), ("client_id", &said.client_id), ("client_secret", &said.client_secret)];
-    let token = reqwest::Client::new().post(&said.token_url).form(&form).send().await.unwrap();
+    let token = client().post(&said.token_url).form(&form).send().await.unwrap();
     assert_eq!(token.json::<Value>().await.unwrap()["expires_in"], json!(77));
 
     let url = format!("{}/states/all", said.url);

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::unistd::geteuid;
 use uuid::Uuid;
 
@@ -64,8 +64,8 @@ static MEMBERSHIP: Mutex<Option<Membership>> = Mutex::new(None);
 
 /// The server named by the environment, or the shared one, started if it does not run.
 pub(super) fn url() -> Result<String> {
-    if let Some(url) = env::var("UPDRAFT_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty()) {
-        return Ok(url);
+    if let Some(url) = env::var_os("UPDRAFT_TEST_POSTGRES_URL").filter(|url| !url.is_empty()) {
+        return url.into_string().map_err(|url| anyhow!("UPDRAFT_TEST_POSTGRES_URL is no text: {}", url.display()));
     }
     let mut membership = MEMBERSHIP.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(membership) = membership.as_ref() {
