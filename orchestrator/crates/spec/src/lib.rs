@@ -4,5 +4,19 @@
 //! Nothing here opens a file, reads a clock or knows a concrete task type: what exists in a project comes in as data.
 #![warn(missing_docs)]
 
+mod catalog;
+mod check;
+pub mod diagnostic;
 mod suggest;
 pub mod template;
+mod yaml;
+
+pub use catalog::{Catalog, ConnNeed, TaskSpec};
+pub use check::{Checked, check, check_bytes, parse_cron, time_zone};
+pub use diagnostic::{CODES, Code, Diagnostic, Severity};
+pub use suggest::nearest;
+
+/// All codes with their titles, in order; each has a page `docs/errors/Wnnn.md`.
+pub fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CODES.iter().map(|code| (code.name(), code.title()))
+}

@@ -1,0 +1,105 @@
+//! From a tree to a [`Workflow`]: every rule that a file must keep, all broken ones reported at once.
+
+mod graph;
+mod keys;
+mod params;
+mod reach;
+mod read;
+mod references;
+mod retry;
+mod schedule;
+mod task;
+mod types;
+mod with;
+mod workflow;
+
+use serde_json::Value;
+use updraft_model::workflow::Workflow;
+
+pub use schedule::{parse_cron, time_zone};
+
+use crate::catalog::Catalog;
+use crate::diagnostic::{Code, Diagnostic, Severity, Sink, Source, Span};
+use crate::yaml;
+
+/// What came out of checking a file.
+#[derive(Debug)]
+pub struct Checked {
+    /// The workflow, if there is no error; warnings alone do not withhold it.
+    pub workflow: Option<Workflow>,
+    /// Everything found, in file order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text, for showing the diagnostics.
+    pub source: Source,
+}
+
+impl Checked {
+    /// Whether the file can be run.
+    pub fn is_ok(&self) -> bool {
+        self.diagnostics.iter().all(|found| found.severity != Severity::Error)
+    }
+}
+
+/// Everything that a check needs.
+pub(crate) struct Cx<'c> {
+    pub(crate) source: &'c Source,
+    pub(crate) sink: &'c mut Sink,
+    pub(crate) catalog: &'c Catalog,
+}
+
+impl Cx<'_> {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        self.sink.push(diagnostic);
+    }
+
+    /// A name or value for a message: printable, at most sixty characters.
+    #[expect(clippy::unused_self, reason = "reads as a question to the context")]
+    pub(crate) fn short(&self, text: &str) -> String {
+        let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+        if text.chars().nth(60).is_some() {
+            shown.push('…');
+        }
+        shown.replace("\\'", "'").replace("\\\"", "\"")
+    }
+}
+
+/// Checks one file. `name` is how people know it.
+pub fn check(name: &str, text: &str, catalog: &Catalog) -> Checked {
+    let source = Source::new(name, text);
+    let mut sink = Sink::default();
+    let workflow = yaml::parse(&source, &mut sink).and_then(|root| {
+        let mut cx = Cx { source: &source, sink: &mut sink, catalog };
+        workflow::read(&mut cx, &root)
+    });
+    let workflow = workflow.filter(|_| sink.errors() == 0);
+    let diagnostics = sink.finish(text.len());
+    Checked { workflow, diagnostics, source }
+}
+
+/// [`check`] for a file's bytes: what is not UTF-8 is a diagnostic too.
+pub fn check_bytes(name: &str, bytes: &[u8], catalog: &Catalog) -> Checked {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return check(name, text, catalog),
+        Err(error) => error,
+    };
+    let wide = bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]);
+    let readable = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+    let source = Source::new(name, readable);
+    let at = Span::new(readable.len(), readable.len());
+    let message = if wide {
+        "the file is UTF-16, and workflow files are UTF-8".to_owned()
+    } else {
+        format!("byte {} of the file is not UTF-8", error.valid_up_to() + 1)
+    };
+    let found = Diagnostic::new(Code::W002, at, message).hint("save the file as UTF-8");
+    Checked { workflow: None, diagnostics: vec![found], source }
+}
+
+/// Compiles a JSON Schema (2020-12 unless it says otherwise) that fetches nothing; patterns cannot backtrack.
+pub(crate) fn compile(schema: &Value) -> Result<jsonschema::Validator, Box<jsonschema::ValidationError<'static>>> {
+    jsonschema::options()
+        .offline()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .map_err(Box::new)
+}
