@@ -7,6 +7,9 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod count;
 pub mod error;
 pub mod read;

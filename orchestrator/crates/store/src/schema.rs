@@ -117,10 +117,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("run_metric", &["run_id", "task_id", "name", "labels", "value", "unit"]),
-    (
-        "worker",
-        &["worker_no", "name", "host", "pid", "build", "queues", "slots", "state", "lock_no", "lease_until"],
-    ),
+    ("worker", &["worker_no", "name", "host", "pid", "build", "queues", "slots", "state", "lock_no", "lease_until"]),
     ("task_state", &["run_id", "task_id", "map_index", "generation", "name", "value"]),
     ("shared_state", &["scope", "key", "value", "version", "updated_at"]),
     ("bench_commit", &["id", "v", "t"]),

@@ -1,0 +1,16 @@
+//! SQLite behind the suite that every store passes.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use updraft_store::{Reader, Store};
+use updraft_store_sqlite::{OpenOptions, SqliteStore};
+
+async fn open() -> (Arc<dyn Store>, Arc<dyn Reader>, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = SqliteStore::open(folder.path().join("store.db"), OpenOptions::default()).await.expect("open");
+    let reader = store.reader();
+    (Arc::new(store), Arc::new(reader), folder)
+}
+
+updraft_store::conformance!(open);

@@ -1,0 +1,172 @@
+//! What every store refuses before it writes: contradictions inside a batch, NUL characters (PostgreSQL's text cannot
+//! hold them, so no store takes them), and values over their limit. The databases' own constraints stand behind it.
+
+use std::collections::HashSet;
+
+use updraft_model::event::Event;
+use updraft_model::id::{RunId, TaskId, TaskKey};
+use updraft_model::record::{EndedAttempt, WorkRow};
+use updraft_model::state::Place;
+
+use crate::schema::{ITEM_MESSAGE_BYTES, MESSAGE_BYTES, OUTPUT_BYTES, STATE_BYTES};
+use crate::{Batch, Expected, RunCommit, StoreError};
+
+/// The tasks chosen when the run was made, from its `run_created` event; `None` = all.
+pub fn only_of(events: &[Event]) -> Option<&[TaskId]> {
+    events.iter().find_map(|event| if let Event::RunCreated { only, .. } = event { only.as_deref() } else { None })
+}
+
+/// Refuses a batch that contradicts itself or holds what no store keeps.
+///
+/// # Errors
+/// [`StoreError::Rejected`] naming the run, the row and the reason.
+pub fn batch(batch: &Batch) -> Result<(), StoreError> {
+    let mut runs = HashSet::with_capacity(batch.runs.len());
+    for run in &batch.runs {
+        if !runs.insert(run.run_id) {
+            return Err(rejected(run.run_id, "it appears twice in one batch"));
+        }
+        run_commit(run)?;
+    }
+    let mut keys = HashSet::new();
+    for run in &batch.runs {
+        if let Expected::New(facts) = &run.expected
+            && !keys.insert((facts.workflow_id, facts.run_key.as_str()))
+        {
+            return Err(rejected(run.run_id, &format!("run_key `{}` appears twice in one batch", facts.run_key)));
+        }
+    }
+    if let Some(pick) = &batch.pick {
+        text("queue", &pick.queue, usize::MAX)?;
+    }
+    Ok(())
+}
+
+/// Refuses one run's part; see [`batch`].
+///
+/// # Errors
+/// [`StoreError::Rejected`] naming the run, the row and the reason.
+pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
+    let run = commit.run_id;
+    within(run, "actor", &commit.actor, usize::MAX)?;
+    if let Expected::New(facts) = &commit.expected {
+        if facts.run_id != run {
+            return Err(rejected(run, &format!("its facts are those of run {}", facts.run_id)));
+        }
+        for (column, value) in [("run_key", &facts.run_key), ("conf", &facts.conf), ("queue", &facts.queue)] {
+            within(run, column, value, usize::MAX)?;
+        }
+    }
+    let mut work = HashSet::with_capacity(commit.work.len());
+    for row in &commit.work {
+        work_row(run, row)?;
+        if !work.insert(&row.dispatch.key) {
+            return Err(rejected(run, &format!("work row {} appears twice", row.dispatch.key)));
+        }
+    }
+    if let Some(key) = commit.removed.iter().find(|key| work.contains(key)) {
+        return Err(rejected(run, &format!("work row {key} is both written and removed")));
+    }
+    unique(run, "task run", commit.task_runs.iter().map(|row| &row.key))?;
+    unique(run, "ended attempt", commit.ended.iter().map(|row| &row.key))?;
+    commit.ended.iter().try_for_each(|attempt| ended(run, attempt))
+}
+
+/// Refuses a kept value that is too large or holds a NUL.
+///
+/// # Errors
+/// [`StoreError::Rejected`] naming the value.
+pub fn kept_value(name: &str, value: &str) -> Result<(), StoreError> {
+    text("name", name, usize::MAX)?;
+    text(name, value, STATE_BYTES)
+}
+
+/// Refuses text that holds a NUL or is longer than `limit_bytes`.
+///
+/// # Errors
+/// [`StoreError::Rejected`] naming `what`.
+pub fn text(what: &str, value: &str, limit_bytes: usize) -> Result<(), StoreError> {
+    if value.len() > limit_bytes {
+        return Err(StoreError::Rejected(format!("{what} has {} bytes, the limit is {limit_bytes}", value.len())));
+    }
+    if value.as_bytes().contains(&0) {
+        return Err(StoreError::Rejected(format!("{what} holds a NUL character, which no store keeps")));
+    }
+    Ok(())
+}
+
+fn work_row(run: RunId, row: &WorkRow) -> Result<(), StoreError> {
+    let key = &row.dispatch.key;
+    if row.run_id != run {
+        return Err(rejected(run, &format!("work row {key} belongs to run {}", row.run_id)));
+    }
+    let executing = row.worker_no.is_some() && row.attempt_id.is_some() && row.claimed_at.is_some();
+    let unclaimed = row.worker_no.is_none() && row.attempt_id.is_none() && row.claimed_at.is_none();
+    let fits = match row.place {
+        Place::Executing => executing && row.due_at.is_none(),
+        Place::Timer | Place::Polled => unclaimed && row.due_at.is_some() && row.cancel_at.is_none(),
+        Place::Ready | Place::Gated | Place::Waiting => unclaimed && row.due_at.is_none() && row.cancel_at.is_none(),
+    };
+    if !fits {
+        return Err(rejected(
+            run,
+            &format!("work row {key} in place `{}` has the columns of another place", row.place),
+        ));
+    }
+    if row.dispatch.dispatch_no == 0 || row.dispatch.try_no == 0 {
+        return Err(rejected(run, &format!("work row {key} has no dispatch_no or try_no")));
+    }
+    within(run, "queue", &row.queue, usize::MAX)?;
+    within(run, "task_id", key.task.as_str(), usize::MAX)
+}
+
+fn ended(run: RunId, attempt: &EndedAttempt) -> Result<(), StoreError> {
+    let optional = [
+        ("class", attempt.class.as_deref(), usize::MAX),
+        ("message", attempt.message.as_deref(), MESSAGE_BYTES),
+        ("output", attempt.output.as_deref(), OUTPUT_BYTES),
+    ];
+    for (column, value, limit) in optional {
+        if let Some(value) = value {
+            within(run, &format!("{column} of {}", attempt.key), value, limit)?;
+        }
+    }
+    for item in &attempt.items {
+        for value in [&item.kind, &item.name, &item.state] {
+            within(run, &format!("an item of {}", attempt.key), value, usize::MAX)?;
+        }
+        if let Some(message) = &item.message {
+            within(run, &format!("message of item `{}` of {}", item.name, attempt.key), message, ITEM_MESSAGE_BYTES)?;
+        }
+    }
+    for metric in &attempt.metrics {
+        if !metric.value.is_finite() {
+            return Err(rejected(run, &format!("metric `{}` of {} is not a finite number", metric.name, attempt.key)));
+        }
+        for value in [&metric.name, &metric.unit].into_iter().chain(metric.labels.iter().flat_map(|(k, v)| [k, v])) {
+            within(run, &format!("metric `{}` of {}", metric.name, attempt.key), value, usize::MAX)?;
+        }
+    }
+    Ok(())
+}
+
+fn unique<'a>(run: RunId, what: &str, keys: impl Iterator<Item = &'a TaskKey>) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    for key in keys {
+        if !seen.insert(key) {
+            return Err(rejected(run, &format!("{what} {key} appears twice")));
+        }
+    }
+    Ok(())
+}
+
+fn within(run: RunId, what: &str, value: &str, limit_bytes: usize) -> Result<(), StoreError> {
+    text(what, value, limit_bytes).map_err(|error| match error {
+        StoreError::Rejected(reason) => StoreError::Rejected(format!("run {run}: {reason}")),
+        other => other,
+    })
+}
+
+fn rejected(run: RunId, reason: &str) -> StoreError {
+    StoreError::Rejected(format!("run {run}: {reason}"))
+}
