@@ -3,7 +3,7 @@
 CREATE TABLE run (
     run_id         uuid PRIMARY KEY,
     workflow_id    bigint NOT NULL,
-    version_id     bigint NOT NULL REFERENCES workflow_version,
+    version_id     bigint NOT NULL,
     run_key        text COLLATE "C" NOT NULL CHECK (run_key <> ''),
     trigger        text NOT NULL CHECK (trigger IN ('schedule', 'manual', 'backfill', 'asset', 'event', 'api')),
     logical_at     timestamptz NOT NULL,

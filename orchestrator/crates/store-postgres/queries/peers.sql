@@ -1,0 +1,11 @@
+-- peers: every worker that matters, with the evidence that its heartbeat session lives (F35).
+SELECT w.worker_no, w.name, w.host, w.pid, w.build, w.queues, w.slots, w.state, w.lease_until,
+    CASE WHEN w.lock_no IS NOT NULL THEN EXISTS (
+        SELECT 1 FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND l.classid = current_schema()::regnamespace::oid AND l.objid = w.lock_no::oid) END
+FROM worker w
+WHERE w.state IN ('active', 'draining')
+    OR w.worker_no IN (SELECT x.worker_no FROM work x WHERE x.place = 'x')
+ORDER BY w.worker_no

@@ -1,0 +1,4 @@
+//! The PostgreSQL store on a real server: what the conformance suite cannot ask of every store.
+
+mod build;
+mod commit;
