@@ -40,7 +40,7 @@ pub enum Illegal {
 }
 
 impl Run {
-    /// Takes in one event. After an error the state is unusable.
+    /// Takes in one event. After an error the state is as before.
     ///
     /// # Errors
     /// The event cannot happen in this state.
@@ -128,7 +128,7 @@ impl Run {
                     (Slot::Dispatched(numbers), None) if self.projection.state == RunState::Cancelling => {
                         (numbers, None, true)
                     }
-                    (Slot::Ended { numbers, started_at }, Some(by)) if numbers.dispatch_no == *by => {
+                    (Slot::Ended { numbers, started_at }, Some(by)) if self.is_live() && numbers.dispatch_no == *by => {
                         (numbers, started_at, true)
                     }
                     (Slot::Waiting | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. }, _) => {

@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
 use crate::id::TaskId;
@@ -258,7 +258,8 @@ fn cycles(downstream: &[Vec<TaskIndex>]) -> Vec<Vec<TaskIndex>> {
     }
     let mut found = Vec::new();
     let mut knot_of = vec![u32::MAX; downstream.len()];
-    let mut knots: Vec<Vec<TaskIndex>> = tarjan_scc(&graph)
+    // Not `tarjan_scc`: that one recurses, and a cycle of ten thousand tasks overflows its stack.
+    let mut knots: Vec<Vec<TaskIndex>> = kosaraju_scc(&graph)
         .into_iter()
         .map(|knot| knot.into_iter().map(|node| to_index(node.index())).collect::<Vec<_>>())
         .filter(|knot| knot.len() > 1 || downstream[knot[0] as usize].contains(&knot[0]))

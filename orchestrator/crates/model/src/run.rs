@@ -256,7 +256,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Takes in a commit that somebody else made.
+    /// Takes in a commit that somebody else made. After an error the state is unusable: load it anew.
     ///
     /// # Errors
     /// It does not follow on the known version, or an event does not follow.
