@@ -61,9 +61,8 @@ fn finish_all(run: &mut Run, keys: &[TaskKey]) {
 }
 
 fn benches(criterion: &mut Criterion) {
-    let keys = |tasks: usize| -> Vec<TaskKey> {
-        (0..tasks).map(|n| TaskKey::of(TaskId::from(format!("t{n}")))).collect()
-    };
+    let keys =
+        |tasks: usize| -> Vec<TaskKey> { (0..tasks).map(|n| TaskKey::of(TaskId::from(format!("t{n}")))).collect() };
     let mut group = criterion.benchmark_group("finish");
     let shapes = [
         ("chain of 1,000", started(1_000, |n| n.checked_sub(1)), keys(1_000)),

@@ -88,12 +88,8 @@ impl Run {
             }
             Event::TaskDispatched { subject, dispatch_no, try_no, generation, losses, .. } => {
                 let (task, slot) = self.subject(subject)?;
-                let numbers = Numbers {
-                    dispatch_no: *dispatch_no,
-                    try_no: *try_no,
-                    losses: *losses,
-                    generation: *generation,
-                };
+                let numbers =
+                    Numbers { dispatch_no: *dispatch_no, try_no: *try_no, losses: *losses, generation: *generation };
                 match slot {
                     Slot::Waiting if state == RunState::Running && *dispatch_no > 0 => {
                         self.dispatched += 1;
@@ -121,9 +117,7 @@ impl Run {
             Event::TaskFinished { subject, dispatch_no, state, cause } => {
                 let (task, slot) = self.subject(subject)?;
                 let (numbers, started_at, was_dispatched) = match (slot, dispatch_no) {
-                    (Slot::Waiting, None) if self.is_live() => {
-                        (Numbers::default(), None, false)
-                    }
+                    (Slot::Waiting, None) if self.is_live() => (Numbers::default(), None, false),
                     // A cancel deleted its row in `work`.
                     (Slot::Dispatched(numbers), None) if self.projection.state == RunState::Cancelling => {
                         (numbers, None, true)

@@ -135,10 +135,9 @@ impl Graph {
         for (position, (id, needs)) in tasks.iter().enumerate() {
             for need in *needs {
                 match index.get(need) {
-                    None => problems.push(GraphProblem::UnknownDependency {
-                        task: (*id).clone(),
-                        dependency: need.clone(),
-                    }),
+                    None => {
+                        problems.push(GraphProblem::UnknownDependency { task: (*id).clone(), dependency: need.clone() })
+                    }
                     Some(&parent) if upstream[position].contains(&parent) => {}
                     Some(&parent) => {
                         upstream[position].push(parent);

@@ -74,8 +74,14 @@ pub struct Fires(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Cron { patterns: Vec<Cron>, zone: TimeZone },
-    Every { anchor: i64, step: i64 },
+    Cron {
+        patterns: Vec<Cron>,
+        zone: TimeZone,
+    },
+    Every {
+        anchor: i64,
+        step: i64,
+    },
     /// Sorted, each once.
     At(Vec<Timestamp>),
 }

@@ -95,11 +95,9 @@ pub fn judge(rule: TriggerRule, counts: Counts) -> Verdict {
         }
         TriggerRule::AllSkipped => first(&[(counts.succeeded + bad > 0, unmet), (done, Verdict::Start)]),
         TriggerRule::OneFailed => first(&[(bad > 0, Verdict::Start), (done, unmet)]),
-        TriggerRule::OneSuccess => first(&[
-            (counts.succeeded > 0, Verdict::Start),
-            (done && counts.skipped == of, skipped),
-            (done, failed),
-        ]),
+        TriggerRule::OneSuccess => {
+            first(&[(counts.succeeded > 0, Verdict::Start), (done && counts.skipped == of, skipped), (done, failed)])
+        }
         // Airflow counts `succeeded` and `failed` here, not `upstream_failed`.
         TriggerRule::OneDone => first(&[
             (counts.succeeded + counts.failed + counts.cancelled > 0, Verdict::Start),

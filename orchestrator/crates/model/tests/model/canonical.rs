@@ -12,7 +12,10 @@ fn equal_values_are_written_alike() {
     for (value, expected) in [
         (json!({"b": 1, "a": [true, null, "x"]}), r#"{"a":[true,null,"x"],"b":1}"#),
         (json!({"é": 1, "z": 2, "Z": 3}), r#"{"Z":3,"z":2,"é":1}"#),
-        (json!([1.0, -0.0, 1e3, 1.5, 1e300, u64::MAX, i64::MIN]), "[1,0,1000,1.5,1e+300,18446744073709551615,-9223372036854775808]"),
+        (
+            json!([1.0, -0.0, 1e3, 1.5, 1e300, u64::MAX, i64::MIN]),
+            "[1,0,1000,1.5,1e+300,18446744073709551615,-9223372036854775808]",
+        ),
         (json!("\n\"\\\u{1}é"), "\"\\n\\\"\\\\\\u0001é\""),
         (json!({}), "{}"),
     ] {
@@ -34,7 +37,9 @@ fn what_a_store_cannot_keep_is_refused_with_its_place() {
 
 #[test]
 fn base32_is_rfc_4648_in_lower_case_without_padding() {
-    for (bytes, text) in [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("foobar", "mzxw6ytboi")] {
+    for (bytes, text) in
+        [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("foobar", "mzxw6ytboi")]
+    {
         assert_eq!(base32(bytes.as_bytes()), text);
     }
 }

@@ -16,11 +16,8 @@ use updraft_model::workflow::Workflow;
 use super::support::{Driven, at, compiled, create, facts, fail, ok, retryable, skip, task, workflow};
 
 fn chain(names: &[&str]) -> Workflow {
-    let tasks = names
-        .iter()
-        .enumerate()
-        .map(|(n, name)| task(name, if n == 0 { &[] } else { &names[n - 1..n] }))
-        .collect();
+    let tasks =
+        names.iter().enumerate().map(|(n, name)| task(name, if n == 0 { &[] } else { &names[n - 1..n] })).collect();
     workflow(tasks)
 }
 
@@ -76,8 +73,7 @@ fn an_empty_workflow_ends_when_it_starts() {
 
 #[test]
 fn a_retry_waits_as_long_as_the_policy_says_or_longer_if_the_error_asks() {
-    let policy =
-        RetryPolicy { limit: 3, delay: Duration::from_secs(10), jitter: 0.0, ..RetryPolicy::default() };
+    let policy = RetryPolicy { limit: 3, delay: Duration::from_secs(10), jitter: 0.0, ..RetryPolicy::default() };
     let mut driven = retrying(policy);
     let first = driven.finish("a", retryable("X", 0));
     assert_eq!(kinds(&first), ["attempt_ended", "task_dispatched"]);
@@ -109,8 +105,7 @@ fn what_may_not_be_retried_is_not() {
     let policy = || RetryPolicy { limit: 5, ..RetryPolicy::default() };
     let listed = || RetryPolicy { retry_on: vec!["X".into(), "Timeout".into()], ..policy() };
     let message = String::new;
-    let rejected =
-        |cause| AttemptResult::Rejected { cause, class: "Bad".to_owned(), message: "too large".to_owned() };
+    let rejected = |cause| AttemptResult::Rejected { cause, class: "Bad".to_owned(), message: "too large".to_owned() };
     for (policy, result, cause) in [
         (policy(), fail(), Cause::Task),
         (listed(), retryable("Y", 0), Cause::Task),
@@ -321,13 +316,8 @@ fn a_broken_run_takes_nothing_until_it_is_repaired_and_then_goes_on_where_it_was
 #[test]
 fn refusals_name_what_is_wrong() {
     let mut driven = Driven::new(&compiled(chain(&["a", "b", "c"])), Limits::default());
-    let finish = |key: TaskKey, dispatch_no| Input::Finish {
-        key,
-        dispatch_no,
-        result: ok(),
-        started_at: None,
-        worker: None,
-    };
+    let finish =
+        |key: TaskKey, dispatch_no| Input::Finish { key, dispatch_no, result: ok(), started_at: None, worker: None };
     let a = || TaskKey::of("a");
     assert_eq!(driven.try_give(Input::Start), Err(Reject::NotCreated));
     assert_eq!(driven.try_give(create(Some(&["zz"]))), Err(Reject::UnknownTask(TaskId::from("zz"))));
@@ -381,7 +371,8 @@ fn deciding_changes_nothing_and_the_slot_knows_its_fence() {
 #[test]
 fn a_retry_after_a_hold_uses_the_longer_of_both_for_every_backoff() {
     for backoff in [Backoff::Constant, Backoff::Linear, Backoff::Exponential] {
-        let policy = RetryPolicy { limit: 1, delay: Duration::from_secs(5), backoff, jitter: 0.0, ..RetryPolicy::default() };
+        let policy =
+            RetryPolicy { limit: 1, delay: Duration::from_secs(5), backoff, jitter: 0.0, ..RetryPolicy::default() };
         let mut driven = retrying(policy);
         let events = driven.finish(
             "a",

@@ -81,7 +81,11 @@ fn at_the_end(rule: TriggerRule, ended: &[FinalState]) -> Answer {
         TriggerRule::AllFailed => start_if(all(is_bad), skip),
         TriggerRule::AllSkipped => start_if(all(skipped), skip),
         TriggerRule::AllDoneMinOneSuccess => {
-            if any(skipped) { skip } else { start_if(any(succeeded), failed) }
+            if any(skipped) {
+                skip
+            } else {
+                start_if(any(succeeded), failed)
+            }
         }
         TriggerRule::OneFailed => start_if(any(is_bad), skip),
         TriggerRule::OneSuccess => start_if(any(succeeded), if all(skipped) { skip } else { failed }),
@@ -91,7 +95,11 @@ fn at_the_end(rule: TriggerRule, ended: &[FinalState]) -> Answer {
         ),
         TriggerRule::NoneFailed => start_if(!any(is_bad), failed),
         TriggerRule::NoneFailedMinOneSuccess => {
-            if any(is_bad) { failed } else { start_if(any(succeeded), skip) }
+            if any(is_bad) {
+                failed
+            } else {
+                start_if(any(succeeded), skip)
+            }
         }
         TriggerRule::NoneSkipped => start_if(!any(skipped), skip),
     }

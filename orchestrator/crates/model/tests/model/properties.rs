@@ -30,12 +30,7 @@ struct Plan {
 
 fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let plan = (any::<u16>(), any::<u16>(), 0..12_usize, any::<bool>(), 0..3_u32).prop_map(
-        |(dense, thin, rule, allow_failure, retries)| Plan {
-            upstreams: dense & thin,
-            rule,
-            allow_failure,
-            retries,
-        },
+        |(dense, thin, rule, allow_failure, retries)| Plan { upstreams: dense & thin, rule, allow_failure, retries },
     );
     proptest::collection::vec(plan, 1..12)
 }

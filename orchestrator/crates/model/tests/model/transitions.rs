@@ -41,8 +41,24 @@ const SITUATIONS: [(&str, &[&str]); 26] = [
 ];
 
 const EVENTS: [&str; 18] = [
-    "created", "started", "cancel", "abort", "succeeded", "failed", "cancelled", "open outcome", "break", "repair", "a1",
-    "a2", "a0", "a ended", "a2 ended", "a finished", "a2 finished", "a over",
+    "created",
+    "started",
+    "cancel",
+    "abort",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "open outcome",
+    "break",
+    "repair",
+    "a1",
+    "a2",
+    "a0",
+    "a ended",
+    "a2 ended",
+    "a finished",
+    "a2 finished",
+    "a over",
 ];
 
 /// Which events are taken in where; every other pair is refused.
@@ -209,13 +225,7 @@ fn every_input_is_either_refused_or_leads_to_events_that_are_taken_in() {
             ("refresh", Input::Refresh),
             (
                 "finish",
-                Input::Finish {
-                    key: TaskKey::of("a"),
-                    dispatch_no: 1,
-                    result: ok(),
-                    started_at: None,
-                    worker: None,
-                },
+                Input::Finish { key: TaskKey::of("a"), dispatch_no: 1, result: ok(), started_at: None, worker: None },
             ),
             ("cancel", Input::Cancel { by: "me".into(), reason: String::new(), halted: halted() }),
             ("abort", Input::Abort { cause: Cause::RunTimeout, halted: halted() }),

@@ -11,8 +11,8 @@ use super::oracle::{self, Answer};
 ///
 /// All rows without `.` and `c` are Airflow's own answers. Rows with `.` are Airflow's too, but for one: `all_success`
 /// over `k.`, which Airflow skips if it happens to look before the other upstream has ended; this waits.
-const COLUMNS: [&str; 15] =
-    ["ss", "sf", "sk", "su", "ff", "fk", "fu", "kk", "ku", "uu", "s.", "f.", "k.", "u.", ".."];
+const COLUMNS: [&str; 15] = ["ss", "sf", "sk", "su", "ff", "fk", "fu", "kk", "ku", "uu", "s.", "f.", "k.", "u.", ".."];
+#[rustfmt::skip]
 const TABLE: [(TriggerRule, [&str; 15]); 12] = [
     //                                    ss      sf      sk      su      ff      fk      fu      kk      ku      uu      s.      f.      k.      u.      ..
     (TriggerRule::AllSuccess,           ["run",  "uf",   "skip", "uf",   "uf",   "uf",   "uf",   "skip", "uf",   "uf",   "…",    "uf",   "…",    "uf",   "…"]),
@@ -108,9 +108,10 @@ fn all_upstreams() -> Vec<String> {
         last = last
             .iter()
             .flat_map(|text| {
-                "sfkuc.".chars().filter(|letter| text.chars().last().is_none_or(|last| last <= *letter)).map(
-                    move |letter| format!("{text}{letter}"),
-                )
+                "sfkuc."
+                    .chars()
+                    .filter(|letter| text.chars().last().is_none_or(|last| last <= *letter))
+                    .map(move |letter| format!("{text}{letter}"))
             })
             .collect();
         all.extend(last.clone());
