@@ -6,9 +6,20 @@
 
 use updraft_task::Registry;
 
+pub mod batch;
+#[cfg(feature = "sql")]
+pub mod parquet;
+#[cfg(feature = "sql")]
+pub mod warehouse_load;
+
 /// Every task type and connection kind of this crate.
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add_connection::<updraft_task::LakeConnection>();
+    #[cfg(feature = "sql")]
+    {
+        registry.add_connection::<warehouse_load::WarehouseConnection>();
+        registry.add::<warehouse_load::WarehouseLoad>();
+    }
     registry
 }
