@@ -13,7 +13,7 @@ mod yaml;
 
 pub use catalog::{Catalog, ConnNeed, TaskSpec};
 pub use check::{Checked, check, check_bytes, parse_cron, time_zone};
-pub use diagnostic::{CODES, Code, Diagnostic, Severity};
+pub use diagnostic::{CODES, Code, Diagnostic, Severity, errors_index};
 pub use suggest::nearest;
 
 /// All codes with their titles, in order; each has a page `docs/errors/Wnnn.md`.

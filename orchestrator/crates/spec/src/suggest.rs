@@ -1,10 +1,15 @@
 //! "Did you mean": the nearest known name to an unknown one.
 
+/// Most candidates looked at: advice must not cost more than the check.
+const MOST: usize = 2_000;
+
 /// The candidate most like `name`, if it is like enough to be meant.
 pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded = fold(name);
     candidates
         .into_iter()
+        .take(MOST)
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 6)
         .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= tolerance(name.len().min(candidate.len())))
         .min_by_key(|(distance, _)| *distance)

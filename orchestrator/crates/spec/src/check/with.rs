@@ -127,6 +127,9 @@ impl<'a> Fit<'a, '_, '_> {
         if matches!(instance, Value::String(text) if is_template(text)) {
             return;
         }
+        if self.find(pointer).1.is_some_and(|node| matches!(node.kind, Kind::Broken)) {
+            return;
+        }
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {

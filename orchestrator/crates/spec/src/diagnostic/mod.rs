@@ -1,12 +1,14 @@
 //! What is wrong with a file: one form for people, machines and editors. Nothing here knows what a workflow is.
 
 mod code;
+mod index;
 mod json;
 mod render;
 mod sink;
 mod source;
 
 pub use code::{CODES, Code};
+pub use index::errors_index;
 pub use json::{JsonDiagnostic, JsonReport, report};
 pub use render::render;
 pub(crate) use sink::Sink;

@@ -5,6 +5,9 @@ use super::{Code, Diagnostic, Severity, Span};
 /// Most diagnostics kept of one file; the rest is counted.
 const MOST: usize = 500;
 
+/// Diagnostics with advice that takes a search.
+const ADVISED: usize = 100;
+
 /// Where checks put what they find.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
@@ -22,9 +25,9 @@ impl Sink {
         if self.kept.len() < MOST { self.kept.push(diagnostic) } else { self.dropped += 1 }
     }
 
-    /// Whether more would only be counted: expensive advice can be left out.
+    /// Whether there are so many that expensive advice is left out.
     pub(crate) fn is_full(&self) -> bool {
-        self.kept.len() >= MOST
+        self.kept.len() >= ADVISED
     }
 
     /// Errors so far.

@@ -110,6 +110,7 @@ pub const FUNCTIONS: &[&str] = &["dict", "namespace", "range"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
+    env.set_syntax(super::SYNTAX.clone());
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_formatter(format_value);

@@ -12,8 +12,9 @@ mod filters;
 mod reference;
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use minijinja::machinery::{self, ast};
+use minijinja::machinery::{self, Token, ast};
 use minijinja::syntax::SyntaxConfig;
 use serde_json::{Map, Value};
 
@@ -24,6 +25,16 @@ pub use reference::{Reference, Step, StepKind};
 
 /// Longest text that one template may make, in bytes.
 pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
+
+/// Longest string that is taken as a template, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 1 << 17;
+/// Most tokens of one `{{ … }}` or `{% … %}`: a chain of that many look-ups nests as deep.
+const MAX_TOKENS: usize = 1_000;
+
+/// How templates are written: Jinja's way, and a line break at the end stays.
+static SYNTAX: LazyLock<SyntaxConfig> = LazyLock::new(|| {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the delimiters are the usual ones")
+});
 
 /// A string of a workflow, parsed.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,8 +80,9 @@ impl Template {
         if !is_template(source) {
             return Ok((plain(Form::Plain), Vec::new()));
         }
-        let tree = machinery::parse(source, "value", SyntaxConfig::default())
-            .map_err(|error| TemplateError::of(&error, source, 0))?;
+        within_bounds(source)?;
+        let tree =
+            machinery::parse(source, "value", SYNTAX.clone()).map_err(|error| TemplateError::of(&error, source, 0))?;
         let found = reference::walk(&tree, source);
         let form = sole_expression(&tree, source).map_or(Form::Text, Form::Expression);
         let sole = match &form {
@@ -173,6 +185,27 @@ fn render_at(value: &Value, context: &Context, pointer: &mut String) -> Result<V
             .map(Value::Array),
         Value::Object(map) => render_map_at(map, context, pointer).map(Value::Object),
     }
+}
+
+/// Refuses what would cost too much to parse. Syntax errors are left to the parser.
+fn within_bounds(source: &str) -> Result<(), TemplateError> {
+    let refused = |message: String, range| Err(TemplateError::new(TemplateErrorKind::Budget, message, range));
+    if source.len() > MAX_SOURCE_BYTES {
+        return refused(format!("a template is at most {MAX_SOURCE_BYTES} bytes long, not {}", source.len()), None);
+    }
+    let mut tokens = 0;
+    for token in machinery::tokenize(source, false, SYNTAX.clone()) {
+        let Ok((token, span)) = token else { return Ok(()) };
+        match token {
+            Token::VariableStart | Token::BlockStart | Token::TemplateData(_) => tokens = 0,
+            _ => tokens += 1,
+        }
+        if tokens > MAX_TOKENS {
+            let at = span.start_offset as usize;
+            return refused(format!("one expression has at most {MAX_TOKENS} parts"), Some(at..at));
+        }
+    }
+    Ok(())
 }
 
 /// The range of the expression, if the template is one `{{ … }}` with nothing but white space around it.

@@ -303,6 +303,11 @@ impl Walker<'_> {
                     }
                     return;
                 }
+                ast::Expr::Const(constant) if constant.value.as_str().is_some() => {
+                    let range = range_of(constant.span()).start..range_of(expression.span()).end;
+                    let error = TemplateError::new(TemplateErrorKind::Unknown, "a text has no fields", Some(range));
+                    return self.problems.push(error.hint("use a filter"));
+                }
                 other => return self.expr(other),
             }
         }

@@ -330,7 +330,7 @@ fn key(node: &Node, map_start: Span, source: &Source) -> (Option<String>, Option
                 return refused(unquoted(source, map_start.start));
             }
             let message = format!("this key is {}, and keys are texts", node.what());
-            refused(Diagnostic::new(Code::W007, node.span, message))
+            refused(Diagnostic::new(Code::W007, node.used_at.unwrap_or(node.span), message))
         }
     }
 }
@@ -422,6 +422,9 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
         | ErrorKind::InvalidQuotedScalarIndent
         | ErrorKind::InvalidFlowScalarIndent
         | ErrorKind::InvalidBlockScalarIndent => ("this line is indented wrongly", Some(INDENT)),
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
+            return (format!("a control character (U+{:04X}) stands here", u32::from(*character)), Some("remove it"));
+        }
         ErrorKind::UnexpectedCharacter { character } => {
             return (format!("no value can begin with `{}`", character.escape_default()), Some(QUOTES));
         }
