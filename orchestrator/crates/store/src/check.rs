@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use updraft_model::event::Event;
 use updraft_model::id::{RunId, TaskId, TaskKey};
 use updraft_model::record::{EndedAttempt, WorkRow};
-use updraft_model::state::Place;
+use updraft_model::state::{Place, RunState};
 
 use crate::schema::{ITEM_MESSAGE_BYTES, MESSAGE_BYTES, OUTPUT_BYTES, STATE_BYTES};
 use crate::{Batch, Expected, RunCommit, StoreError};
@@ -57,6 +57,7 @@ pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
             within(run, column, value, usize::MAX)?;
         }
     }
+    projection(run, commit)?;
     let mut work = HashSet::with_capacity(commit.work.len());
     for row in &commit.work {
         work_row(run, row)?;
@@ -68,6 +69,12 @@ pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
         return Err(rejected(run, &format!("work row {key} is both written and removed")));
     }
     unique(run, "task run", commit.task_runs.iter().map(|row| &row.key))?;
+    for row in &commit.task_runs {
+        if (row.dispatch_no == 0) != (row.try_no == 0) {
+            return Err(rejected(run, &format!("task run {} has a try without a dispatch, or the reverse", row.key)));
+        }
+        task_id(run, &row.key)?;
+    }
     unique(run, "ended attempt", commit.ended.iter().map(|row| &row.key))?;
     commit.ended.iter().try_for_each(|attempt| ended(run, attempt))
 }
@@ -117,6 +124,36 @@ fn work_row(run: RunId, row: &WorkRow) -> Result<(), StoreError> {
         return Err(rejected(run, &format!("work row {key} has no dispatch_no or try_no")));
     }
     within(run, "queue", &row.queue, usize::MAX)?;
+    task_id(run, key)
+}
+
+/// A run's row that contradicts itself.
+fn projection(run: RunId, commit: &RunCommit) -> Result<(), StoreError> {
+    let row = &commit.run;
+    if row.state.is_final() != row.ended_at.is_some() {
+        return Err(rejected(run, &format!("state {} and ended_at contradict each other", row.state)));
+    }
+    if row.ended_at.is_some() && row.cause.is_none() {
+        return Err(rejected(run, "it is over without a cause"));
+    }
+    if row.state == RunState::Running && row.started_at.is_none() {
+        return Err(rejected(run, "it is running without started_at"));
+    }
+    if row.state == RunState::Queued && row.started_at.is_some() {
+        return Err(rejected(run, "it is queued with started_at"));
+    }
+    if let Expected::New(facts) = &commit.expected
+        && facts.interval.start > facts.interval.end
+    {
+        return Err(rejected(run, "its data interval ends before it starts"));
+    }
+    Ok(())
+}
+
+fn task_id(run: RunId, key: &TaskKey) -> Result<(), StoreError> {
+    if key.task.as_str().is_empty() || key.map_index.0 < -1 {
+        return Err(rejected(run, &format!("`{key}` is no task run's key")));
+    }
     within(run, "task_id", key.task.as_str(), usize::MAX)
 }
 

@@ -12,6 +12,7 @@ pub mod check;
 pub mod conformance;
 pub mod count;
 pub mod error;
+pub mod memory;
 pub mod read;
 pub mod schema;
 
@@ -24,6 +25,7 @@ use updraft_model::time::Timestamp;
 pub use batch::{Batch, Committed, Expected, Lane, Loaded, LoadedRun, Locked, LogEntry, Pick, Refusal, RunCommit};
 pub use count::{Counters, Purpose};
 pub use error::StoreError;
+pub use memory::MemoryStore;
 pub use read::Reader;
 
 /// The decision made under a run's lock: what to write, or nothing.

@@ -1,0 +1,13 @@
+//! The memory store behind the suite that every store passes.
+
+use std::sync::Arc;
+
+use updraft_model::time::Timestamp;
+use updraft_store::{MemoryStore, Reader, Store};
+
+async fn open() -> (Arc<dyn Store>, Arc<dyn Reader>, ()) {
+    let store = MemoryStore::new(|| Timestamp::from_datetime(chrono::Utc::now()));
+    (Arc::new(store.clone()), Arc::new(store), ())
+}
+
+updraft_store::conformance!(open);
