@@ -140,11 +140,7 @@ impl<'a> Draft<'a> {
         if self.run.events > 0 {
             return Err(Reject::Exists);
         }
-        for task in only.iter().flatten() {
-            if self.run.compiled.graph.position(task.as_str()).is_none() {
-                return Err(Reject::UnknownTask(task.clone()));
-            }
-        }
+        let only = only.map(|tasks| self.with_upstreams(&tasks)).transpose()?;
         let facts = &self.run.facts;
         self.events.push(Event::RunCreated {
             workflow: facts.workflow_id,
@@ -159,6 +155,17 @@ impl<'a> Draft<'a> {
             only,
         });
         Ok(())
+    }
+
+    /// These tasks and everything upstream of them, in file order.
+    fn with_upstreams(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>, Reject> {
+        let graph = &self.run.compiled.graph;
+        let chosen = tasks
+            .iter()
+            .map(|task| graph.position(task.as_str()).ok_or_else(|| Reject::UnknownTask(task.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
+        let inside = graph.upstream_closure(chosen);
+        Ok(graph.indices().filter(|&task| inside[task as usize]).map(|task| graph.id(task).clone()).collect())
     }
 
     fn start(&mut self) -> Result<(), Reject> {

@@ -65,6 +65,17 @@ fn a_chain_of_tasks_takes_one_commit_a_finish() {
 }
 
 #[test]
+fn chosen_tasks_are_recorded_with_all_their_upstreams_in_file_order() {
+    let mut driven = Driven::new(&compiled(chain(&["a", "b", "c"])), Limits::default());
+    let events = driven.give(create(Some(&["b", "a", "b"])));
+    let Event::RunCreated { only: Some(only), .. } = &events[0] else { panic!("{:?}", events[0]) };
+    assert_eq!(only.iter().map(TaskId::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(driven.run.only(), Some(only.as_slice()));
+    assert!(!driven.run.is_chosen(2));
+    assert_eq!(driven.run.slot_of(&TaskKey::of("c")), None);
+}
+
+#[test]
 fn an_empty_workflow_ends_when_it_starts() {
     let mut driven = Driven::new(&compiled(workflow(Vec::new())), Limits::default());
     driven.give(create(None));

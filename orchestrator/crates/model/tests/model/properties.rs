@@ -155,8 +155,9 @@ fn check_history(compiled: &Compiled, log: &[(updraft_model::time::Timestamp, Ve
                 }
             }
             Event::TaskFinished { subject, state, .. } => {
-                if !started.contains(&subject.task) && !stopping {
-                    let answer = answer(&subject.task, &states);
+                if !started.contains(&subject.task) {
+                    let answer =
+                        if stopping { Answer::End(FinalState::Cancelled) } else { answer(&subject.task, &states) };
                     assert_eq!(answer, Answer::End(*state), "{} ends without a start", subject.task);
                 }
                 assert_eq!(states.insert(subject.task.clone(), *state), None, "{} ends once", subject.task);
