@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs every test. Servers are started by the tests themselves; what cannot be had is skipped loudly, and in CI a skip that is
+# not on the reviewed list (.ci/allowed-skips) fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache="${UPDRAFT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/updraft}"
+
+if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing postgresql" >&2
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+  else
+    echo "note: no PostgreSQL programs found: tests that need them will be skipped (install the package postgresql)" >&2
+  fi
+fi
+
+skips="$(mktemp)"
+trap 'rm -f "$skips"' EXIT
+export UPDRAFT_SKIPS="$skips" INSTA_UPDATE=no
+profile=default
+[ "${CI:-}" = true ] && profile=ci
+
+status=0
+"$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" || status=$?
+cargo test --workspace --doc --quiet || status=$?
+
+if [ -s "$skips" ]; then
+  echo
+  echo "SKIPPED:"
+  sort -u "$skips"
+  if [ "${CI:-}" = true ]; then
+    while IFS= read -r line; do
+      if ! grep -qxF "$line" .ci/allowed-skips; then
+        echo "error: not on the reviewed list .ci/allowed-skips: $line" >&2
+        status=1
+      fi
+    done < <(sort -u "$skips")
+  fi
+fi
+exit "$status"
