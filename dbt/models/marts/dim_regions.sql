@@ -1,0 +1,35 @@
+-- The regions that are known by name, those that were seen, and `unlocated`, where states without a position are counted.
+-- A known region without states stays, with zero of them.
+with seen as (
+  select
+    region_or_unlocated as region,
+    count(*) as states,
+    count(distinct icao24) as unique_aircraft,
+    min(last_contact) as first_seen,
+    max(last_contact) as last_seen
+  from {{ ref('int_states_enriched') }}
+  group by region_or_unlocated
+),
+
+names as (
+  select region from {{ ref('known_regions') }}
+  union
+  select region from seen
+  union
+  select {{ region_or_unlocated('null') }} as region
+)
+
+select
+  names.region,
+  names.region <> {{ region_or_unlocated('null') }} as is_located,
+  known.lamin_deg,
+  known.lomin_deg,
+  known.lamax_deg,
+  known.lomax_deg,
+  coalesce(seen.states, 0) as states,
+  coalesce(seen.unique_aircraft, 0) as unique_aircraft,
+  seen.first_seen,
+  seen.last_seen
+from names
+left join {{ ref('known_regions') }} as known on known.region = names.region
+left join seen on seen.region = names.region
