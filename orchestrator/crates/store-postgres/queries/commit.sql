@@ -2,7 +2,11 @@
 --
 -- Every part re-checks what it acts on: the run's version and stamp, the fence in work. Nothing here may look around
 -- after a wait, for all parts see one snapshot (F6): what cancels or clears is a lane's business.
--- No part joins two argument lists, and no list has an estimate worth trusting: plans stay flat (F24).
+-- No part joins two argument lists (F24). Rows are looked up from the lists, one by one, by key, and then changed by
+-- their place (ctid), which nobody can move while their run is locked: the plan has no choice but this order, however
+-- small the tables looked when it was made.
+--
+-- A new run whose id or key exists raises a unique violation, which undoes everything; `taken` then says which it was.
 WITH c AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::text::json) AS c(
         r uuid, v int8, s uuid, z uuid, a text, b text, n int4, st text, ca text, g int4, sa int8, ea int8,
@@ -11,24 +15,21 @@ WITH c AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::text::json) AS f(
         r uuid, t text, i int4, d int4, a uuid, o text, c text, k text, m text, s int8, y text)
 ), l AS MATERIALIZED (
-    SELECT x.run_id FROM c JOIN run x ON x.run_id = c.r
-    WHERE x.version = c.v AND x.stamp = c.s
-    ORDER BY 1 FOR NO KEY UPDATE OF x SKIP LOCKED
+    SELECT c.*, locked.tid FROM c CROSS JOIN LATERAL (
+        SELECT x.ctid AS tid FROM run x
+        WHERE x.run_id = c.r AND x.version = c.v AND x.stamp = c.s
+        FOR NO KEY UPDATE OF x SKIP LOCKED) locked
+), fw AS MATERIALIZED (
+    SELECT f.*, found.* FROM f LEFT JOIN LATERAL (
+        SELECT w.attempt_id, w.dispatch_no, w.try_no, w.generation, w.worker_no, w.claimed_at FROM work w
+        WHERE w.run_id = f.r AND w.task_id = f.t AND w.map_index = f.i OFFSET 0) found ON true
 ), bad AS MATERIALIZED (
-    SELECT f.r, f.t, f.i FROM f
-    LEFT JOIN work w ON w.run_id = f.r AND w.task_id = f.t AND w.map_index = f.i
-    WHERE (w.attempt_id, w.dispatch_no) IS DISTINCT FROM (f.a, f.d)
-), taken AS MATERIALIZED (
-    SELECT c.r FROM c
-    WHERE c.v IS NULL AND (
-        EXISTS (SELECT 1 FROM run x WHERE x.run_id = c.r)
-        OR EXISTS (SELECT 1 FROM run x WHERE x.workflow_id = c.w AND x.run_key = c.k))
+    SELECT r, t, i FROM fw WHERE (attempt_id, dispatch_no) IS DISTINCT FROM (a, d)
 ), me AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM worker WHERE worker_no = $9 AND state = 'active') AS active
 ), go AS MATERIALIZED (
     SELECT (SELECT count(*) FROM l) = (SELECT count(*) FROM c WHERE v IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM bad)
-        AND NOT EXISTS (SELECT 1 FROM taken)
         AND (NOT $10::bool OR (SELECT active FROM me)) AS yes
 ), created AS (
     INSERT INTO run (run_id, workflow_id, version_id, run_key, trigger, logical_at, interval_start, interval_end, conf,
@@ -39,23 +40,24 @@ WITH c AS MATERIALIZED (
         to_timestamp(sa::float8 / 1000), to_timestamp(ea::float8 / 1000), $8
     FROM c WHERE v IS NULL AND (SELECT yes FROM go) ORDER BY w, k
 ), moved AS (
-    UPDATE run x SET version = c.v + 1, stamp = c.z, state = c.st, cause = c.ca, generation = c.g,
-        events = x.events + c.n, started_at = to_timestamp(c.sa::float8 / 1000),
-        ended_at = to_timestamp(c.ea::float8 / 1000), updated_at = $8
-    FROM c WHERE x.run_id = c.r AND c.v IS NOT NULL AND (SELECT yes FROM go)
+    UPDATE run x SET version = l.v + 1, stamp = l.z, state = l.st, cause = l.ca, generation = l.g,
+        events = x.events + l.n, started_at = to_timestamp(l.sa::float8 / 1000),
+        ended_at = to_timestamp(l.ea::float8 / 1000), updated_at = $8
+    FROM l WHERE x.ctid = l.tid AND (SELECT yes FROM go)
 ), logged AS (
     INSERT INTO run_log (run_id, version, stamp, at, actor, body)
     SELECT r, coalesce(v, 0) + 1, z, $8, a, b FROM c WHERE (SELECT yes FROM go)
 ), ended AS (
     INSERT INTO attempt (run_id, task_id, map_index, dispatch_no, attempt_id, try_no, generation, worker_no, claimed_at,
         started_at, ended_at, outcome, cause, class, message, output)
-    SELECT f.r, f.t, f.i, f.d, f.a, w.try_no, w.generation, w.worker_no, w.claimed_at,
-        to_timestamp(f.s::float8 / 1000), $8, f.o, f.c, f.k, f.m, f.y
-    FROM f JOIN work w ON w.run_id = f.r AND w.task_id = f.t AND w.map_index = f.i
+    SELECT r, t, i, d, a, try_no, generation, worker_no, claimed_at, to_timestamp(s::float8 / 1000), $8, o, c, k, m, y
+    FROM fw WHERE (SELECT yes FROM go)
+), kt AS MATERIALIZED (
+    SELECT found.tid FROM json_to_recordset($3::text::json) AS k(r uuid, t text, i int4) CROSS JOIN LATERAL (
+        SELECT w.ctid AS tid FROM work w WHERE w.run_id = k.r AND w.task_id = k.t AND w.map_index = k.i OFFSET 0) found
     WHERE (SELECT yes FROM go)
 ), gone AS (
-    DELETE FROM work w USING json_to_recordset($3::text::json) AS k(r uuid, t text, i int4)
-    WHERE w.run_id = k.r AND w.task_id = k.t AND w.map_index = k.i AND (SELECT yes FROM go)
+    DELETE FROM work w USING kt WHERE w.ctid = kt.tid
 ), finished AS (
     INSERT INTO task_run AS old (run_id, task_id, map_index, generation, dispatch_no, try_no, losses, state, cause,
         started_at, ended_at)
@@ -92,21 +94,19 @@ WITH c AS MATERIALIZED (
     WHERE (SELECT yes FROM go)
     ON CONFLICT (run_id, task_id, name, labels) DO UPDATE SET value = excluded.value, unit = excluded.unit
 ), pick AS MATERIALIZED (
-    SELECT run_id, task_id, map_index FROM work
+    SELECT ctid AS tid FROM work
     WHERE place = 'r' AND queue = $11 AND (SELECT yes FROM go)
     ORDER BY rank, run_id, task_id, map_index LIMIT cardinality($12::uuid[]) FOR UPDATE SKIP LOCKED
 ), numbered AS (
     SELECT *, row_number() OVER ()::int4 AS i FROM pick
 ), picked AS (
     UPDATE work w SET place = 'x', worker_no = $9, attempt_id = ($12::uuid[])[numbered.i], claimed_at = $8
-    FROM numbered
-    WHERE w.run_id = numbered.run_id AND w.task_id = numbered.task_id AND w.map_index = numbered.map_index
+    FROM numbered WHERE w.ctid = numbered.tid
     RETURNING w.run_id, w.task_id, w.map_index, w.dispatch_no, w.try_no, w.losses, w.generation, w.place, w.due_at,
         w.queue, w.rank, w.worker_no, w.attempt_id, w.claimed_at, w.cancel_at
 )
 SELECT picked.*, go.yes, CASE WHEN NOT go.yes THEN json_build_object(
-    'held', coalesce((SELECT json_agg(run_id) FROM l), '[]'),
+    'held', coalesce((SELECT json_agg(r) FROM l), '[]'),
     'fenced', coalesce((SELECT json_agg(json_build_array(r, t, i)) FROM bad), '[]'),
-    'taken', coalesce((SELECT json_agg(r) FROM taken), '[]'),
     'active', (SELECT active FROM me))::text END
 FROM go LEFT JOIN picked ON true

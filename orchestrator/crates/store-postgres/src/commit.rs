@@ -11,15 +11,18 @@ use sqlx::postgres::PgRow;
 use updraft_model::id::{AttemptId, MapIndex, RunId, Stamp, TaskId, TaskKey, WorkerNo};
 use updraft_model::state::{Cause, FinalState, Outcome, Place, RunState, Trigger};
 use updraft_model::time::Timestamp;
-use updraft_store::{Batch, Committed, Expected, Pick, Refusal, RunCommit, StoreError, Wake, check};
+use updraft_store::{Batch, Committed, Counters, Expected, Pick, Purpose, Refusal, RunCommit, StoreError, Wake, check};
 use uuid::Uuid;
 
 use crate::error;
 use crate::row;
 use crate::sql;
 
-/// Constraints that a new run meets if another commit made the same run a moment ago.
+/// Constraints that a new run meets if there is one with its id or its key.
 const RUN_EXISTS: &[&str] = &["run_pkey", "run_workflow_id_run_key_key"];
+
+/// How often a commit is sent whose new runs collide with runs that are gone at the second look.
+const TRIES: u32 = 3;
 
 #[derive(Serialize)]
 struct RunArg<'a> {
@@ -152,8 +155,8 @@ pub(crate) struct Encoded {
     claims: bool,
     queue: String,
     attempts: Vec<Uuid>,
-    /// Each run, and whether it is new.
-    parts: Vec<(RunId, bool)>,
+    /// Each run; with workflow and key if it is new.
+    parts: Vec<(RunId, Option<(i64, String)>)>,
     hints: Vec<Wake>,
 }
 
@@ -285,7 +288,7 @@ impl Encoded {
             claims,
             queue: pick.map(|pick| pick.queue.clone()).unwrap_or_default(),
             attempts: pick.map(|pick| pick.attempts.iter().map(|id| id.0).collect()).unwrap_or_default(),
-            parts: commits.iter().map(|one| (one.run_id, matches!(one.expected, Expected::New(_)))).collect(),
+            parts: commits.iter().map(|one| (one.run_id, new_key(one))).collect(),
             hints,
         })
     }
@@ -318,17 +321,60 @@ impl Encoded {
             .await
     }
 
-    /// Sends the statement; once more if another commit made one of the new runs at the same moment, which the second
-    /// look then sees and reports as [`Refusal::KeyTaken`].
-    pub(crate) async fn execute(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
-        match self.send(connection).await {
-            Err(error) if error::is_duplicate_of(&error, RUN_EXISTS) => self.send(connection).await,
-            result => result,
+    /// Sends the statement and reads its answer. A new run that exists already undoes the statement; a second one says
+    /// which it was.
+    pub(crate) async fn execute(
+        &self,
+        connection: &mut PgConnection,
+        counters: &Counters,
+    ) -> Result<Result<Committed, StoreError>, sqlx::Error> {
+        for _ in 0..TRIES {
+            counters.round_trip(Purpose::Engine);
+            let rows = match self.send(connection).await {
+                Ok(rows) => Some(rows),
+                Err(error) if error::is_duplicate_of(&error, RUN_EXISTS) => None,
+                Err(error) => return Err(error),
+            };
+            let mut answer = match &rows {
+                Some(rows) => match self.answer(rows) {
+                    Ok(answer) => answer,
+                    Err(error) => return Ok(Err(error)),
+                },
+                None => Committed::Refused { runs: Vec::new(), worker_inactive: false },
+            };
+            if let Committed::Refused { runs, worker_inactive } = &mut answer {
+                runs.extend(self.taken(connection, counters).await?);
+                if runs.is_empty() && !*worker_inactive {
+                    // The run that stood in the way is gone again: its commit was rolled back.
+                    continue;
+                }
+            }
+            return Ok(Ok(answer));
         }
+        Ok(Err(StoreError::Conflict("new runs appear and disappear under their keys".to_owned())))
+    }
+
+    /// The new runs that exist.
+    async fn taken(
+        &self,
+        connection: &mut PgConnection,
+        counters: &Counters,
+    ) -> Result<Vec<(RunId, Refusal)>, sqlx::Error> {
+        let new = || self.parts.iter().filter_map(|(run, key)| key.as_ref().map(|key| (run, key)));
+        let runs: Vec<Uuid> = new().map(|(run, _)| run.0).collect();
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let workflows: Vec<i64> = new().map(|(_, (workflow, _))| *workflow).collect();
+        let keys: Vec<&str> = new().map(|(_, (_, key))| key.as_str()).collect();
+        counters.round_trip(Purpose::Engine);
+        let taken: Vec<(Uuid,)> =
+            sqlx::query_as(sql::TAKEN).bind(runs).bind(workflows).bind(keys).fetch_all(connection).await?;
+        Ok(taken.into_iter().map(|(run,)| (RunId(run), Refusal::KeyTaken)).collect())
     }
 
     /// Reads the statement's answer.
-    pub(crate) fn answer(&self, rows: &[PgRow]) -> Result<Committed, StoreError> {
+    fn answer(&self, rows: &[PgRow]) -> Result<Committed, StoreError> {
         let first = rows.first().ok_or_else(|| StoreError::Other("the commit's statement answered nothing".to_owned()))?;
         if row::get(first, 15)? {
             let mut picked = Vec::new();
@@ -341,21 +387,21 @@ impl Encoded {
             return Ok(Committed::Applied { picked });
         }
         let why: Why = row::json(row::get(first, 16)?, ("run", "version"), "the commit's answer")?;
-        let refusal = |&(run, new): &(RunId, bool)| {
-            if new {
-                return why.taken.contains(&run).then_some((run, Refusal::KeyTaken));
+        let refusal = |(run, new): &(RunId, Option<(i64, String)>)| {
+            if new.is_some() {
+                return None;
             }
             // A stale run shows up among the fenced too: its lock decides first.
-            if !why.held.contains(&run) {
-                return Some((run, Refusal::Contended));
+            if !why.held.contains(run) {
+                return Some((*run, Refusal::Contended));
             }
             let keys: Vec<TaskKey> = why
                 .fenced
                 .iter()
-                .filter(|(of, _, _)| *of == run)
+                .filter(|(of, _, _)| of == run)
                 .map(|(_, task, map_index)| TaskKey { task: task.clone(), map_index: *map_index })
                 .collect();
-            (!keys.is_empty()).then_some((run, Refusal::Fenced(keys)))
+            (!keys.is_empty()).then_some((*run, Refusal::Fenced(keys)))
         };
         Ok(Committed::Refused {
             runs: self.parts.iter().filter_map(refusal).collect(),
@@ -369,8 +415,14 @@ impl Encoded {
 struct Why {
     held: HashSet<RunId>,
     fenced: Vec<(RunId, TaskId, MapIndex)>,
-    taken: HashSet<RunId>,
     active: bool,
+}
+
+fn new_key(commit: &RunCommit) -> Option<(i64, String)> {
+    match &commit.expected {
+        Expected::New(facts) => Some((facts.workflow_id.0, facts.run_key.clone())),
+        Expected::At { .. } => None,
+    }
 }
 
 fn list_object(labels: &BTreeMap<String, String>) -> Result<String, StoreError> {

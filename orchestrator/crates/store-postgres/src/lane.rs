@@ -47,9 +47,8 @@ pub(crate) async fn run(
         return Err(StoreError::Other(format!("a lane for run {run} decided about run {}", commit.run_id)));
     }
     let encoded = Encoded::lane(&commit, at)?;
-    counters.round_trip(Purpose::Engine);
-    let rows = encoded.execute(&mut lease.connection).await.map_err(|error| error::plain(&error))?;
-    match encoded.answer(&rows)? {
+    let answer = encoded.execute(&mut lease.connection, counters).await.map_err(|error| error::plain(&error))?;
+    match answer? {
         Committed::Applied { .. } => {
             counters.round_trip(Purpose::Engine);
             let ended = sqlx::raw_sql("COMMIT").execute(&mut lease.connection).await;

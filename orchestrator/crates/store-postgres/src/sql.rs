@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Postgres};
 use crate::target::Target;
 
 pub(crate) const COMMIT: &str = include_str!("../queries/commit.sql");
+pub(crate) const TAKEN: &str = include_str!("../queries/taken.sql");
 pub(crate) const CLAIM: &str = include_str!("../queries/claim.sql");
 pub(crate) const DUE: &str = include_str!("../queries/due.sql");
 pub(crate) const NEXT_DUE: &str = include_str!("../queries/next_due.sql");

@@ -81,10 +81,8 @@ impl Store for PgStore {
         let inner = Arc::clone(&self.inner);
         guarded(async move {
             let mut lease = inner.committer.lease().await?;
-            inner.counters.round_trip(Purpose::Engine);
-            let rows = encoded.execute(&mut lease.connection).await;
-            let rows = lease.settle(rows).map_err(|error| error::of_commit(&error))?;
-            let committed = encoded.answer(&rows)?;
+            let answer = encoded.execute(&mut lease.connection, &inner.counters).await;
+            let committed = lease.settle(answer).map_err(|error| error::of_commit(&error))??;
             match &committed {
                 Committed::Applied { picked } => {
                     if !picked.is_empty() || !encoded.is_empty() {
