@@ -18,8 +18,9 @@ use crate::error;
 use crate::row;
 use crate::sql;
 
-/// Constraints that a new run meets if there is one with its id or its key.
-const RUN_EXISTS: &[&str] = &["run_pkey", "run_workflow_id_run_key_key"];
+/// Constraints that a new run meets if there is one with its id or its key. The parts of a statement are written in no
+/// fixed order: the log may be the first to notice.
+const RUN_EXISTS: &[&str] = &["run_pkey", "run_workflow_id_run_key_key", "run_log_pkey"];
 
 /// How often a commit is sent whose new runs collide with runs that are gone at the second look.
 const TRIES: u32 = 3;
@@ -328,11 +329,12 @@ impl Encoded {
         connection: &mut PgConnection,
         counters: &Counters,
     ) -> Result<Result<Committed, StoreError>, sqlx::Error> {
+        let makes_runs = self.parts.iter().any(|(_, key)| key.is_some());
         for _ in 0..TRIES {
             counters.round_trip(Purpose::Engine);
             let rows = match self.send(connection).await {
                 Ok(rows) => Some(rows),
-                Err(error) if error::is_duplicate_of(&error, RUN_EXISTS) => None,
+                Err(error) if makes_runs && error::is_duplicate_of(&error, RUN_EXISTS) => None,
                 Err(error) => return Err(error),
             };
             let mut answer = match &rows {

@@ -21,7 +21,7 @@ pub(crate) struct Fresh {
 
 /// A store in an empty schema; `None`, after a loud skip, without a server.
 pub(crate) async fn fresh() -> Option<Fresh> {
-    let schema = tokio::task::spawn_blocking(fresh_schema).await.unwrap().unwrap()?;
+    let schema = tokio::task::block_in_place(fresh_schema).unwrap()?;
     let store = PgStore::open(schema.url()).await.unwrap();
     Some(Fresh { store, schema })
 }

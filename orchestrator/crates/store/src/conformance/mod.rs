@@ -23,6 +23,35 @@ mod world;
 
 pub use world::World;
 
+/// What a factory makes: a store, its reader, and what must live as long; or nothing, after a loud skip, where a store
+/// needs a server that is not to be had.
+pub trait Opened {
+    /// What lives as long as the store.
+    type Kept;
+
+    /// The store, if there is one.
+    fn opened(self) -> Option<Parts<Self::Kept>>;
+}
+
+/// A store, its reader, and what must live as long.
+pub type Parts<K> = (std::sync::Arc<dyn crate::Store>, std::sync::Arc<dyn crate::Reader>, K);
+
+impl<K> Opened for Parts<K> {
+    type Kept = K;
+
+    fn opened(self) -> Option<Self> {
+        Some(self)
+    }
+}
+
+impl<K> Opened for Option<Parts<K>> {
+    type Kept = K;
+
+    fn opened(self) -> Self {
+        self
+    }
+}
+
 /// The cases by module, for the macro.
 pub mod case {
     pub use super::commits::*;
@@ -50,7 +79,8 @@ macro_rules! conformance_cases {
     ($open:path, $($case:ident),+ $(,)?) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            let (store, reader, kept_alive) = $open().await;
+            let opened = $crate::conformance::Opened::opened($open().await);
+            let Some((store, reader, kept_alive)) = opened else { return };
             let world = $crate::conformance::World::new(store, reader).await;
             $crate::conformance::case::$case(&world).await;
             world.close().await;
