@@ -13,6 +13,9 @@ pub enum Illegal {
     /// The pinned version, or the chosen part of it, has no such task run.
     #[error("`{0}` is not a task run of this run")]
     UnknownTask(TaskKey),
+    /// Rows that exclude each other: over and dispatched, or twice the same.
+    #[error("`{0}` has two rows in `task_run` and `work` together")]
+    TwoRows(TaskKey),
     /// A commit is missing.
     #[error("version {found} does not follow on version {known}")]
     Gap {

@@ -171,9 +171,11 @@ pub fn base32(bytes: &[u8]) -> String {
 /// sha-256 as lower-case hex: what identifies a workflow version and a run's params.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {
-        write!(text, "{byte:02x}").expect("a String takes any text");
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
 }

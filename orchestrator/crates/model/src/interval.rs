@@ -53,10 +53,7 @@ pub fn manual_interval(workflow: &Workflow, logical_at: Timestamp) -> Result<Man
     let point = DataInterval { start: logical_at, end: logical_at };
     let on_schedule = |interval| ManualInterval { interval, off_schedule: None };
     let Some(schedule) = &workflow.schedule else { return Ok(on_schedule(point)) };
-    let fires = match Fires::of(schedule, workflow.start_date)? {
-        Some(fires) => fires,
-        None => return Ok(on_schedule(point)),
-    };
+    let Some(fires) = Fires::of(schedule, workflow.start_date)? else { return Ok(on_schedule(point)) };
     let latest = fires.at_or_before(logical_at)?;
     let next = fires.after(logical_at)?;
     if latest != Some(logical_at) {

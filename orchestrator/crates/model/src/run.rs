@@ -201,7 +201,7 @@ impl Run {
     /// From rows.
     ///
     /// # Errors
-    /// A row names a task that the pinned version does not have.
+    /// A row names a task that the pinned version does not have, or two rows speak of one task run.
     pub fn load(compiled: Arc<Compiled>, snapshot: Snapshot, limits: Limits) -> Result<Self, Illegal> {
         let Snapshot { row, only, events, task_runs, dispatched } = snapshot;
         let mut run = Self::unborn(compiled, row.facts, limits);
@@ -211,7 +211,7 @@ impl Run {
         run.stamp = row.stamp;
         run.events = events;
         for row in task_runs {
-            let task = run.known(&row.key)?;
+            let task = run.vacant(&row.key)?;
             run.end(
                 task,
                 Numbers {
@@ -226,7 +226,7 @@ impl Run {
             );
         }
         for row in dispatched {
-            let task = run.known(&row.key)?;
+            let task = run.vacant(&row.key)?;
             run.startable.remove(&task);
             run.dispatched += 1;
             run.slots[task as usize] = Slot::Dispatched(Numbers {
@@ -279,6 +279,12 @@ impl Run {
 
     pub(crate) fn known(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
         self.position(key).ok_or_else(|| Illegal::UnknownTask(key.clone()))
+    }
+
+    /// A task run of which no row has spoken yet.
+    fn vacant(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
+        let task = self.known(key)?;
+        if self.slots[task as usize] == Slot::Waiting { Ok(task) } else { Err(Illegal::TwoRows(key.clone())) }
     }
 
     pub(crate) fn position(&self, key: &TaskKey) -> Option<TaskIndex> {

@@ -38,7 +38,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Vec<Event>, Rej
         }
         Input::Cancel { by, reason, halted } => {
             draft.may_stop()?;
-            let reason = shorten(reason);
+            let (by, reason) = (shorten(by), shorten(reason));
             draft.events.push(Event::RunCancelRequested { by, reason });
             draft.halt(Cause::CancelRequested, &halted)?;
         }
@@ -53,7 +53,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Vec<Event>, Rej
         Input::Refresh => draft.refresh()?,
         Input::Break { code, detail } => {
             draft.exists()?;
-            let detail = shorten(detail);
+            let (code, detail) = (shorten(code), shorten(detail));
             match run.projection.state {
                 RunState::Queued | RunState::Running | RunState::Cancelling => {
                     draft.events.push(Event::RunBroken { code, detail });
@@ -67,7 +67,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Vec<Event>, Rej
         Input::Repair { by } => {
             draft.exists()?;
             match run.projection.state {
-                RunState::Broken => draft.events.push(Event::RunRepaired { by }),
+                RunState::Broken => draft.events.push(Event::RunRepaired { by: shorten(by) }),
                 RunState::Queued | RunState::Running | RunState::Cancelling => return Err(Reject::NotBroken),
                 over @ (RunState::Succeeded | RunState::Failed | RunState::Cancelled) => {
                     return Err(Reject::RunOver(over));
@@ -83,6 +83,9 @@ impl Run {
     ///
     /// # Errors
     /// Why the input changes nothing; the state is as before.
+    ///
+    /// # Panics
+    /// If `decide` and `apply` disagree, which is a bug; the state is then unusable (F42).
     pub fn step(&mut self, input: Input, now: Timestamp) -> Result<Vec<Event>, Reject> {
         let events = decide(self, input, now)?;
         for event in &events {
@@ -150,7 +153,7 @@ impl<'a> Draft<'a> {
             interval: facts.interval,
             logical_at: facts.logical_at,
             priority: facts.priority,
-            by,
+            by: shorten(by),
             conf_sha256,
             only,
         });
@@ -236,7 +239,7 @@ impl<'a> Draft<'a> {
             dispatch_no: attempt.dispatch_no,
             outcome: ending.outcome,
             cause: ending.cause,
-            class: ending.class,
+            class: ending.class.map(shorten),
             message: ending.message.map(shorten),
             started_at: attempt.started_at,
             worker: attempt.worker,
@@ -447,8 +450,11 @@ fn fenced(attempt: &Attempt, current: String) -> Reject {
     Reject::Fenced { key: attempt.key.clone(), dispatch_no: attempt.dispatch_no, current }
 }
 
-/// At most [`MESSAGE_CHARS`] characters; what is cut off is marked.
+/// At most [`MESSAGE_CHARS`] characters; what is cut off is marked. U+0000, which databases refuse, is replaced.
 pub fn shorten(mut text: String) -> String {
+    if text.contains('\0') {
+        text = text.replace('\0', "\u{FFFD}");
+    }
     if let Some((at, _)) = text.char_indices().nth(MESSAGE_CHARS)
         && let Some((keep, _)) = text[..at].char_indices().next_back()
     {

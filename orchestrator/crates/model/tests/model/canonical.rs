@@ -74,7 +74,7 @@ fn values() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         // serde_json reads decimals of up to 15 digits exactly; longer ones may be off by one bit when read back.
         (-999_999_999_999_999..999_999_999_999_999_i64, 0..16)
-            .prop_map(|(digits, point)| Value::from(digits as f64 / 10_f64.powi(point))),
+            .prop_map(|(digits, point)| Value::from(format!("{digits}e-{point}").parse::<f64>().unwrap())),
         "[^\0]{0,8}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 6, |inner| {

@@ -369,6 +369,15 @@ fn a_long_message_is_cut_between_characters_and_marked() {
 }
 
 #[test]
+fn what_databases_refuse_never_enters_an_event() {
+    let mut driven = Driven::started(chain(&["a"]));
+    let result = AttemptResult::Failed { class: "A\0".into(), message: "b\0c".into(), retryable: Retryable::Never };
+    let events = driven.finish("a", result);
+    let Event::AttemptEnded { class, message, .. } = &events[0] else { panic!("{:?}", events[0]) };
+    assert_eq!((class.as_deref(), message.as_deref()), (Some("A\u{FFFD}"), Some("b\u{FFFD}c")));
+}
+
+#[test]
 fn deciding_changes_nothing_and_the_slot_knows_its_fence() {
     let driven = Driven::started(chain(&["a", "b"]));
     let before = driven.run.clone();

@@ -283,6 +283,30 @@ proptest! {
     }
 
     #[test]
+    fn many_finishes_may_share_a_commit(plans in plans(), seed: u64, order: u64, sizes in 1..5_usize) {
+        let (limits, mut choices, mut rows) = (Limits::default(), Choices(order), Rows::default());
+        let mut driven = Driven::new(&compiled(built(&plans, None)), limits);
+        let now = driven.now();
+        let mut inputs = vec![create(None), Input::Start];
+        while !inputs.is_empty() {
+            let mut events = Vec::new();
+            for input in inputs.drain(..) {
+                events.extend(driven.run.step(input, now).unwrap());
+            }
+            driven.run.committed(super::support::stamp(driven.log.len()));
+            driven.log.push((now, events.clone()));
+            check(&driven, &mut rows, &events, limits);
+            let mut open = driven.dispatched();
+            while !open.is_empty() && inputs.len() < sizes {
+                let task = open.swap_remove(choices.below(open.len()));
+                inputs.push(finish(&driven.run, &task, seed));
+            }
+        }
+        prop_assert_eq!(driven.run.projection().state, expected_outcome(&driven));
+        check_history(driven.run.compiled(), &driven.log);
+    }
+
+    #[test]
     fn a_stop_lets_nothing_start_and_ends_the_run(
         plans in plans(), width in proptest::option::of(1..4_u32), seed: u64, order: u64, steps in 0..8_usize, limit: bool,
     ) {

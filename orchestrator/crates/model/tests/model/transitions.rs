@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use updraft_model::apply::Illegal;
 use updraft_model::event::{Event, Subject};
 use updraft_model::id::TaskKey;
 use updraft_model::input::{Halted, Input};
-use updraft_model::run::{Limits, Run, Slot};
+use updraft_model::record::{Dispatch, RunRow};
+use updraft_model::run::{Commit, Limits, Run, Slot, Snapshot};
 use updraft_model::state::{Cause, DispatchWhy, FinalState, Outcome, RunState, Trigger};
 
 use super::support::{at, compiled, facts, ok, task, workflow};
@@ -252,4 +254,33 @@ fn every_input_is_either_refused_or_leads_to_events_that_are_taken_in() {
             }
         }
     }
+}
+
+#[test]
+fn rows_and_commits_that_cannot_be_are_refused() {
+    let run = run(&["created", "started", "a1"]);
+    let dispatch =
+        |task: &str| Dispatch { key: TaskKey::of(task), dispatch_no: 1, try_no: 1, losses: 0, generation: 0 };
+    let load = |dispatched| {
+        let snapshot = Snapshot {
+            row: RunRow {
+                facts: facts(),
+                projection: run.projection().clone(),
+                version: 1,
+                stamp: super::support::stamp(0),
+            },
+            only: None,
+            events: 3,
+            task_runs: Vec::new(),
+            dispatched,
+        };
+        Run::load(Arc::clone(run.compiled()), snapshot, Limits::default())
+    };
+    assert!(load(vec![dispatch("a"), dispatch("b")]).is_ok());
+    assert_eq!(load(vec![dispatch("a"), dispatch("a")]), Err(Illegal::TwoRows(TaskKey::of("a"))));
+    assert_eq!(load(vec![dispatch("z")]), Err(Illegal::UnknownTask(TaskKey::of("z"))));
+
+    let events = [event("started")];
+    let commit = Commit { version: 3, stamp: super::support::stamp(3), at: at(1), events: &events };
+    assert_eq!(run.clone().catch_up(&commit), Err(Illegal::Gap { known: 0, found: 3 }));
 }
