@@ -122,3 +122,10 @@ fn what_check_would_refuse_is_refused_here_too() {
     assert!(matches!(&pattern, FireError::Pattern { pattern, .. } if pattern == "61 * * * *"), "{pattern}");
     assert_eq!(Fires::of(&cron(&["* * * * *"], "Mars/Base"), None).unwrap_err(), FireError::Zone("Mars/Base".into()));
 }
+
+#[test]
+fn a_pattern_that_never_fires_has_no_fires() {
+    let never = Fires::of(&cron(&["0 0 30 2 *"], "Europe/Berlin"), None).unwrap().unwrap();
+    assert_eq!(never.after(t("2026-01-01")).unwrap(), None);
+    assert_eq!(never.at_or_before(t("2026-01-01")).unwrap(), None);
+}
