@@ -7,6 +7,9 @@
 mod catalog;
 mod check;
 pub mod diagnostic;
+mod fmt;
+mod params;
+mod schema;
 mod suggest;
 pub mod template;
 mod yaml;
@@ -14,6 +17,9 @@ mod yaml;
 pub use catalog::{Catalog, ConnNeed, TaskSpec};
 pub use check::{Checked, check, check_bytes, parse_cron, time_zone};
 pub use diagnostic::{CODES, Code, Diagnostic, Severity, errors_index};
+pub use fmt::format;
+pub use params::{ParamError, parse_param, resolve_params};
+pub use schema::schema;
 pub use suggest::nearest;
 
 /// All codes with their titles, in order; each has a page `docs/errors/Wnnn.md`.

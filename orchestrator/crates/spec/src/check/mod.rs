@@ -16,7 +16,10 @@ mod workflow;
 use serde_json::Value;
 use updraft_model::workflow::Workflow;
 
+pub(crate) use keys::{CATCHUP, DEFAULTS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
+pub(crate) use params::limited;
 pub use schedule::{parse_cron, time_zone};
+pub(crate) use workflow::MAX_TASKS;
 
 use crate::catalog::Catalog;
 use crate::diagnostic::{Code, Diagnostic, Severity, Sink, Source, Span};

@@ -2,5 +2,8 @@
 
 mod bounds;
 mod corpus;
+mod editor;
+mod formatting;
+mod mutation;
 mod pages;
 mod support;
