@@ -7,6 +7,7 @@
 use updraft_task::Registry;
 
 pub mod batch;
+pub mod dbt;
 #[cfg(feature = "sql")]
 pub mod parquet;
 #[cfg(feature = "sql")]
@@ -16,6 +17,8 @@ pub mod warehouse_load;
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add_connection::<updraft_task::LakeConnection>();
+    registry.add_connection::<dbt::Dbt>();
+    registry.add::<dbt::DbtRun>().add::<dbt::DbtTest>().add::<dbt::DbtBuild>();
     #[cfg(feature = "sql")]
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();

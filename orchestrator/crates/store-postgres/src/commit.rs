@@ -162,7 +162,8 @@ pub(crate) struct Encoded {
 }
 
 fn list<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(|error| StoreError::Rejected(format!("a row cannot be written as JSON: {error}")))
+    serde_json::to_string(rows)
+        .map_err(|error| StoreError::Rejected(format!("a row cannot be written as JSON: {error}")))
 }
 
 impl Encoded {
@@ -377,7 +378,8 @@ impl Encoded {
 
     /// Reads the statement's answer.
     fn answer(&self, rows: &[PgRow]) -> Result<Committed, StoreError> {
-        let first = rows.first().ok_or_else(|| StoreError::Other("the commit's statement answered nothing".to_owned()))?;
+        let first =
+            rows.first().ok_or_else(|| StoreError::Other("the commit's statement answered nothing".to_owned()))?;
         if row::get(first, 15)? {
             let mut picked = Vec::new();
             for one in rows {

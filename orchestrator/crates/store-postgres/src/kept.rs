@@ -18,10 +18,7 @@ pub(crate) async fn published(
     .bind(version.sha256.as_str())
     .fetch_optional(connection)
     .await?;
-    Ok(found.map(|(workflow, version)| Published {
-        workflow_id: WorkflowId(workflow),
-        version_id: VersionId(version),
-    }))
+    Ok(found.map(|(workflow, version)| Published { workflow_id: WorkflowId(workflow), version_id: VersionId(version) }))
 }
 
 /// Makes a version known and current.

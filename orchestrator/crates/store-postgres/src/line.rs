@@ -38,12 +38,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(options: PgConnectOptions, size: u32) -> Arc<Self> {
-        Arc::new(Self {
-            options,
-            permits: Arc::new(Semaphore::new(size as usize)),
-            size,
-            idle: Mutex::new(Vec::new()),
-        })
+        Arc::new(Self { options, permits: Arc::new(Semaphore::new(size as usize)), size, idle: Mutex::new(Vec::new()) })
     }
 
     /// A connection for one operation; waits for its turn.

@@ -15,8 +15,7 @@ use crate::row;
 use crate::sql;
 
 type LogTuple = (u64, Stamp, Timestamp, String, String);
-type TaskRunTuple =
-    (TaskId, MapIndex, u32, u32, u32, u32, FinalState, Cause, Option<Timestamp>, Timestamp);
+type TaskRunTuple = (TaskId, MapIndex, u32, u32, u32, u32, FinalState, Cause, Option<Timestamp>, Timestamp);
 type WorkTuple = (
     TaskId,
     MapIndex,
@@ -45,7 +44,10 @@ impl Question {
     pub(crate) fn new(runs: &[(RunId, Option<(u64, Stamp)>)]) -> Self {
         Self {
             runs: runs.iter().map(|(run, _)| run.0).collect(),
-            versions: runs.iter().map(|(_, known)| known.and_then(|(version, _)| i64::try_from(version).ok())).collect(),
+            versions: runs
+                .iter()
+                .map(|(_, known)| known.and_then(|(version, _)| i64::try_from(version).ok()))
+                .collect(),
             stamps: runs.iter().map(|(_, known)| known.map(|(_, stamp)| stamp.0)).collect(),
         }
     }

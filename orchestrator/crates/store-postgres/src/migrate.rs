@@ -62,7 +62,8 @@ pub(crate) async fn check(target: &Target) -> Result<(), StoreError> {
     if found == expected {
         return Ok(());
     }
-    let remedy = if found < expected { "run `updraft migrate`" } else { "use the build that migrated it, or a newer one" };
+    let remedy =
+        if found < expected { "run `updraft migrate`" } else { "use the build that migrated it, or a newer one" };
     Err(StoreError::Schema(format!(
         "the store at {} has {found} of this build's {expected} migrations: {remedy}",
         target.place()

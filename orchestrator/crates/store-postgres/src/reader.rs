@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
 use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
 use updraft_model::event::Event;
 use updraft_model::id::{AttemptId, RunId, TaskId, TaskKey, VersionId, WorkerNo};
 use updraft_model::record::{AttemptRow, RunMetric, TaskItem};
@@ -29,7 +29,9 @@ impl PgStore {
     async fn read<T, F>(&self, ask: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
     {
         let inner = Arc::clone(&self.inner);
         guarded(async move {
@@ -75,10 +77,12 @@ impl Reader for PgStore {
         let found: Vec<(Uuid,)> = self
             .read(move |connection| {
                 Box::pin(
-                    sqlx::query_as("SELECT run_id FROM run WHERE run_id BETWEEN $1 AND $2 ORDER BY run_id DESC LIMIT 10")
-                        .bind(first)
-                        .bind(last)
-                        .fetch_all(connection),
+                    sqlx::query_as(
+                        "SELECT run_id FROM run WHERE run_id BETWEEN $1 AND $2 ORDER BY run_id DESC LIMIT 10",
+                    )
+                    .bind(first)
+                    .bind(last)
+                    .fetch_all(connection),
                 )
             })
             .await?;

@@ -1,7 +1,7 @@
 //! Every statement of this store, and the only place where SQL is made of anything but literals.
 
-use sqlx::query::Query;
 use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
 use crate::target::Target;

@@ -12,8 +12,8 @@ use updraft_model::id::{AttemptId, RunId, Stamp, WorkerNo};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
 use updraft_store::{
-    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published, Purpose,
-    Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
+    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published,
+    Purpose, Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
 };
 use uuid::Uuid;
 
@@ -27,7 +27,13 @@ type ErrorOf = fn(&sqlx::Error) -> StoreError;
 
 impl PgStore {
     /// One statement, or a transaction that ends by itself, on a connection of a line.
-    async fn ask<T, F>(&self, line: fn(&Inner) -> &Arc<Line>, purpose: Purpose, of: ErrorOf, ask: F) -> Result<T, StoreError>
+    async fn ask<T, F>(
+        &self,
+        line: fn(&Inner) -> &Arc<Line>,
+        purpose: Purpose,
+        of: ErrorOf,
+        ask: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
@@ -144,9 +150,7 @@ impl Store for PgStore {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let moved: Vec<(String,)> = self
             .ask(looks, Purpose::Poll, error::of_commit, move |connection| {
-                Box::pin(
-                    sqlx::query_as(sql::DUE).bind(now.to_datetime()).bind(i64::from(limit)).fetch_all(connection),
-                )
+                Box::pin(sqlx::query_as(sql::DUE).bind(now.to_datetime()).bind(i64::from(limit)).fetch_all(connection))
             })
             .await?;
         self.committed(Purpose::Poll, !moved.is_empty());
@@ -159,9 +163,7 @@ impl Store for PgStore {
     async fn outcome(&self, run: RunId, version: u64, stamp: Stamp) -> Result<bool, StoreError> {
         let version = kept::number(version)?;
         self.ask(looks, Purpose::Engine, error::plain, move |connection| {
-            Box::pin(
-                sqlx::query_scalar(sql::OUTCOME).bind(run.0).bind(version).bind(stamp.0).fetch_one(connection),
-            )
+            Box::pin(sqlx::query_scalar(sql::OUTCOME).bind(run.0).bind(version).bind(stamp.0).fetch_one(connection))
         })
         .await
     }
@@ -302,9 +304,7 @@ impl Store for PgStore {
         let (scope, key, value) = (scope.to_owned(), key.to_owned(), value.to_owned());
         let set = self
             .ask(looks, Purpose::Admin, error::of_commit, move |connection| {
-                Box::pin(
-                    async move { kept::set_shared_state(connection, (&scope, &key), &value, expected, at).await },
-                )
+                Box::pin(async move { kept::set_shared_state(connection, (&scope, &key), &value, expected, at).await })
             })
             .await?;
         self.committed(Purpose::Admin, set);

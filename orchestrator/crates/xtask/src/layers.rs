@@ -39,10 +39,19 @@ const DEVELOPMENT: [&str; 2] = ["updraft-testkit", "updraft-store-sqlite"];
 /// Crates of others that only some of ours may use directly.
 const RESERVED: [(&str, &[&str]); 8] = [
     ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres", "updraft-testkit"]),
-    ("tokio", &[
-        "updraft-task", "updraft-store", "updraft-store-sqlite", "updraft-store-postgres", "updraft-engine",
-        "updraft-tasks", "updraft-testkit", "updraft",
-    ]),
+    (
+        "tokio",
+        &[
+            "updraft-task",
+            "updraft-store",
+            "updraft-store-sqlite",
+            "updraft-store-postgres",
+            "updraft-engine",
+            "updraft-tasks",
+            "updraft-testkit",
+            "updraft",
+        ],
+    ),
     ("datafusion", &["updraft-tasks"]),
     ("rdkafka", &["updraft-tasks"]),
     ("axum", &["updraft-testkit"]),

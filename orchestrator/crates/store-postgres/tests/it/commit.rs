@@ -87,7 +87,8 @@ async fn one_run_by_256_and_256_runs_by_one_are_both_cheap() {
         apply(store, &finish).await;
         println!("{runs} runs x {tasks}: create {creating:?}, finish and dispatch {:?}", start.elapsed());
     }
-    let claimed = store.claim(worker, "q", &(0..5000).map(|_| attempt()).collect::<Vec<_>>(), crate::build::AT).await.unwrap();
+    let claimed =
+        store.claim(worker, "q", &(0..5000).map(|_| attempt()).collect::<Vec<_>>(), crate::build::AT).await.unwrap();
     println!("claimed {}", claimed.len());
     store.close().await;
 }

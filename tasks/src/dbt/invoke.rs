@@ -1,0 +1,237 @@
+//! One call of the dbt program: its arguments, its child process, its log lines, and what its exit code means.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use updraft_task::{ChildExit, ChildSpec, Context, Level, Output as Stream, StopSignal, TaskError};
+
+use super::connection::Dbt;
+use super::results::{Results, bounded};
+
+/// Makes "nothing selected" an error: by itself dbt ends with code 0 then.
+const NOTHING_IS_AN_ERROR: &str = r#"{"error": ["NoNodesForSelectionCriteria"]}"#;
+/// Last error lines that are kept for the message.
+const KEPT_ERRORS: usize = 5;
+
+/// What to call.
+pub struct Call<'a> {
+    /// Subcommand.
+    pub command: &'static str,
+    /// Its own arguments.
+    pub arguments: Vec<String>,
+    /// `--vars`.
+    pub vars: &'a Map<String, Value>,
+    /// `--threads`, over the connection's.
+    pub threads: Option<u32>,
+}
+
+/// A line of dbt's JSON log, as far as it is used.
+#[derive(Deserialize)]
+struct LogLine {
+    info: LogInfo,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct LogInfo {
+    name: String,
+    level: String,
+    msg: String,
+}
+
+/// Calls dbt and reads its artefact.
+///
+/// # Errors
+/// By exit code: `Warehouse` (retry): the warehouse cannot be reached or is locked; `DbtUsage`, `NoNodes`, `BadArtefact` (fail);
+/// `Killed` (retry).
+pub async fn call(connection: &Dbt, call: &Call<'_>, ctx: &Context) -> Result<Results, TaskError> {
+    let program = connection.program(ctx)?;
+    let project = connection.project_dir(ctx)?;
+    let target = ctx.attempt().scratch_dir.join("target");
+    let artefact = target.join("run_results.json");
+    let cache = ParseCache::new(connection, ctx);
+    prepare(&target, &artefact, &cache)?;
+    let spec = child(connection, call, &program, &project, &target, ctx)?;
+    ctx.info(format!("dbt {} {}", call.command, call.arguments.join(" ")));
+    let mut errors: Vec<String> = Vec::new();
+    let mut done = 0;
+    let log = ctx.clone();
+    let exit = ctx.run_child(spec, &mut |stream, line| heard(&log, stream, line, &mut errors, &mut done)).await?;
+    let said = errors.join("\n");
+    match exit {
+        ChildExit::Code(0 | 1) => {
+            let text = std::fs::read(&artefact).map_err(|error| {
+                TaskError::fail("BadArtefact", format!("dbt left no {}: {error}\n{said}", artefact.display()))
+            })?;
+            cache.keep(&target, ctx);
+            let results = Results::parse(&text)?;
+            // A database error in a node that names a lock is a matter of time, not of the model.
+            match results.locked() {
+                Some(message) => Err(TaskError::retry("Warehouse", bounded(message, 2_000))),
+                None => Ok(results),
+            }
+        }
+        ChildExit::Code(2) => Err(usage(&said)),
+        ChildExit::Code(code) => Err(TaskError::fail("DbtUsage", format!("dbt ended with code {code}\n{said}"))),
+        ChildExit::Signal(signal) => {
+            Err(TaskError::retry("Killed", format!("dbt was ended by signal {signal}\n{said}")))
+        }
+    }
+}
+
+fn prepare(target: &Path, artefact: &Path, cache: &ParseCache) -> Result<(), TaskError> {
+    let io = |error: std::io::Error| TaskError::retry("Scratch", format!("the folder {}: {error}", target.display()));
+    std::fs::create_dir_all(target).map_err(io)?;
+    // A stale artefact would be read as this call's.
+    match std::fs::remove_file(artefact) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        Ok(()) | Err(_) => {}
+    }
+    cache.lay(target);
+    Ok(())
+}
+
+fn child(
+    connection: &Dbt,
+    call: &Call<'_>,
+    program: &Path,
+    project: &Path,
+    target: &Path,
+    ctx: &Context,
+) -> Result<ChildSpec, TaskError> {
+    let text = |path: &Path| path.display().to_string();
+    let profiles = connection.profiles_dir.as_ref().map_or_else(|| project.to_owned(), |folder| ctx.path(folder));
+    let mut argv = vec![text(program), "--log-format".into(), "json".into(), "--no-use-colors".into()];
+    argv.extend(["--warn-error-options".into(), NOTHING_IS_AN_ERROR.into(), call.command.into()]);
+    argv.extend(["--project-dir".into(), text(project), "--profiles-dir".into(), text(&profiles)]);
+    argv.extend(["--target-path".into(), text(target), "--log-path".into(), text(&ctx.attempt().scratch_dir)]);
+    if let Some(name) = &connection.target {
+        argv.extend(["--target".into(), name.clone()]);
+    }
+    if let Some(threads) = call.threads.or(connection.threads) {
+        argv.extend(["--threads".into(), threads.to_string()]);
+    }
+    if !call.vars.is_empty() {
+        argv.extend(["--vars".into(), Value::Object(call.vars.clone()).to_string()]);
+    }
+    argv.extend(call.arguments.iter().cloned());
+    let mut spec = ChildSpec::new(argv);
+    // dbt cancels its queries on SIGINT; on SIGTERM they go on in the warehouse.
+    spec.stop = StopSignal::Int;
+    spec.cwd = Some(project.to_owned());
+    spec.env.extend(connection.env.clone());
+    for (name, value) in [
+        ("DBT_SEND_ANONYMOUS_USAGE_STATS", "false"),
+        ("DBT_VERSION_CHECK", "false"),
+        ("DO_NOT_TRACK", "1"),
+        ("PYTHONUNBUFFERED", "1"),
+    ] {
+        spec.env.insert(name.to_owned(), value.to_owned());
+    }
+    spec.env.insert("UPDRAFT_LAKE_URL".to_owned(), ctx.lake()?.root().to_owned());
+    if let Some(path) = &connection.duckdb_path {
+        let path = ctx.path(path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                TaskError::fail("BadConnection", format!("the folder of `duckdb_path`, {}: {error}", folder.display()))
+            })?;
+        }
+        spec.env.insert("UPDRAFT_DUCKDB_PATH".to_owned(), text(&path));
+    }
+    if let Some(password) = &connection.password {
+        spec.env.insert("DBT_ENV_SECRET_PASSWORD".to_owned(), password.expose().to_owned());
+    }
+    Ok(spec)
+}
+
+/// One line of output: JSON lines become readable ones, ends of nodes become progress, errors are kept for the message.
+fn heard(ctx: &Context, stream: Stream, line: &str, errors: &mut Vec<String>, done: &mut u64) {
+    let Ok(parsed) = serde_json::from_str::<LogLine>(line) else {
+        // Not JSON: a traceback, or the interpreter's own words.
+        ctx.log(if stream == Stream::Stderr { Level::Warn } else { Level::Info }, line);
+        if stream == Stream::Stderr {
+            remember(errors, line);
+        }
+        return;
+    };
+    let message = parsed.info.msg.trim();
+    if message.is_empty() {
+        return;
+    }
+    let level = match parsed.info.level.as_str() {
+        "error" => Level::Error,
+        "warn" => Level::Warn,
+        "debug" => Level::Debug,
+        _ => Level::Info,
+    };
+    if level == Level::Error {
+        remember(errors, message);
+    }
+    if matches!(parsed.info.name.as_str(), "LogModelResult" | "LogSeedResult" | "LogTestResult" | "LogSnapshotResult") {
+        *done += 1;
+        ctx.progress(*done, parsed.data.get("total").and_then(Value::as_u64), "nodes");
+    }
+    for line in message.lines() {
+        ctx.log(level, line);
+    }
+}
+
+fn remember(errors: &mut Vec<String>, line: &str) {
+    if errors.len() == KEPT_ERRORS {
+        errors.remove(0);
+    }
+    errors.push(bounded(line, 1_000));
+}
+
+/// Exit code 2: usage, parse and compile errors, or a warehouse that cannot be reached.
+fn usage(said: &str) -> TaskError {
+    let lower = said.to_lowercase();
+    if lower.contains("does not match any enabled nodes")
+        || lower.contains("nonodesforselectioncriteria")
+        || lower.contains("nothing to do")
+    {
+        return TaskError::fail("NoNodes", format!("nothing in the project matches the selection\n{said}"));
+    }
+    let unreachable =
+        ["connection refused", "could not connect", "timed out", "timeout expired", "could not translate host"];
+    if unreachable.iter().any(|words| lower.contains(words)) || super::results::is_lock(&lower) {
+        return TaskError::retry("Warehouse", format!("the warehouse cannot be used just now\n{said}"));
+    }
+    TaskError::fail("DbtUsage", format!("dbt ended with code 2: bad usage, target, profile or project\n{said}"))
+}
+
+/// dbt's partial parse, kept between runs: it saves a second or two, and losing it costs nothing.
+struct ParseCache {
+    file: PathBuf,
+}
+
+const PARTIAL_PARSE: &str = "partial_parse.msgpack";
+
+impl ParseCache {
+    fn new(connection: &Dbt, ctx: &Context) -> Self {
+        let target = connection.target.as_deref().unwrap_or("default").replace('/', "_");
+        let folder = ctx.run().data_dir.join("dbt").join(&ctx.run().workflow).join(ctx.attempt().key.task.as_str());
+        Self { file: folder.join(format!("{target}-{PARTIAL_PARSE}")) }
+    }
+
+    fn lay(&self, target: &Path) {
+        // Missing or unreadable: dbt parses afresh.
+        let _ = std::fs::copy(&self.file, target.join(PARTIAL_PARSE));
+    }
+
+    fn keep(&self, target: &Path, ctx: &Context) {
+        let made = target.join(PARTIAL_PARSE);
+        let part = self.file.with_extension(format!("{}.part", ctx.attempt().attempt_id));
+        let kept = self
+            .file
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::copy(&made, &part))
+            .and_then(|_| std::fs::rename(&part, &self.file));
+        if let Err(error) = kept {
+            ctx.debug(format!("the partial parse is not kept: {error}"));
+        }
+    }
+}

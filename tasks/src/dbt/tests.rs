@@ -1,0 +1,154 @@
+//! Against the real program and a DuckDB file; skipped loudly where dbt is not installed.
+
+use std::path::Path;
+
+use serde_json::json;
+use updraft_task::Verdict;
+use updraft_task::testing::TestRun;
+
+use super::*;
+
+/// A project of one seed, two models and three tests in `folder/dbt`.
+fn project(folder: &Path) -> TestRun {
+    let write = |path: &str, text: &str| {
+        let path = folder.join("dbt").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("dbt_project.yml", "name: tiny\nversion: '1.0.0'\nprofile: tiny\nflags: {send_anonymous_usage_stats: false}\n");
+    write(
+        "profiles.yml",
+        "tiny:\n  target: duckdb\n  outputs:\n    duckdb: {type: duckdb, path: \"{{ env_var('UPDRAFT_DUCKDB_PATH') }}\", threads: 1}\n",
+    );
+    write("seeds/numbers.csv", "n\n1\n2\n3\n");
+    write("models/doubled.sql", "select n * 2 as n from {{ ref('numbers') }}\n");
+    write(
+        "models/broken.sql",
+        "{{ config(enabled=var('broken', false)) }} select no_such_column from {{ ref('numbers') }}\n",
+    );
+    write(
+        "models/schema.yml",
+        "models:\n  - name: doubled\n    columns:\n      - name: n\n        data_tests:\n          - not_null\n          - accepted_values:\n              arguments: {values: [2, 4, 6], quote: false}\n",
+    );
+    write("tests/never_big.sql", "select * from {{ ref('doubled') }} where n > {{ var('big', 100) }}\n");
+    let run = TestRun::new(folder);
+    run.connect(
+        "dbt",
+        json!({ "kind": "dbt", "project": "dbt", "target": "duckdb", "duckdb_path": "w/warehouse.duckdb" }),
+    );
+    run
+}
+
+fn installed(run: &TestRun) -> bool {
+    let connection: Dbt = run.context("probe", 1, None).connection().unwrap();
+    match connection.program(&run.context("probe", 1, None)) {
+        Ok(_) => true,
+        Err(error) => {
+            updraft_testkit::skip::report("dbt", error.message());
+            false
+        }
+    }
+}
+
+fn params(value: Value) -> Params {
+    serde_json::from_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn models_and_tests_become_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    if !installed(&run) {
+        return;
+    }
+    let built = DbtRun::run(serde_json::from_value(json!({ "seed": true })).unwrap(), &run.context("run", 1, None))
+        .await
+        .unwrap();
+    assert_eq!((built.models.ok, built.seeds.ok, built.tests.total), (1, 1, 0));
+    let tested = DbtTest::run(params(json!({})), &run.context("test", 1, None)).await.unwrap();
+    assert_eq!((tested.tests.total, tested.tests.ok), (3, 3));
+    let mut kinds: Vec<String> = run.items().iter().map(|item| format!("{} {}", item.kind, item.state)).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["dbt_model success", "dbt_seed success", "dbt_test pass", "dbt_test pass", "dbt_test pass"]);
+    assert!(folder.path().join("w/warehouse.duckdb").is_file());
+    assert!(folder.path().join(".updraft/dbt/test/run/duckdb-partial_parse.msgpack").is_file());
+    // Twice changes nothing and finds its way with the kept parse.
+    let again = DbtRun::run(serde_json::from_value(json!({})).unwrap(), &run.context("run", 2, None)).await.unwrap();
+    assert_eq!((again.models.ok, again.seeds.total), (1, 0));
+}
+
+#[tokio::test]
+async fn failures_say_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    if !installed(&run) {
+        return;
+    }
+    let error =
+        DbtBuild::run(params(json!({ "vars": { "big": 5 } })), &run.context("build", 1, None)).await.unwrap_err();
+    assert_eq!((error.class(), error.verdict()), ("TestFailed", &Verdict::Fail));
+    assert!(error.message().contains("never_big: Got 1 result"), "{error}");
+    assert!(run.items().iter().any(|item| item.name == "never_big" && item.state == "fail"));
+    let error =
+        DbtBuild::run(params(json!({ "vars": { "broken": true } })), &run.context("build", 2, None)).await.unwrap_err();
+    assert_eq!((error.class(), error.verdict()), ("ModelFailed", &Verdict::Retry { after: None }));
+    assert!(error.message().contains("no_such_column"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_executed_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    if !installed(&run) {
+        return;
+    }
+    let none = params(json!({ "select": "no_such_model" }));
+    assert_eq!(DbtTest::run(none, &run.context("a", 1, None)).await.unwrap_err().class(), "NoNodes");
+    let only_seed = params(json!({ "select": ["numbers"] }));
+    assert_eq!(DbtBuild::run(only_seed, &run.context("b", 1, None)).await.unwrap_err().class(), "NoTests");
+    run.connect(
+        "dbt",
+        json!({ "kind": "dbt", "project": "dbt", "target": "moon", "duckdb_path": "w/warehouse.duckdb" }),
+    );
+    let error = DbtTest::run(params(json!({})), &run.context("c", 1, None)).await.unwrap_err();
+    assert_eq!(error.class(), "DbtUsage");
+    assert!(error.message().contains("moon"), "{error}");
+}
+
+#[tokio::test]
+async fn a_warehouse_that_another_process_holds_is_worth_another_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    if !installed(&run) {
+        return;
+    }
+    let connection: Dbt = run.context("probe", 1, None).connection().unwrap();
+    let python = connection.program(&run.context("probe", 1, None)).unwrap().with_file_name("python");
+    std::fs::create_dir_all(folder.path().join("w")).unwrap();
+    let hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()";
+    let mut holder = std::process::Command::new(python)
+        .args(["-c", hold])
+        .arg(folder.path().join("w/warehouse.duckdb"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line).unwrap();
+    let error = DbtRun::run(serde_json::from_value(json!({ "seed": true })).unwrap(), &run.context("run", 1, None))
+        .await
+        .unwrap_err();
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!((error.class(), error.verdict()), ("Warehouse", &Verdict::Retry { after: None }), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_project_or_program_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    run.connect("dbt", json!({ "kind": "dbt", "project": "nowhere", "executable": "bin/dbt" }));
+    let error = DbtTest::run(params(json!({})), &run.context("t", 1, None)).await.unwrap_err();
+    assert_eq!(error.class(), "BadConnection");
+    assert!(error.message().contains("bin/dbt"), "{error}");
+}
