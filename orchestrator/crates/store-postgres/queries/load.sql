@@ -19,7 +19,7 @@ SELECT how.how,
     r.queue, r.priority, r.created_at, r.state, r.cause, r.generation, r.started_at, r.ended_at, r.version, r.stamp,
     r.only_tasks, r.events
 FROM unnest($1::uuid[], $2::int8[], $3::uuid[]) WITH ORDINALITY AS asked(run_id, version, stamp, i)
-LEFT JOIN run r ON r.run_id = asked.run_id
+LEFT JOIN LATERAL (SELECT * FROM run WHERE run.run_id = asked.run_id OFFSET 0) r ON true
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN r.run_id IS NULL THEN 'm'

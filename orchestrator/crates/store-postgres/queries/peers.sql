@@ -5,7 +5,8 @@ SELECT w.worker_no, w.name, w.host, w.pid, w.build, w.queues, w.slots, w.state, 
         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
             AND l.classid = current_schema()::regnamespace::oid AND l.objid = w.lock_no::oid) END
-FROM worker w
-WHERE w.state IN ('active', 'draining')
-    OR w.worker_no IN (SELECT x.worker_no FROM work x WHERE x.place = 'x')
+FROM (
+    SELECT worker_no FROM worker WHERE state IN ('active', 'draining')
+    UNION SELECT worker_no FROM work WHERE place = 'x'
+) serving CROSS JOIN LATERAL (SELECT * FROM worker one WHERE one.worker_no = serving.worker_no OFFSET 0) w
 ORDER BY w.worker_no

@@ -15,6 +15,8 @@ mod lane;
 mod line;
 mod load;
 mod migrate;
+#[cfg(test)]
+mod plans;
 mod reader;
 mod row;
 mod sql;

@@ -3,3 +3,6 @@
 mod build;
 mod commit;
 mod conformance;
+mod race;
+mod schema;
+mod session;
