@@ -173,7 +173,8 @@ impl Encoded {
         let executes = |run: &RunCommit| {
             run.work.iter().any(|row| row.place == Place::Executing && row.worker_no == Some(batch.worker_no))
         };
-        let claims = batch.pick.is_some() || batch.runs.iter().any(executes);
+        let picks = batch.pick.as_ref().is_some_and(|pick| !pick.attempts.is_empty());
+        let claims = picks || batch.runs.iter().any(executes);
         Self::new(&batch.runs, batch.at, batch.worker_no.0, claims, batch.pick.as_ref())
     }
 
