@@ -24,7 +24,7 @@ SELECT run_id, task_id, map_index, dispatch_no, try_no, losses, generation, plac
 FROM work WHERE place = 'x' AND worker_no = $11 AND attempt_id IN (SELECT value FROM json_each($13)) ORDER BY rank, run_id, task_id, map_index";
 
 /// What kept a batch from being written: (kind, run, task, map index).
-const REFUSED: &str = "/* refused */
+pub(crate) const REFUSED: &str = "/* refused */
 SELECT 'run' AS kind, j.value ->> 0 AS run_id, '' AS task_id, 0 AS map_index FROM json_each($3) j
     LEFT JOIN run r ON r.run_id = j.value ->> 0 WHERE r.version IS NOT j.value ->> 1 OR r.stamp IS NOT j.value ->> 2
 UNION ALL SELECT 'key', n.value ->> 0, '', 0 FROM json_each($4) n

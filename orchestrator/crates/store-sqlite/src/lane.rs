@@ -12,7 +12,7 @@ use updraft_store::{Committed, Expected, Lane, LaneFn, LaneOutcome, Locked, Refu
 
 use crate::{batch, error, load, rows};
 
-const CANCEL: &str = "/* lane cancel */ DELETE FROM work WHERE run_id = $1 AND place <> 'x' \
+pub(crate) const CANCEL: &str = "/* lane cancel */ DELETE FROM work WHERE run_id = $1 AND place <> 'x' \
 RETURNING run_id, task_id, map_index, dispatch_no, try_no, losses, generation, place, due_at, queue, rank, worker_no, \
 attempt_id, claimed_at, cancel_at; \
 UPDATE work SET cancel_at = ifnull(cancel_at, $2) WHERE run_id = $1 AND place = 'x' \

@@ -13,6 +13,8 @@ mod lane;
 mod load;
 mod lock;
 mod migrate;
+#[cfg(test)]
+mod plans;
 mod query;
 mod read_pool;
 mod reader;

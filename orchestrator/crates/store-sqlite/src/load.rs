@@ -9,7 +9,7 @@ use updraft_store::{Loaded, LoadedRun, LogEntry, StoreError};
 use crate::{error, rows};
 
 /// The full projection. Three statements in one request; the rows are told apart by their number of columns.
-const FULL: &str = concat!(
+pub(crate) const FULL: &str = concat!(
     "/* load full */ SELECT r.run_id, r.workflow_id, r.version_id, r.run_key, r.trigger, r.logical_at, r.interval_start, \
      r.interval_end, r.conf, r.queue, r.priority, r.created_at, r.state, r.cause, r.generation, r.started_at, r.ended_at, \
      r.version, r.stamp, r.only_tasks, r.events FROM run r WHERE r.run_id = $1; ",
@@ -21,7 +21,7 @@ const FULL: &str = concat!(
 const TASK_RUN_COLUMNS: usize = 10;
 const WORK_COLUMNS: usize = 15;
 
-const TAIL: &str = "/* load tail */ SELECT version, stamp, at, actor, body FROM run_log \
+pub(crate) const TAIL: &str = "/* load tail */ SELECT version, stamp, at, actor, body FROM run_log \
 WHERE run_id = $1 AND version >= $2 ORDER BY version LIMIT $3";
 
 /// One bound argument list.

@@ -109,3 +109,38 @@ impl ReadPool {
 fn millis_since(began: Instant, instant: Instant) -> u64 {
     u64::try_from(instant.saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor;
+
+    use super::*;
+
+    /// F28: a long reader would keep the log from being re-used for ever.
+    #[tokio::test]
+    async fn a_read_is_cut_at_its_limit_and_the_next_one_works() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("empty.db");
+        connect::prepare_file(&path).expect("make the file");
+        drop(connect::writer(&path).await.expect("open"));
+        let pool = ReadPool::new(path, 1, Duration::from_millis(50));
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let read = |sql: &'static str| {
+            let pool = Arc::clone(&pool);
+            async move {
+                pool.read(move |connection| {
+                    Box::pin(
+                        async move { connection.fetch_one(sql).await.map(drop).map_err(|error| error::plain(&error)) },
+                    )
+                })
+                .await
+            }
+        };
+        let cut = read(endless).await;
+        assert!(matches!(&cut, Err(StoreError::Conflict(text)) if text.contains("cut")), "{cut:?}");
+        read("SELECT 1").await.expect("the pool has its place back");
+        pool.close().await;
+        let closed = read("SELECT 1").await;
+        assert!(matches!(closed, Err(StoreError::Unavailable(_))), "{closed:?}");
+    }
+}

@@ -331,3 +331,116 @@ fn refuse(request: Request, failed: &sqlx::Error) {
     }
     .answer(Ok(()));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use updraft_model::id::{RunId, Stamp, VersionId, WorkerNo, WorkflowId};
+    use updraft_model::record::{RunFacts, RunProjection};
+    use updraft_model::state::{RunState, Trigger};
+    use updraft_model::time::{DataInterval, Timestamp};
+    use updraft_store::{Batch, Expected, RunCommit};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{connect, migrate};
+
+    fn new_run() -> Batch {
+        let (run_id, at) = (RunId(Uuid::now_v7()), Timestamp::from_millis(1));
+        let facts = RunFacts {
+            run_id,
+            workflow_id: WorkflowId(1),
+            version_id: VersionId(1),
+            run_key: run_id.to_string(),
+            trigger: Trigger::Manual,
+            logical_at: at,
+            interval: DataInterval { start: at, end: at },
+            conf: "{}".to_owned(),
+            queue: "q".to_owned(),
+            priority: 0,
+            created_at: at,
+        };
+        let run =
+            RunProjection { state: RunState::Queued, cause: None, generation: 0, started_at: None, ended_at: None };
+        let commit = RunCommit {
+            run_id,
+            expected: Expected::New(Box::new(facts)),
+            stamp: Stamp(Uuid::new_v4()),
+            actor: "test".to_owned(),
+            events: Vec::new(),
+            run,
+            ended: Vec::new(),
+            task_runs: Vec::new(),
+            work: Vec::new(),
+            removed: Vec::new(),
+        };
+        Batch { worker_no: WorkerNo(1), at, runs: vec![commit], pick: None }
+    }
+
+    async fn writer(began: &Arc<AtomicU64>) -> (tempfile::TempDir, Writer, Arc<Counters>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        connect::prepare_file(&path).expect("make the file");
+        let mut connection = connect::writer(&path).await.expect("open");
+        migrate::run(&mut connection).await.expect("migrate");
+        connect::install_commit(&mut connection).await.expect("install");
+        let seen = Arc::clone(began);
+        connection.lock_handle().await.expect("the handle").set_commit_hook(move || {
+            seen.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        let counters = Arc::new(Counters::default());
+        let writer = Writer::start(connection, Arc::clone(&counters), broadcast::channel(1).0, Arc::default());
+        (folder, writer, counters)
+    }
+
+    /// engine.md §5: SQLite's own commit hook counts what the counters count.
+    #[tokio::test]
+    async fn the_commit_hook_agrees_with_the_counters() {
+        let hooked = Arc::new(AtomicU64::new(0));
+        let (_folder, writer, counters) = writer(&hooked).await;
+        for _ in 0..10 {
+            writer.commit(batch::encode(&new_run()).expect("encode")).await.expect("commit");
+        }
+        assert_eq!((counters.commits(Purpose::Engine), hooked.load(Ordering::Relaxed)), (10, 10));
+        writer.close().await;
+    }
+
+    /// F28: what comes while a commit is under way shares the next one, and a bad request is undone alone.
+    #[tokio::test]
+    async fn requests_that_gather_share_one_commit() {
+        let hooked = Arc::new(AtomicU64::new(0));
+        let (_folder, writer, counters) = writer(&hooked).await;
+        let write = |sql| {
+            let arguments = SqliteArguments::default();
+            writer.write(Write {
+                sql,
+                arguments,
+                purpose: Purpose::Admin,
+                single: false,
+                wrote: |rows| !rows.is_empty(),
+            })
+        };
+        let taken = new_run();
+        writer.commit(batch::encode(&taken).expect("encode")).await.expect("commit");
+        // This test's one thread sends all of these before the writer's task runs.
+        let (good, bad, ugly, again) = tokio::join!(
+            writer.commit(batch::encode(&new_run()).expect("encode")),
+            write(
+                "INSERT INTO shared_state VALUES ('s', 'a', '1', 1, 1) RETURNING key; INSERT INTO run_log DEFAULT VALUES"
+            ),
+            write("INSERT INTO shared_state VALUES ('s', 'b', '1', 1, 1) RETURNING key"),
+            writer.commit(batch::encode(&taken).expect("encode")),
+        );
+        assert!(matches!(good, Ok(Committed::Applied { .. })), "{good:?}");
+        assert!(matches!(bad, Err(StoreError::Rejected(_))));
+        assert_eq!(ugly.map(|rows| rows.len()).expect("the second write"), 1);
+        assert!(matches!(again, Ok(Committed::Refused { .. })), "{again:?}");
+        assert_eq!(hooked.load(Ordering::Relaxed), 2, "one commit for four requests");
+        assert_eq!((counters.commits(Purpose::Engine), counters.commits(Purpose::Admin)), (2, 0));
+        let kept = write("SELECT key FROM shared_state").await.expect("read");
+        assert_eq!(kept.len(), 1, "the bad request left a row behind");
+        writer.close().await;
+    }
+}

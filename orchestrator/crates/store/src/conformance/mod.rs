@@ -25,7 +25,7 @@ mod lanes;
 mod loads;
 mod readers;
 mod workers;
-mod world;
+pub mod world;
 
 pub use world::World;
 
