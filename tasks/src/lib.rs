@@ -8,6 +8,8 @@ use updraft_task::Registry;
 
 pub mod batch;
 pub mod dbt;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "sql")]
 pub mod parquet;
 #[cfg(feature = "sql")]
@@ -23,6 +25,11 @@ pub fn registry() -> Registry {
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
         registry.add::<warehouse_load::WarehouseLoad>();
+    }
+    #[cfg(feature = "kafka")]
+    {
+        registry.add_connection::<kafka::KafkaConnection>();
+        registry.add::<kafka::KafkaPublish>();
     }
     registry
 }

@@ -1,0 +1,344 @@
+//! `kafka.publish`: rows of datasets as messages, by an idempotent producer, with a delivery report per partition.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Input, Task, TaskError};
+
+use super::connection::KafkaConnection;
+use super::fault::{AUTH, BROKER, FATAL, TOO_LARGE, UNKNOWN_TOPIC, is_too_large};
+use super::rows;
+use super::sender::{Message, Sender, Taken};
+use crate::batch::batch_id;
+use crate::parquet;
+
+/// Form of a message's value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageFormat {
+    /// A JSON object by column name, nulls kept, instants as RFC 3339.
+    #[default]
+    Json,
+}
+
+/// Compression of what is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// None.
+    None,
+    /// gzip.
+    Gzip,
+    /// LZ4.
+    Lz4,
+    /// Snappy.
+    Snappy,
+    /// Zstandard.
+    #[default]
+    Zstd,
+}
+
+impl Compression {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
+            Self::Snappy => "snappy",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Parameters of `kafka.publish`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishParams {
+    /// Parquet datasets whose rows become messages: one, a list, or a map of names to `{dataset}`.
+    pub input: Input,
+    /// Topic.
+    pub topic: String,
+    /// Column that gives the key; rows with equal keys keep their order. Without it messages have no key.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// More headers; `schema`, `batch_id` and `traceparent` are always there.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Form of the values.
+    #[serde(default)]
+    pub format: MessageFormat,
+    /// Name of the values' schema, in the header `schema` (default: the topic).
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// Version of the schema, put into values that have no `schema_version` of their own.
+    #[serde(default = "one")]
+    pub schema_version: u32,
+    /// Compression of what is sent.
+    #[serde(default)]
+    pub compression: Compression,
+    /// How long messages wait for company, in milliseconds.
+    #[serde(default = "linger_ms")]
+    pub linger_ms: u64,
+    /// How long a message may wait for its acknowledgement, retries included, in milliseconds.
+    #[serde(default = "message_timeout_ms")]
+    pub message_timeout_ms: u64,
+    /// Topic for rows that cannot be sent (too large, no key); without it they fail the task.
+    #[serde(default)]
+    pub dead_letter: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn linger_ms() -> u64 {
+    50
+}
+
+const fn message_timeout_ms() -> u64 {
+    30_000
+}
+
+/// What one partition acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PartitionReport {
+    /// Messages.
+    pub records: u64,
+    /// Lowest offset.
+    pub first_offset: i64,
+    /// Highest offset.
+    pub last_offset: i64,
+    /// Bytes of keys and values, uncompressed.
+    pub bytes: u64,
+}
+
+impl PartitionReport {
+    pub(super) const fn first(offset: i64, bytes: u64) -> Self {
+        Self { records: 1, first_offset: offset, last_offset: offset, bytes }
+    }
+
+    pub(super) fn add(&mut self, offset: i64, bytes: u64) {
+        self.records += 1;
+        self.first_offset = self.first_offset.min(offset);
+        self.last_offset = self.last_offset.max(offset);
+        self.bytes += bytes;
+    }
+}
+
+/// Output of `kafka.publish`.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PublishReport {
+    /// Topic.
+    pub topic: String,
+    /// Messages that brokers acknowledged, without those of the dead-letter topic.
+    pub sent: u64,
+    /// Their keys and values in bytes, uncompressed.
+    pub bytes: u64,
+    /// Rows that went to the dead-letter topic.
+    pub dlq: u64,
+    /// Batches whose rows were sent (the first 100).
+    pub batches: Vec<String>,
+    /// Acknowledged messages by partition.
+    pub partitions: BTreeMap<String, PartitionReport>,
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct KafkaPublish;
+
+impl Task for KafkaPublish {
+    const TYPE: &'static str = "kafka.publish";
+    const SUMMARY: &'static str = "publish the rows of datasets to a Kafka topic";
+    /// An attempt that is cut off may have sent a part; the next one sends all again, with the same keys and `batch_id`.
+    const EFFECTS: Effects = Effects::AtLeastOnce;
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["kafka"]);
+    const ERRORS: &'static [ErrorClass] = &[
+        BROKER,
+        FATAL,
+        AUTH,
+        TOO_LARGE,
+        UNKNOWN_TOPIC,
+        ErrorClass {
+            name: "BadKey",
+            retryable: false,
+            meaning: "the key column is missing, or a row has none and there is no dead-letter topic",
+        },
+        ErrorClass { name: "BadRow", retryable: false, meaning: "a column's type cannot be written as JSON" },
+        ErrorClass { name: "BadConnection", retryable: false, meaning: "the connection's settings are not usable" },
+        ErrorClass { name: "BadParquet", retryable: false, meaning: "a dataset is not Parquet or is broken" },
+        ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset was changed after its task ended" },
+        ErrorClass { name: "NotFound", retryable: false, meaning: "a dataset is gone" },
+        ErrorClass { name: "LakeDenied", retryable: false, meaning: "the lake refuses access" },
+        ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
+    ];
+    const EXAMPLE: &'static str = r#"
+id: publish_states
+type: kafka.publish
+with:
+  input: "{{ tasks.split_and_validate.output.regions }}"
+  topic: processed_flights
+  key: icao24
+  schema: flight_state
+depends_on: [split_and_validate]
+"#;
+
+    type Params = PublishParams;
+    type Output = PublishReport;
+
+    async fn run(params: PublishParams, ctx: &Context) -> Result<PublishReport, TaskError> {
+        let connection: KafkaConnection = ctx.connection()?;
+        let mut config = connection.config()?;
+        set_producer(&mut config, &params);
+        let mut sender = Sender::open(ctx, config, connection.place()).await?;
+        let result = publish(&params, ctx, &mut sender).await;
+        if result.is_err() {
+            ctx.warn(format!("{} messages were acknowledged before this attempt ended", sender.acknowledged));
+        }
+        sender.close().await?;
+        let report = result?;
+        ctx.info(format!(
+            "{}: {} messages to {} partition(s) of {}, {} to the dead-letter topic",
+            params.topic,
+            report.sent,
+            report.partitions.len(),
+            connection.place(),
+            report.dlq
+        ));
+        Ok(report)
+    }
+}
+
+fn set_producer(config: &mut ClientConfig, params: &PublishParams) {
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", params.compression.name())
+        .set("linger.ms", params.linger_ms.to_string())
+        .set("message.timeout.ms", params.message_timeout_ms.max(params.linger_ms + 1).to_string());
+}
+
+async fn publish(params: &PublishParams, ctx: &Context, sender: &mut Sender<'_>) -> Result<PublishReport, TaskError> {
+    let lake = ctx.lake()?;
+    let mut batches = Vec::new();
+    let mut dlq = 0;
+    for (index, (name, dataset)) in params.input.datasets().into_iter().enumerate() {
+        let batch = dataset
+            .batch_id
+            .clone()
+            .unwrap_or_else(|| batch_id(ctx.run(), name.map_or_else(|| index.to_string(), str::to_owned).as_str()));
+        let headers = headers(params, ctx, &batch);
+        let (_, rows) = parquet::read_batches(&lake, dataset).await?;
+        let mut row_no = 0_u64;
+        for rows in &rows {
+            let values = match params.format {
+                MessageFormat::Json => rows::to_json(rows, params.schema_version)?,
+            };
+            let keys = params.key.as_deref().map(|column| rows::keys(rows, column)).transpose()?;
+            for (row, value) in values.iter().enumerate() {
+                let place = Place { batch: &batch, object_key: &dataset.uri, index: row_no };
+                row_no += 1;
+                let key = keys.as_ref().map(|keys| keys[row].as_deref());
+                if key == Some(None) {
+                    let reason = format!("`{}` is null", params.key.as_deref().unwrap_or_default());
+                    let refused = Refused { class: "BadKey", check: "key", reason, key: None, row: Some(value) };
+                    dead_letter(params, sender, &headers, &place, refused).await?;
+                    dlq += 1;
+                    continue;
+                }
+                let key = key.flatten();
+                match sender.send(&Message { topic: &params.topic, key, value, headers: &headers }, true).await? {
+                    Taken::Sent => {}
+                    Taken::Refused(error) if is_too_large(&error) => {
+                        let reason = format!("{} bytes: {error}", value.len());
+                        let refused = Refused { class: TOO_LARGE.name, check: "size", reason, key, row: None };
+                        dead_letter(params, sender, &headers, &place, refused).await?;
+                        dlq += 1;
+                    }
+                    Taken::Refused(error) => return Err(sender.error(&error)),
+                }
+            }
+        }
+        batches.push(batch);
+    }
+    sender.settle(Duration::from_millis(params.message_timeout_ms)).await?;
+    batches.truncate(100);
+    Ok(PublishReport {
+        topic: params.topic.clone(),
+        sent: sender.report.values().map(|part| part.records).sum(),
+        bytes: sender.report.values().map(|part| part.bytes).sum(),
+        dlq,
+        batches,
+        partitions: sender.report.iter().map(|(number, part)| (number.to_string(), part.clone())).collect(),
+    })
+}
+
+/// Headers of every message of a batch; equal in every attempt but for the span of `traceparent`.
+fn headers(params: &PublishParams, ctx: &Context, batch: &str) -> OwnedHeaders {
+    let schema = format!("{}/{}", params.schema.as_deref().unwrap_or(&params.topic), params.schema_version);
+    let span = ctx.attempt().attempt_id.0.simple().to_string();
+    let trace = format!("00-{}-{}-01", ctx.run().run_id.0.simple(), &span[16..]);
+    let fixed = [("schema", schema.as_str()), ("batch_id", batch), ("traceparent", trace.as_str())];
+    let own = params.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    fixed
+        .into_iter()
+        .chain(own)
+        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+}
+
+/// Where a row comes from.
+struct Place<'a> {
+    batch: &'a str,
+    object_key: &'a str,
+    index: u64,
+}
+
+/// A row that cannot be sent, and why.
+struct Refused<'a> {
+    class: &'static str,
+    check: &'static str,
+    reason: String,
+    key: Option<&'a str>,
+    row: Option<&'a str>,
+}
+
+async fn dead_letter(
+    params: &PublishParams,
+    sender: &mut Sender<'_>,
+    headers: &OwnedHeaders,
+    place: &Place<'_>,
+    refused: Refused<'_>,
+) -> Result<(), TaskError> {
+    let Some(topic) = &params.dead_letter else {
+        return Err(TaskError::fail(
+            refused.class,
+            format!(
+                "row {} of `{}` (key {}) cannot be sent: {}. Set `dead_letter: <topic>` to go on without such rows",
+                place.index,
+                place.object_key,
+                refused.key.unwrap_or("none"),
+                refused.reason
+            ),
+        ));
+    };
+    let value = json!({
+        "schema_version": 1,
+        "reason": refused.reason,
+        "check": refused.check,
+        "key": refused.key,
+        "row": refused.row,
+        "batch_id": place.batch,
+        "object_key": place.object_key,
+        "index": place.index,
+    })
+    .to_string();
+    match sender.send(&Message { topic, key: refused.key, value: &value, headers }, false).await? {
+        Taken::Sent => Ok(()),
+        Taken::Refused(error) => Err(sender.error(&error).context(format!("dead-letter topic {topic}"))),
+    }
+}

@@ -1,0 +1,203 @@
+//! One producer of one attempt: sends with backpressure, waits for every acknowledgement, counts by partition.
+//! Whatever blocks in librdkafka runs on a blocking thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
+use rdkafka::{ClientConfig, ClientContext};
+use tokio::sync::Notify;
+use updraft_task::{Context, TaskError};
+
+use super::fault::{BROKER, is_hopeless, task_error};
+use super::publish::PartitionReport;
+
+/// Messages of this producer that may be on their way at once.
+const WINDOW: usize = 20_000;
+
+/// Hears what the client says about its brokers.
+#[derive(Clone, Default)]
+struct Watch(Arc<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    last: Mutex<Option<String>>,
+    hopeless: Mutex<Option<KafkaError>>,
+    changed: Notify,
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error}: {reason}"));
+        if is_hopeless(&error) {
+            *self.0.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+impl Watch {
+    fn last(&self) -> Option<String> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends when waiting for brokers has become useless.
+    async fn hopeless(&self) -> KafkaError {
+        loop {
+            let heard = self.0.changed.notified();
+            if let Some(error) = self.0.hopeless.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                return error;
+            }
+            heard.await;
+        }
+    }
+}
+
+/// One message.
+pub(super) struct Message<'a> {
+    pub(super) topic: &'a str,
+    pub(super) key: Option<&'a str>,
+    pub(super) value: &'a str,
+    pub(super) headers: &'a OwnedHeaders,
+}
+
+impl Message<'_> {
+    fn bytes(&self) -> u64 {
+        (self.value.len() + self.key.map_or(0, str::len)) as u64
+    }
+}
+
+/// What became of a message that was taken.
+pub(super) enum Taken {
+    /// It is on its way.
+    Sent,
+    /// The client refuses it.
+    Refused(KafkaError),
+}
+
+struct Pending {
+    delivery: DeliveryFuture,
+    counted: bool,
+    bytes: u64,
+}
+
+pub(super) struct Sender<'a> {
+    ctx: &'a Context,
+    producer: FutureProducer<Watch>,
+    watch: Watch,
+    place: String,
+    pending: VecDeque<Pending>,
+    /// Acknowledged messages of the main topic.
+    pub(super) report: BTreeMap<i32, PartitionReport>,
+    /// All of them.
+    pub(super) acknowledged: u64,
+}
+
+impl<'a> Sender<'a> {
+    pub(super) async fn open(ctx: &'a Context, config: ClientConfig, place: &str) -> Result<Sender<'a>, TaskError> {
+        let watch = Watch::default();
+        let context = watch.clone();
+        let producer =
+            blocking(move || config.create_with_context::<_, FutureProducer<Watch>>(context)).await?.map_err(
+                |error| TaskError::fail("BadConnection", format!("the producer for {place} cannot be made: {error}")),
+            )?;
+        Ok(Self {
+            ctx,
+            producer,
+            watch,
+            place: place.to_owned(),
+            pending: VecDeque::new(),
+            report: BTreeMap::new(),
+            acknowledged: 0,
+        })
+    }
+
+    /// Sends a message; waits while the queue is full. Only messages of the main topic are counted by partition.
+    pub(super) async fn send(&mut self, message: &Message<'_>, counted: bool) -> Result<Taken, TaskError> {
+        loop {
+            if self.pending.len() >= WINDOW {
+                self.settle_oldest().await?;
+            }
+            let mut record =
+                FutureRecord::<str, str>::to(message.topic).payload(message.value).headers(message.headers.clone());
+            if let Some(key) = message.key {
+                record = record.key(key);
+            }
+            match self.producer.send_result(record) {
+                Ok(delivery) => {
+                    self.pending.push_back(Pending { delivery, counted, bytes: message.bytes() });
+                    return Ok(Taken::Sent);
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if !self.pending.is_empty() => {
+                    self.settle_oldest().await?;
+                }
+                Err((error, _)) => return Ok(Taken::Refused(error)),
+            }
+        }
+    }
+
+    async fn settle_oldest(&mut self) -> Result<(), TaskError> {
+        let Some(Pending { delivery, counted, bytes }) = self.pending.pop_front() else { return Ok(()) };
+        let result = tokio::select! {
+            biased;
+            () = self.ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
+            result = delivery => result,
+            error = self.watch.hopeless() => return Err(self.error(&error)),
+        };
+        let result: OwnedDeliveryResult = result.map_err(|_| self.error(&KafkaError::Canceled))?;
+        let delivery = result.map_err(|(error, _)| self.error(&error))?;
+        self.acknowledged += 1;
+        if counted {
+            self.report
+                .entry(delivery.partition)
+                .and_modify(|part| part.add(delivery.offset, bytes))
+                .or_insert_with(|| PartitionReport::first(delivery.offset, bytes));
+        }
+        if self.acknowledged.is_multiple_of(1_000) {
+            self.ctx.progress(self.acknowledged, None, "messages");
+        }
+        Ok(())
+    }
+
+    pub(super) fn error(&self, error: &KafkaError) -> TaskError {
+        task_error(&format!("publish to {}", self.place), error, self.watch.last().as_deref())
+    }
+
+    /// Waits until everything is acknowledged and the client's queue is empty.
+    pub(super) async fn settle(&mut self, limit: Duration) -> Result<(), TaskError> {
+        while !self.pending.is_empty() {
+            self.settle_oldest().await?;
+        }
+        let producer = self.producer.clone();
+        blocking(move || producer.flush(limit)).await?.map_err(|error| {
+            TaskError::retry(BROKER.name, format!("flushing the producer for {} failed: {error}", self.place))
+        })
+    }
+
+    /// Ends the producer; what is not acknowledged yet is dropped from its queues.
+    pub(super) async fn close(self) -> Result<(), TaskError> {
+        let Self { producer, pending, .. } = self;
+        blocking(move || {
+            if !pending.is_empty() {
+                producer.purge(PurgeConfig::default().queue().inflight());
+            }
+            drop(producer);
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| TaskError::retry(BROKER.name, format!("the producer's thread ended: {error}")))
+}
