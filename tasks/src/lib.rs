@@ -13,6 +13,10 @@ pub mod kafka;
 #[cfg(feature = "sql")]
 pub mod parquet;
 #[cfg(feature = "sql")]
+mod query;
+#[cfg(feature = "sql")]
+pub mod sql_transform;
+#[cfg(feature = "sql")]
 pub mod warehouse_load;
 
 /// Every task type and connection kind of this crate.
@@ -24,6 +28,7 @@ pub fn registry() -> Registry {
     #[cfg(feature = "sql")]
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
+        registry.add::<sql_transform::SqlTransform>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }
     #[cfg(feature = "kafka")]

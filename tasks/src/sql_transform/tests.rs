@@ -1,0 +1,140 @@
+//! Queries real Parquet, CSV and JSON files in a temporary lake.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Float64Array, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::record_batch::RecordBatch;
+use serde_json::{Value, json};
+use updraft_task::lake::sha256_hex;
+use updraft_task::testing::TestRun;
+use updraft_task::{Format, Lake};
+
+use super::*;
+
+async fn states(lake: &Lake, name: &str, rows: &[(&str, Option<f64>)]) -> Dataset {
+    let schema = Schema::new(vec![
+        Field::new("country", DataType::Utf8, false),
+        Field::new("velocity_mps", DataType::Float64, true),
+    ]);
+    let names: StringArray = rows.iter().map(|(name, _)| Some(*name)).collect();
+    let speeds: Float64Array = rows.iter().map(|(_, speed)| *speed).collect();
+    let batch = RecordBatch::try_new(Arc::new(schema.clone()), vec![Arc::new(names), Arc::new(speeds)]).unwrap();
+    parquet::write_batches(lake, &format!("in/dt=2026-01-01/{name}.parquet"), &schema, &[batch], None).await.unwrap()
+}
+
+async fn file(lake: &Lake, key: &str, format: Format, text: &str) -> Dataset {
+    lake.put(key, text.to_owned()).await.unwrap();
+    let sha256 = sha256_hex(text.as_bytes());
+    Dataset { uri: key.to_owned(), format, schema: vec![], rows: 0, bytes: text.len() as u64, sha256, batch_id: None }
+}
+
+async fn query(run: &TestRun, inputs: Value, sql: &str) -> Result<TransformReport, TaskError> {
+    let with = json!({ "inputs": inputs, "sql": sql, "output": { "prefix": "derived/counts" } });
+    SqlTransform::run(serde_json::from_value(with).unwrap(), &run.context("q", 1, None)).await
+}
+
+const COUNTS: &str =
+    "select country, count(*) as aircraft, avg(velocity_mps) as mean_mps from states group by country order by country";
+
+#[tokio::test]
+async fn rows_get_typed_columns_a_key_of_the_interval_and_equal_bytes_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let a = states(&lake, "a", &[("Spain", Some(1.0)), ("France", None), ("Spain", Some(3.0))]).await;
+    let b = states(&lake, "b", &[("Spain", None)]).await;
+    let inputs = json!({ "states": { "a": { "dataset": a }, "b": { "dataset": b } } });
+    let report = query(&run, inputs.clone(), COUNTS).await.unwrap();
+    assert_eq!(
+        report.dataset.uri,
+        "derived/counts/dt=2026-01-01/test_20260101T000000Z_20260101T000000Z_counts.parquet"
+    );
+    let types: Vec<_> = report.columns.iter().map(|column| (column.name.as_str(), column.data_type.as_str())).collect();
+    assert_eq!(types, [("country", "Utf8"), ("aircraft", "Int64"), ("mean_mps", "Float64")]);
+    let (_, rows) = parquet::read_batches(&lake, &report.dataset).await.unwrap();
+    assert_eq!(
+        rows[0].column(0).as_any().downcast_ref::<StringArray>().unwrap(),
+        &StringArray::from(vec!["France", "Spain"])
+    );
+    assert_eq!(
+        rows[0].column(2).as_any().downcast_ref::<Float64Array>().unwrap(),
+        &Float64Array::from(vec![None, Some(2.0)])
+    );
+    assert_eq!(query(&run, inputs, COUNTS).await.unwrap().dataset, report.dataset);
+}
+
+#[tokio::test]
+async fn csv_and_json_join_parquet() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let inputs = json!({
+        "states": states(&lake, "a", &[("ES", Some(1.0)), ("FR", Some(2.0))]).await,
+        "names": file(&lake, "in/names.csv", Format::Csv, "code,name\nES,Spain\nFR,France\n").await,
+        "size": file(&lake, "in/size.json", Format::Json, r#"[{"code":"ES","km2":505990},{"code":"FR","km2":551695}]"#).await,
+        "seen": file(&lake, "in/seen.ndjson", Format::Ndjson, "{\"code\":\"ES\"}\n{\"code\":\"FR\"}\n").await,
+    });
+    let sql = "select n.name, s.velocity_mps, z.km2 from states s join names n on n.code = s.country
+               join size z on z.code = s.country join seen on seen.code = s.country order by 1";
+    assert_eq!(query(&run, inputs, sql).await.unwrap().rows, 2);
+}
+
+#[tokio::test]
+async fn a_statement_that_is_not_a_query_of_these_tables_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let inputs = json!({ "states": states(&lake, "a", &[("ES", Some(1.0))]).await });
+    for (sql, class, part) in [
+        ("select contry\nfrom states", "BadSql", "line 1, column 8"),
+        ("select 1\nfrom states where", "BadSql", "Expected"),
+        ("select * from stats", "BadSql", "stats"),
+        ("create table x as select 1", "BadSql", "DDL"),
+        ("copy states to 'x.parquet'", "BadSql", "DML"),
+        ("set datafusion.execution.batch_size = 1", "BadSql", "Statement"),
+        ("select cast('x' as int)", "QueryFailed", "Cannot cast"),
+    ] {
+        let error = query(&run, inputs.clone(), sql).await.unwrap_err();
+        assert_eq!(error.class(), class, "{sql}: {error}");
+        assert!(error.message().contains(part), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn memory_is_limited_and_a_cancelled_query_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let with = json!({
+        "inputs": {}, "memory_limit_mb": 1, "output": { "prefix": "x" },
+        "sql": "select array_agg(a.value) from generate_series(1, 2000000) a",
+    });
+    let error = SqlTransform::run(serde_json::from_value(with).unwrap(), &run.context("q", 1, None)).await.unwrap_err();
+    assert_eq!(error.class(), "MemoryLimit", "{error}");
+
+    run.cancel();
+    let endless = "select count(*) as n from generate_series(1, 1000000) a cross join generate_series(1, 1000000) b";
+    assert_eq!(query(&run, json!({}), endless).await.unwrap_err().class(), "Cancelled");
+}
+
+#[tokio::test]
+async fn inputs_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let good = states(&lake, "a", &[("ES", Some(1.0))]).await;
+    let csv = file(&lake, "in/names.csv", Format::Csv, "a\n1\n").await;
+    let changed = Dataset { sha256: "00".to_owned(), ..csv.clone() };
+    let gone = Dataset { uri: "in/gone.csv".to_owned(), ..csv.clone() };
+    let raw = Dataset { format: Format::Bytes, ..csv.clone() };
+    for (input, class) in [
+        (json!([]), "BadInput"),
+        (json!([good, csv]), "BadInput"),
+        (json!(raw), "BadInput"),
+        (json!(changed), "CorruptDataset"),
+        (json!(gone), "NotFound"),
+    ] {
+        let error = query(&run, json!({ "t": input }), "select * from t").await.unwrap_err();
+        assert_eq!(error.class(), class, "{error}");
+    }
+}
