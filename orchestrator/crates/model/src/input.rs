@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{TaskId, TaskKey, WorkerNo};
 use crate::state::{Cause, RunState};
 use crate::time::Timestamp;
 
 /// What an error says about trying again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Retryable {
     /// Never, whatever the policy allows.
     Never,
@@ -20,8 +22,8 @@ impl Retryable {
     pub const YES: Self = Self::After(Duration::ZERO);
 }
 
-/// How an attempt came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How an attempt came back. Serialized where a result waits on disk for a store that is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptResult {
     /// It did what it should.
     Succeeded {

@@ -61,7 +61,7 @@ pub struct AttemptInfo {
     pub deadline: Option<std::time::Instant>,
     /// Environment for its children, rendered.
     pub env: BTreeMap<String, String>,
-    /// A folder of its own for scratch files; removed after the attempt.
+    /// Where its scratch files belong; see [`Context::scratch_dir`].
     pub scratch_dir: PathBuf,
 }
 
@@ -306,6 +306,18 @@ impl Context {
             () = self.host.sleep(span) => Ok(()),
             () = self.cancelled.cancelled() => Err(TaskError::cancelled()),
         }
+    }
+
+    /// A folder of this attempt's own for scratch files, made on first use and removed after the attempt.
+    ///
+    /// # Errors
+    /// `retry`, class `Scratch`: the folder cannot be made.
+    pub fn scratch_dir(&self) -> Result<&Path, TaskError> {
+        let folder = &self.attempt.scratch_dir;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            TaskError::retry("Scratch", format!("cannot make the scratch folder {}: {error}", folder.display()))
+        })?;
+        Ok(folder)
     }
 
     /// A path of the project: relative ones are relative to its folder.

@@ -94,7 +94,6 @@ impl TestRun {
     /// A context for one attempt.
     pub fn context(&self, task: &str, try_no: u32, conn: Option<&str>) -> Context {
         let scratch_dir = self.info.data_dir.join("scratch").join(format!("{task}-{try_no}"));
-        let _ = std::fs::create_dir_all(&scratch_dir);
         Context::new(
             Arc::new(self.info.clone()),
             Arc::new(AttemptInfo {
