@@ -1,1 +1,30 @@
+//! Carries runs out: commits what follows from finished attempts, starts what comes next, keeps leases, timers, logs and
+//! children. What follows from what is the model's matter; where it is kept is a store's.
+//!
+//! Begin at [`Engine`]; the hot path is `committer`.
+#![warn(missing_docs)]
 
+mod attempt;
+mod cache;
+pub mod child;
+mod committer;
+mod config;
+mod engine;
+mod error;
+mod event;
+mod heartbeat;
+mod host;
+pub mod logs;
+mod owned;
+mod plan;
+mod run_handle;
+mod shared;
+mod spool;
+mod timers;
+
+pub use attempt::MAX_OUTPUT_BYTES;
+pub use config::{Clock, ConnectionSource, EngineConfig, NewRun, NoConnections, Probe, SystemClock};
+pub use engine::Engine;
+pub use error::EngineError;
+pub use event::EngineEvent;
+pub use run_handle::{RunEnd, RunHandle};

@@ -1,0 +1,442 @@
+//! A lane: one transaction that waits for one run's lock, looks around, decides, and writes. It never waits for two runs.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use updraft_model::event::Event;
+use updraft_model::id::RunId;
+use updraft_model::input::{AttemptResult, Halted, Input};
+use updraft_model::record::WorkRow;
+use updraft_model::run::{Limits, Run};
+use updraft_model::state::Cause;
+use updraft_store::{Lane, LaneOutcome, Locked, RunCommit, StoreError};
+
+use super::build::{Part, StepError};
+use super::command::{Finish, Job, Reply};
+use super::trouble::{backoff, degraded};
+use crate::error::EngineError;
+use crate::plan::Plan;
+use crate::shared::{Phase, Shared, locked, new_stamp};
+
+/// What a lane shall do.
+pub(super) struct Order {
+    pub run_id: RunId,
+    pub plan: Arc<Plan>,
+    pub finishes: Vec<Finish>,
+    pub job: Option<(Job, Option<Reply>)>,
+    pub limits: Limits,
+}
+
+/// What a lane did.
+pub(crate) struct LaneDone {
+    pub(super) run_id: RunId,
+    pub(super) plan: Arc<Plan>,
+    /// The run afterwards, if something was written.
+    pub(super) run: Option<Run>,
+    pub(super) events: Vec<Event>,
+    /// New `work` rows.
+    pub(super) work: Vec<WorkRow>,
+    /// Rows that execute and must be told to stop.
+    pub(super) stopped: Vec<WorkRow>,
+    pub(super) accepted: Vec<Finish>,
+    pub(super) dropped: Vec<(Finish, String)>,
+    /// To be tried once more.
+    pub(super) again: Vec<Finish>,
+    /// The run was set aside, and why.
+    pub(super) broken: Option<String>,
+    pub(super) reply: Option<(Reply, Result<(), EngineError>)>,
+}
+
+/// What the decision under the lock left behind.
+#[derive(Default)]
+struct Report {
+    run: Option<Run>,
+    version: u64,
+    events: Vec<Event>,
+    work: Vec<WorkRow>,
+    stopped: Vec<WorkRow>,
+    rejects: Vec<(usize, String)>,
+    refused: Option<EngineError>,
+}
+
+/// Does what is ordered and tells the committer.
+pub(super) async fn work(shared: Arc<Shared>, order: Order) {
+    let done = match order.job {
+        Some((job, reply)) => job_alone(&shared, order.run_id, order.plan, order.limits, job, reply).await,
+        None => results(&shared, order.run_id, order.plan, order.limits, order.finishes).await,
+    };
+    shared.command(done.into());
+}
+
+fn nothing(run_id: RunId, plan: Arc<Plan>) -> LaneDone {
+    LaneDone {
+        run_id,
+        plan,
+        run: None,
+        events: Vec::new(),
+        work: Vec::new(),
+        stopped: Vec::new(),
+        accepted: Vec::new(),
+        dropped: Vec::new(),
+        again: Vec::new(),
+        broken: None,
+        reply: None,
+    }
+}
+
+/// Results, together if the store takes them, else one by one; a result that the store refuses alone ends its attempt
+/// as failed; if even that is refused, the run is set aside.
+async fn results(shared: &Arc<Shared>, run_id: RunId, plan: Arc<Plan>, limits: Limits, finishes: Vec<Finish>) -> LaneDone {
+    let mut done = nothing(run_id, Arc::clone(&plan));
+    match attempt(shared, run_id, &plan, limits, &finishes, None).await {
+        Ok((outcome, report)) => settle(&mut done, finishes, &outcome, report),
+        Err(error) if is_away(&error) => done.again = finishes,
+        Err(_) if finishes.len() > 1 => {
+            let mut finishes = finishes.into_iter();
+            // One now, the others after it: each in a commit of its own.
+            if let Some(first) = finishes.next() {
+                done = Box::pin(results(shared, run_id, plan, limits, vec![first])).await;
+            }
+            done.again.extend(finishes);
+        }
+        Err(error) => {
+            let Some(finish) = finishes.into_iter().next() else { return done };
+            let poorer = vec![degraded(&finish, &error)];
+            match attempt(shared, run_id, &plan, limits, &poorer, None).await {
+                Ok((outcome, report)) => settle(&mut done, poorer, &outcome, report),
+                Err(second) if is_away(&second) => done.again = vec![finish],
+                Err(second) => {
+                    let detail = format!("the store refuses the end of `{}`: {second}", finish.key);
+                    let job = Job::Break { code: "store_rejected".to_owned(), detail: detail.clone() };
+                    // If this cannot be written either, the run is set aside in this process at least.
+                    if let Ok((outcome, report)) = attempt(shared, run_id, &plan, limits, &[], Some(&job)).await {
+                        settle(&mut done, Vec::new(), &outcome, report);
+                    }
+                    done.dropped.push((finish, second.to_string()));
+                    done.broken = Some(detail);
+                }
+            }
+        }
+    }
+    done
+}
+
+async fn job_alone(
+    shared: &Arc<Shared>,
+    run_id: RunId,
+    plan: Arc<Plan>,
+    limits: Limits,
+    job: Job,
+    reply: Option<Reply>,
+) -> LaneDone {
+    let mut done = nothing(run_id, Arc::clone(&plan));
+    let result = match attempt(shared, run_id, &plan, limits, &[], Some(&job)).await {
+        Ok((outcome, mut report)) => {
+            let refused = report.refused.take();
+            settle(&mut done, Vec::new(), &outcome, report);
+            match (outcome, refused) {
+                (LaneOutcome::Missing, _) => Err(EngineError::NoRun(run_id)),
+                (LaneOutcome::Fenced(keys), _) => Err(EngineError::Store(StoreError::Conflict(format!(
+                    "{} task runs of run {run_id} changed hands meanwhile",
+                    keys.len()
+                )))),
+                (LaneOutcome::Applied | LaneOutcome::Nothing, Some(refused)) => Err(refused),
+                (LaneOutcome::Applied | LaneOutcome::Nothing, None) => Ok(()),
+            }
+        }
+        Err(error) => Err(EngineError::Store(error)),
+    };
+    if let (Job::Break { detail, .. }, Ok(())) = (&job, &result) {
+        done.broken = Some(detail.clone());
+    }
+    match (reply, result) {
+        (Some(reply), result) => done.reply = Some((reply, result)),
+        (None, Ok(())) => {}
+        (None, Err(error)) => shared.warn(Some(run_id), format!("{}: {error}", job.name())),
+    }
+    done
+}
+
+/// Sorts results after a lane's answer.
+fn settle(done: &mut LaneDone, finishes: Vec<Finish>, outcome: &LaneOutcome, report: Report) {
+    let Report { run, events, work, stopped, rejects, .. } = report;
+    let rejected = |at: usize| rejects.iter().find(|(index, _)| *index == at).map(|(_, why)| why.clone());
+    for (at, finish) in finishes.into_iter().enumerate() {
+        match (outcome, rejected(at)) {
+            (LaneOutcome::Missing, _) => done.dropped.push((finish, "the store does not know its run".to_owned())),
+            (LaneOutcome::Fenced(keys), _) if keys.contains(&finish.key) => {
+                done.dropped.push((finish, "the store no longer knows this attempt as ours (fenced)".to_owned()));
+            }
+            (LaneOutcome::Fenced(_), None) => done.again.push(finish),
+            (_, Some(why)) => done.dropped.push((finish, why)),
+            (LaneOutcome::Applied | LaneOutcome::Nothing, None) => done.accepted.push(finish),
+        }
+    }
+    if *outcome == LaneOutcome::Applied {
+        done.run = run;
+        done.events = events;
+        done.work = work;
+        done.stopped = stopped;
+    }
+}
+
+/// Waiting may help.
+fn is_away(error: &StoreError) -> bool {
+    error.is_transient()
+        || match error {
+            StoreError::Held { .. } | StoreError::Schema(_) | StoreError::ReadOnly(_) => true,
+            StoreError::Unavailable(_)
+            | StoreError::UnknownOutcome(_)
+            | StoreError::Conflict(_)
+            | StoreError::Rejected(_)
+            | StoreError::Full(_)
+            | StoreError::Inconsistent { .. }
+            | StoreError::NoRun(_)
+            | StoreError::Other(_) => false,
+        }
+}
+
+/// One lane transaction, repeated while the store is away. In an abort it gives up after a few tries.
+async fn attempt(
+    shared: &Arc<Shared>,
+    run_id: RunId,
+    plan: &Arc<Plan>,
+    limits: Limits,
+    finishes: &[Finish],
+    job: Option<&Job>,
+) -> Result<(LaneOutcome, Report), StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let stamp = new_stamp();
+        let report = Arc::new(Mutex::new(Report::default()));
+        let at = shared.now();
+        let decision = Decision {
+            shared: Arc::clone(shared),
+            plan: Arc::clone(plan),
+            limits,
+            finishes: finishes.to_vec(),
+            job: job.cloned(),
+            stamp,
+            at,
+            report: Arc::clone(&report),
+        };
+        let kind = job.map_or(Lane::Plain, Job::lane);
+        let answer = shared
+            .config
+            .store
+            .commit_locked(run_id, kind, at, Box::new(move |locked| decision.make(locked)))
+            .await;
+        match answer {
+            Ok(outcome) => return Ok((outcome, std::mem::take(&mut *locked(&report)))),
+            Err(StoreError::UnknownOutcome(text)) => {
+                let version = locked(&report).version + 1;
+                let applied = loop {
+                    match shared.config.store.outcome(run_id, version, stamp).await {
+                        Ok(applied) => break applied,
+                        Err(error) if gives_up(shared, tries) => return Err(error),
+                        Err(_) => wait(shared, &mut tries).await,
+                    }
+                };
+                if applied {
+                    return Ok((LaneOutcome::Applied, std::mem::take(&mut *locked(&report))));
+                }
+                if tries == 1 {
+                    shared.warn(Some(run_id), format!("{text}; it was not applied and is tried again"));
+                }
+            }
+            Err(error) if is_away(&error) => {
+                if gives_up(shared, tries) {
+                    return Err(error);
+                }
+                if tries == 1 && !matches!(error, StoreError::Conflict(_)) {
+                    shared.warn(Some(run_id), format!("{error}; this is tried again until it works"));
+                }
+                wait(shared, &mut tries).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn gives_up(shared: &Shared, tries: u32) -> bool {
+    shared.phase() >= Phase::Aborting && tries >= 5
+}
+
+async fn wait(shared: &Shared, tries: &mut u32) {
+    *tries += 1;
+    tokio::time::sleep(backoff(shared.config.backoff, *tries).max(Duration::from_millis(5))).await;
+}
+
+/// Everything that deciding under the lock needs.
+struct Decision {
+    shared: Arc<Shared>,
+    plan: Arc<Plan>,
+    limits: Limits,
+    finishes: Vec<Finish>,
+    job: Option<Job>,
+    stamp: updraft_model::id::Stamp,
+    at: updraft_model::time::Timestamp,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Decision {
+    fn make(self, found: Locked) -> Option<RunCommit> {
+        let mut report = locked(&self.report);
+        *report = Report::default();
+        let Locked { run: loaded, removed, executing } = found;
+        let run_id = loaded.row.facts.run_id;
+        report.version = loaded.row.version;
+        let mut run = match super::load::load_locked(&self.plan.compiled, loaded, self.limits) {
+            Ok(run) => run,
+            Err(illegal) => {
+                report.refused = Some(EngineError::Broken { run_id, detail: illegal.to_string() });
+                return None;
+            }
+        };
+        let mut part = Part::at(&run);
+        let worker = Some(self.shared.worker_no());
+        for (at, finish) in self.finishes.iter().enumerate() {
+            match part.finish(&mut run, finish, worker, self.at) {
+                Ok(()) => {}
+                Err(StepError::Reject(reject)) => report.rejects.push((at, reject.to_string())),
+                Err(StepError::Panic(detail)) => {
+                    report.refused = Some(EngineError::Broken { run_id, detail });
+                    return None;
+                }
+            }
+        }
+        if let Some(job) = &self.job
+            && let Err(refused) = self.job(job, &mut part, &mut run, &removed, &executing)
+        {
+            report.refused = Some(refused);
+            return None;
+        }
+        if part.events.is_empty() {
+            return None;
+        }
+        let actor = match &self.job {
+            Some(Job::Cancel { by, .. }) => by.clone(),
+            Some(Job::Abort { .. } | Job::Reap { .. } | Job::Refresh | Job::Break { .. }) | None => {
+                format!("worker:{}", self.shared.worker_no())
+            }
+        };
+        let commit = part.close(&run, self.stamp, actor, self.at);
+        run.committed(self.stamp);
+        report.events.clone_from(&commit.events);
+        report.work.clone_from(&commit.work);
+        report.stopped = match &self.job {
+            Some(Job::Cancel { .. } | Job::Abort { .. }) => executing,
+            Some(Job::Reap { .. } | Job::Refresh | Job::Break { .. }) | None => Vec::new(),
+        };
+        report.run = Some(run);
+        Some(commit)
+    }
+
+    fn job(
+        &self,
+        job: &Job,
+        part: &mut Part,
+        run: &mut Run,
+        removed: &[WorkRow],
+        executing: &[WorkRow],
+    ) -> Result<(), EngineError> {
+        let run_id = run.facts().run_id;
+        let refuse = |error| match error {
+            StepError::Reject(reject) => EngineError::Rejected { run_id, reject },
+            StepError::Panic(detail) => EngineError::Broken { run_id, detail },
+        };
+        let halted = || Halted {
+            removed: removed.iter().map(|row| row.dispatch.key.clone()).collect(),
+            executing: executing.iter().map(|row| row.dispatch.key.clone()).collect(),
+        };
+        match job {
+            Job::Cancel { by, reason } => {
+                let input = Input::Cancel { by: by.clone(), reason: reason.clone(), halted: halted() };
+                part.step(run, input, self.at).map_err(refuse)
+            }
+            Job::Abort { cause } => {
+                part.step(run, Input::Abort { cause: *cause, halted: halted() }, self.at).map_err(refuse)
+            }
+            Job::Refresh => part.step(run, Input::Refresh, self.at).map_err(refuse),
+            Job::Break { code, detail } => {
+                let input = Input::Break { code: code.clone(), detail: detail.clone() };
+                part.step(run, input, self.at).map_err(refuse)
+            }
+            Job::Reap { worker_no } => {
+                let spooled = self.shared.spool.of_run(run_id).map_err(|source| EngineError::Io {
+                    what: "reading spooled results".to_owned(),
+                    source,
+                })?;
+                for row in executing.iter().filter(|row| row.worker_no == Some(*worker_no)) {
+                    let Some(attempt_id) = row.attempt_id else { continue };
+                    let finish = spooled
+                        .iter()
+                        .find(|result| result.attempt_id == attempt_id && result.dispatch_no == row.dispatch.dispatch_no)
+                        .map_or_else(|| lost(row, attempt_id, Cause::WorkerDied), Finish::from_spool);
+                    part.finish(run, &finish, Some(*worker_no), self.at).map_err(refuse)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The end of an attempt that will never report.
+pub(crate) fn lost(row: &WorkRow, attempt_id: updraft_model::id::AttemptId, cause: Cause) -> Finish {
+    Finish {
+        run_id: row.run_id,
+        key: row.dispatch.key.clone(),
+        dispatch_no: row.dispatch.dispatch_no,
+        attempt_id,
+        result: AttemptResult::Lost { cause },
+        started_at: None,
+        output: None,
+        items: Vec::new(),
+        metrics: Vec::new(),
+        had_slot: false,
+        spooled: false,
+    }
+}
+
+impl Finish {
+    fn from_spool(result: &crate::spool::Spooled) -> Self {
+        let output = result.output.as_ref().map(|text| {
+            (text.clone(), Arc::new(serde_json::from_str(text).unwrap_or_default()))
+        });
+        Self {
+            run_id: result.run_id,
+            key: result.key.clone(),
+            dispatch_no: result.dispatch_no,
+            attempt_id: result.attempt_id,
+            result: result.result.clone(),
+            started_at: result.started_at,
+            output,
+            items: result.items.clone(),
+            metrics: result.metrics.clone(),
+            had_slot: false,
+            spooled: true,
+        }
+    }
+}
+
+impl Job {
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Cancel { .. } | Self::Abort { .. } => Lane::Cancel,
+            Self::Reap { worker_no } => Lane::Reap(*worker_no),
+            Self::Refresh | Self::Break { .. } => Lane::Plain,
+        }
+    }
+
+    /// In words, for warnings.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel { .. } => "cancelling the run",
+            Self::Abort { .. } => "ending the run at its limit",
+            Self::Reap { .. } => "taking over what a dead worker left",
+            Self::Refresh => "looking at the run anew",
+            Self::Break { .. } => "setting the run aside",
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The engine as its owner holds it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use updraft_model::canonical::canonical_json;
+use updraft_model::id::{RunId, WorkerNo};
+use updraft_model::record::RunFacts;
+use updraft_model::state::RunState;
+use updraft_store::{Counters, Loaded, LoadedRun, Peer, StoreError, WorkerInfo, WorkerState};
+use uuid::Uuid;
+
+use crate::child::{self, Spawner};
+use crate::committer::{Command, Committer, Create, Job, Reply, read_version};
+use crate::config::{EngineConfig, NewRun};
+use crate::error::EngineError;
+use crate::event::EngineEvent;
+use crate::owned::Stop;
+use crate::plan::Plan;
+use crate::run_handle::{RunEnd, RunHandle};
+use crate::shared::{Phase, Shared, locked};
+use crate::{heartbeat, timers};
+
+/// How long killed attempts may take to be written down as lost.
+const ABORT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running engine: a worker with its slots, and the services around it. See [`Engine::start`].
+pub struct Engine {
+    shared: Arc<Shared>,
+    services: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Registers a worker and starts serving.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the spawner thread cannot be started.
+    pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        let worker_no = config.store.register(&config.worker_info()).await?;
+        let spawner = Spawner::start()
+            .map_err(|source| EngineError::Io { what: "starting the spawner thread".to_owned(), source })?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(config, worker_no, commands, spawner));
+        let services = vec![
+            tokio::spawn(Committer::new(Arc::clone(&shared), inbox).run()),
+            tokio::spawn(heartbeat::run(Arc::clone(&shared))),
+            tokio::spawn(heartbeat::listen(Arc::clone(&shared))),
+            tokio::spawn(timers::run(Arc::clone(&shared))),
+        ];
+        Ok(Self { shared, services: Mutex::new(services) })
+    }
+
+    /// This engine's number in the store.
+    pub fn worker_no(&self) -> WorkerNo {
+        self.shared.worker_no()
+    }
+
+    /// Live progress from now on. A slow reader loses the oldest; the store is the truth.
+    pub fn subscribe(&self) -> broadcast::Receiver<EngineEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// Commits and round trips so far.
+    pub fn counters(&self) -> &Counters {
+        self.shared.config.store.counters()
+    }
+
+    /// Makes a run and starts it: one commit, which also claims its first tasks.
+    ///
+    /// # Errors
+    /// The store fails, the run key is taken, a chosen task does not exist, or the engine is stopping.
+    pub async fn create_run(&self, new: NewRun) -> Result<RunHandle, EngineError> {
+        if self.shared.phase() > Phase::Serving {
+            return Err(EngineError::Stopping);
+        }
+        let run_id = new.run_id.unwrap_or_else(|| RunId(Uuid::now_v7()));
+        let conf = canonical_json(&serde_json::Value::Object(new.params))
+            .map_err(|error| EngineError::Store(StoreError::Rejected(format!("the params cannot be stored: {error}"))))?;
+        let queue = new.queue.unwrap_or_else(|| format!("run:{run_id}"));
+        let facts = RunFacts {
+            run_id,
+            workflow_id: new.version.workflow_id,
+            version_id: new.version.version_id,
+            run_key: new.run_key.unwrap_or_else(|| run_id.to_string()),
+            trigger: new.trigger,
+            logical_at: new.logical_at,
+            interval: new.interval,
+            conf,
+            queue: queue.clone(),
+            priority: new.priority,
+            created_at: self.shared.now(),
+        };
+        let handle = self.handle(run_id, &queue);
+        let plan = Arc::new(Plan::new(new.workflow));
+        let (by, only) = (new.by, new.only);
+        let created = self
+            .ask(|reply| Command::Create(Box::new(Create { facts, plan, by, only, reply: Some(reply) })))
+            .await;
+        if let Err(error) = created {
+            self.forget(run_id, &queue);
+            return Err(error);
+        }
+        Ok(handle)
+    }
+
+    /// Goes on with a run whose worker is gone: what that worker left executing is `lost` and repeated, results that
+    /// wait on disk are taken, accepted results stay.
+    ///
+    /// # Errors
+    /// No such run, it is over or broken, a live worker holds it, or the store fails.
+    pub async fn resume(&self, run_id: RunId) -> Result<RunHandle, EngineError> {
+        if self.shared.phase() > Phase::Serving {
+            return Err(EngineError::Stopping);
+        }
+        let config = &self.shared.config;
+        let loaded = match config.store.load(&[(run_id, None)]).await?.pop() {
+            Some(Loaded::Full(loaded)) => *loaded,
+            Some(Loaded::Missing(_) | Loaded::Unchanged(_) | Loaded::Tail(..)) | None => {
+                return Err(EngineError::NoRun(run_id));
+            }
+        };
+        match loaded.row.projection.state {
+            RunState::Queued | RunState::Running | RunState::Cancelling => {}
+            state @ (RunState::Succeeded | RunState::Failed | RunState::Cancelled) => {
+                return Err(EngineError::RunOver { run_id, state });
+            }
+            RunState::Broken => {
+                return Err(EngineError::Broken { run_id, detail: self.why_broken(run_id).await? });
+            }
+        }
+        let compiled = read_version(&*config.reader, run_id, loaded.row.facts.version_id).await?;
+        let dead = self.dead_holders(run_id, &loaded).await?;
+        let queue = loaded.row.facts.queue.clone();
+        let handle = self.handle(run_id, &queue);
+        let plan = Arc::new(Plan::new(Arc::clone(&compiled)));
+        self.shared.command(Command::Open(run_id, plan, queue.clone()));
+        for worker_no in dead {
+            let reaped = self.ask(|reply| Command::Lane(run_id, Job::Reap { worker_no }, Some(reply))).await;
+            if let Err(error) = reaped {
+                self.forget(run_id, &queue);
+                return Err(error);
+            }
+        }
+        if let Some(timeout) = compiled.workflow.timeout {
+            let from = loaded.row.projection.started_at.unwrap_or(loaded.row.facts.created_at);
+            timers::watch_run(&self.shared, run_id, from + timeout);
+        }
+        match self.ask(|reply| Command::Lane(run_id, Job::Refresh, Some(reply))).await {
+            // Nothing to judge anew, or the reaping itself ended the run.
+            Ok(()) | Err(EngineError::Rejected { .. }) => {}
+            Err(error) => {
+                self.forget(run_id, &queue);
+                return Err(error);
+            }
+        }
+        self.shared.timer_at(self.shared.now());
+        self.shared.command(Command::Look(Some(queue)));
+        Ok(handle)
+    }
+
+    async fn why_broken(&self, run_id: RunId) -> Result<String, EngineError> {
+        let history = self.shared.config.reader.history(run_id, 0).await?;
+        let found = history.iter().rev().flat_map(|entry| entry.events.iter().rev()).find_map(|event| match event {
+            updraft_model::event::Event::RunBroken { code, detail } => Some(format!("{code}: {detail}")),
+            _ => None,
+        });
+        Ok(found.unwrap_or_else(|| "the reason is not in its history".to_owned()))
+    }
+
+    /// Workers that executed tasks of the run and are dead; declares them dead where nobody has yet.
+    async fn dead_holders(&self, run_id: RunId, loaded: &LoadedRun) -> Result<BTreeSet<WorkerNo>, EngineError> {
+        let own = self.shared.worker_no();
+        let held: BTreeSet<WorkerNo> =
+            loaded.work.iter().filter_map(|row| row.worker_no).filter(|worker_no| *worker_no != own).collect();
+        if held.is_empty() {
+            return Ok(held);
+        }
+        let store = &self.shared.config.store;
+        let peers = store.peers().await?;
+        for worker_no in &held {
+            // A worker without a row has said good-bye or was removed: nobody runs its attempts.
+            let Some(peer) = peers.iter().find(|peer| peer.worker_no == *worker_no) else { continue };
+            if self.is_alive(peer) {
+                return Err(EngineError::Held { run_id, worker_no: *worker_no, name: peer.info.name.clone() });
+            }
+            if matches!(peer.state, WorkerState::Active | WorkerState::Draining) && !store.condemn(peer).await? {
+                return Err(EngineError::Held { run_id, worker_no: *worker_no, name: peer.info.name.clone() });
+            }
+        }
+        // Children of a killed worker that outlived it must not work on beside the repeated attempts.
+        let attempts: Vec<_> = loaded.work.iter().filter_map(|row| row.attempt_id).collect();
+        let swept = tokio::task::spawn_blocking(move || {
+            for attempt in attempts {
+                child::sweep(None, &child::token_of(attempt));
+            }
+        });
+        let _ = swept.await;
+        Ok(held)
+    }
+
+    fn is_alive(&self, peer: &Peer) -> bool {
+        match (peer.state, peer.alive) {
+            (WorkerState::Dead | WorkerState::Gone, _) => false,
+            (WorkerState::Active | WorkerState::Draining, Some(alive)) => alive,
+            // No evidence either way: its lease decides.
+            (WorkerState::Active | WorkerState::Draining, None) => peer.lease_until > self.shared.now(),
+        }
+    }
+
+    /// Stops a run: what does not execute ends at once, what executes is told to stop.
+    ///
+    /// # Errors
+    /// No such run, it is over or being stopped already, or the store fails.
+    pub async fn cancel(&self, run_id: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
+        let job = Job::Cancel { by: by.to_owned(), reason: reason.to_owned() };
+        self.ask(|reply| Command::Lane(run_id, job, Some(reply))).await
+    }
+
+    /// Looks for changes and cancels that others have written, now instead of at the next heartbeat.
+    pub fn nudge(&self) {
+        self.shared.beat_wanted.notify_one();
+        self.shared.command(Command::Changed(None));
+        self.shared.command(Command::Look(None));
+    }
+
+    /// Starts nothing new and lets running attempts end, for at most [`EngineConfig::drain_limit`]; then kills what is
+    /// left. Runs that are not over stay open for [`Engine::resume`]. Call [`Engine::abort`] meanwhile to hurry it.
+    pub async fn drain(&self) {
+        self.shared.enter(Phase::Draining);
+        let deadline = tokio::time::Instant::now() + self.shared.config.drain_limit;
+        let _ = tokio::time::timeout_at(deadline, self.until(|shared| {
+            locked(&shared.owned).is_empty() || shared.phase() >= Phase::Aborting
+        }))
+        .await;
+        self.abort().await;
+    }
+
+    /// Kills running attempts; they end as `lost`, cause `drained`, and are repeated after a resume.
+    pub async fn abort(&self) {
+        self.shared.enter(Phase::Aborting);
+        for attempt in locked(&self.shared.owned).values() {
+            attempt.stop(Stop::Abort);
+        }
+        self.shared.released.notify_waiters();
+        let _ = tokio::time::timeout(ABORT_LIMIT, self.until(|shared| locked(&shared.owned).is_empty())).await;
+    }
+
+    async fn until(&self, done: impl Fn(&Shared) -> bool) {
+        loop {
+            let released = self.shared.released.notified();
+            tokio::pin!(released);
+            released.as_mut().enable();
+            if done(&self.shared) {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    /// Ends the engine: what still runs is killed, the worker says good-bye. Who waits for a run hears `Interrupted`.
+    pub async fn shutdown(&self) {
+        if self.shared.phase() == Phase::Stopped {
+            return;
+        }
+        self.abort().await;
+        let (done, closed) = oneshot::channel();
+        self.shared.command(Command::Close(done));
+        let _ = tokio::time::timeout(ABORT_LIMIT, closed).await;
+        self.shared.enter(Phase::Stopped);
+        let services = std::mem::take(&mut *locked(&self.services));
+        for service in services {
+            service.abort();
+        }
+        let open: Vec<RunId> = locked(&self.shared.runs).keys().copied().collect();
+        for run_id in open {
+            self.shared.run_ended(run_id, RunEnd::Interrupted);
+        }
+        if let Err(error) = self.shared.config.store.leave(self.shared.worker_no()).await {
+            self.shared.warn(None, format!("saying good-bye failed: {error}; the lease will run out by itself"));
+        }
+    }
+
+    fn handle(&self, run_id: RunId, queue: &str) -> RunHandle {
+        locked(&self.shared.served).insert(queue.to_owned());
+        let mut runs = locked(&self.shared.runs);
+        let sender = runs.entry(run_id).or_insert_with(|| watch::channel(None).0);
+        RunHandle { run_id, end: sender.subscribe() }
+    }
+
+    fn forget(&self, run_id: RunId, queue: &str) {
+        locked(&self.shared.served).remove(queue);
+        locked(&self.shared.runs).remove(&run_id);
+    }
+
+    async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.command(command(reply));
+        answer.await.unwrap_or(Err(EngineError::Stopping))
+    }
+}
+
+impl EngineConfig {
+    /// This worker as the store knows it.
+    pub(crate) fn worker_info(&self) -> WorkerInfo {
+        WorkerInfo {
+            name: self.name.clone(),
+            host: crate::config::host_name(),
+            pid: std::process::id(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            queues: self.queues.clone(),
+            slots: self.slots,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The engine's side of a task's context: log, progress, records, connections, states, children. One per attempt.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use updraft_model::id::{AttemptId, RunId};
+use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_state};
+use updraft_model::time::Timestamp;
+use updraft_store::{StoreError, TaskStateKey};
+use updraft_task::{ChildExit, ChildSpec, Connection, Host, Level, Lines, Sibling, TaskError};
+
+use crate::child::{self, ChildRun};
+use crate::event::EngineEvent;
+use crate::logs::{LogFile, Mask};
+use crate::plan::Plan;
+use crate::shared::{Shared, locked};
+
+/// See the module.
+pub(crate) struct AttemptHost {
+    shared: Arc<Shared>,
+    run_id: RunId,
+    plan: Arc<Plan>,
+    dispatch: Dispatch,
+    attempt_id: AttemptId,
+    cancelled: CancellationToken,
+    env: OnceLock<BTreeMap<String, String>>,
+    mask: OnceLock<Mask>,
+    log: Mutex<Option<LogFile>>,
+    records: Mutex<(Vec<TaskItem>, Vec<RunMetric>)>,
+}
+
+impl AttemptHost {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        run_id: RunId,
+        plan: Arc<Plan>,
+        dispatch: &Dispatch,
+        attempt_id: AttemptId,
+        cancelled: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            run_id,
+            plan,
+            dispatch: dispatch.clone(),
+            attempt_id,
+            cancelled,
+            env: OnceLock::new(),
+            mask: OnceLock::new(),
+            log: Mutex::new(None),
+            records: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set_env(&self, env: BTreeMap<String, String>) {
+        let _ = self.env.set(env);
+    }
+
+    /// What was recorded, to be written with the result.
+    pub(crate) fn take(&self) -> (Vec<TaskItem>, Vec<RunMetric>) {
+        std::mem::take(&mut *locked(&self.records))
+    }
+
+    /// Secrets of every connection, made when the first line is written.
+    fn mask_table(&self) -> &Mask {
+        self.mask.get_or_init(|| {
+            let config = &self.shared.config;
+            let mut secrets = Vec::new();
+            for name in config.connections.names() {
+                if let Some(connection) = config.connections.connection(&name) {
+                    let known = config.registry.secrets(&connection.kind, &connection.fields);
+                    secrets.extend(known.into_iter().map(str::to_owned));
+                }
+            }
+            Mask::new(secrets.iter().map(String::as_str))
+        })
+    }
+
+    /// A text without secrets.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        self.mask_table().apply(text).into_owned()
+    }
+
+    fn state_key(&self, name: &str) -> TaskStateKey {
+        TaskStateKey {
+            run_id: self.run_id,
+            key: self.dispatch.key.clone(),
+            generation: self.dispatch.generation,
+            name: name.to_owned(),
+        }
+    }
+}
+
+fn from_store(error: &StoreError) -> TaskError {
+    if error.is_transient() {
+        TaskError::retry("Store", error.to_string())
+    } else {
+        TaskError::fail("Store", error.to_string())
+    }
+}
+
+#[async_trait]
+impl Host for AttemptHost {
+    fn log(&self, level: Level, line: &str) {
+        let masked = self.mask_table().apply(line);
+        let mut log = locked(&self.log);
+        let file = log.get_or_insert_with(|| {
+            let config = &self.shared.config;
+            let path = crate::logs::path(&config.log_dir, self.run_id, &self.dispatch.key, self.dispatch.dispatch_no);
+            LogFile::create(path, config.log_limit_bytes)
+        });
+        if let Err(error) = file.write(self.shared.now(), level, &masked) {
+            self.shared.warn(
+                Some(self.run_id),
+                format!("the log of `{}` cannot be written to {}: {error}", self.dispatch.key, file.path().display()),
+            );
+        }
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>, unit: &str) {
+        if self.shared.events.receiver_count() > 0 {
+            self.shared.tell(EngineEvent::Progress {
+                run_id: self.run_id,
+                key: self.dispatch.key.clone(),
+                done,
+                total,
+                unit: unit.to_owned(),
+            });
+        }
+    }
+
+    fn record_item(&self, mut item: TaskItem) {
+        item.message = item.message.map(|text| crate::committer::build::storable(&self.mask(&text), 2 << 10));
+        locked(&self.records).0.push(item);
+    }
+
+    fn record_metric(&self, metric: RunMetric) {
+        locked(&self.records).1.push(metric);
+    }
+
+    fn connection(&self, name: &str) -> Option<Connection> {
+        self.shared.config.connections.connection(name)
+    }
+
+    fn connections(&self) -> Vec<String> {
+        self.shared.config.connections.names()
+    }
+
+    async fn state(&self, name: &str) -> Result<Option<String>, TaskError> {
+        self.shared.config.store.task_state(&self.state_key(name)).await.map_err(|error| from_store(&error))
+    }
+
+    async fn put_state(&self, name: &str, value: &str) -> Result<String, TaskError> {
+        self.shared.config.store.put_task_state(&self.state_key(name), value).await.map_err(|error| from_store(&error))
+    }
+
+    async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {
+        self.shared.config.store.shared_state(scope, key).await.map_err(|error| from_store(&error))
+    }
+
+    async fn set_shared(&self, scope: &str, key: &str, value: &str, expected: u64) -> Result<bool, TaskError> {
+        let store = &self.shared.config.store;
+        store
+            .set_shared_state(scope, key, value, expected, self.shared.now())
+            .await
+            .map_err(|error| from_store(&error))
+    }
+
+    async fn run_child(&self, spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {
+        let _slot = tokio::select! {
+            slot = self.shared.process_slots.acquire() => slot.map_err(|_| TaskError::cancelled())?,
+            () = self.cancelled.cancelled() => return Err(TaskError::cancelled()),
+        };
+        let run = ChildRun {
+            spawner: &self.shared.spawner,
+            launcher: &self.shared.config.child_launcher,
+            launcher_arguments: &self.shared.config.child_arguments,
+            project_dir: &self.shared.config.project_dir,
+            env: self.env.get(),
+            token: child::token_of(self.attempt_id),
+            cancelled: &self.cancelled,
+        };
+        run.to_end(spec, lines).await
+    }
+
+    async fn siblings(&self) -> Result<Vec<Sibling>, TaskError> {
+        let detail = self
+            .shared
+            .config
+            .reader
+            .detail(self.run_id)
+            .await
+            .map_err(|error| from_store(&error))?
+            .ok_or_else(|| TaskError::retry("Store", format!("run {} cannot be read", self.run_id)))?;
+        let compiled = &self.plan.compiled;
+        let mut siblings = Vec::new();
+        for task in &compiled.workflow.tasks {
+            let chosen = detail.run.only.as_ref().is_none_or(|only| {
+                compiled
+                    .graph
+                    .upstream_closure(only.iter().filter_map(|task| compiled.graph.position(task.as_str())))
+                    .get(compiled.graph.position(task.id.as_str()).map_or(usize::MAX, |at| at as usize))
+                    .copied()
+                    .unwrap_or(false)
+            });
+            if task.id == self.dispatch.key.task || !chosen {
+                continue;
+            }
+            let ended = detail.task_runs.iter().find(|row| row.key.task == task.id).map(|row| row.state);
+            let work = detail.work.iter().find(|row| row.dispatch.key.task == task.id).map(|row| (row.place, false));
+            let last: Option<&AttemptRow> =
+                detail.attempts.iter().filter(|row| row.key.task == task.id).max_by_key(|row| row.dispatch_no);
+            siblings.push(Sibling {
+                task: task.id.to_string(),
+                state: shown_state(ended, work),
+                error: last.and_then(error_of),
+                output: last.and_then(|row| row.output.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
+            });
+        }
+        Ok(siblings)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+fn error_of(attempt: &AttemptRow) -> Option<(String, String)> {
+    let message = attempt.message.clone()?;
+    Some((attempt.class.clone().unwrap_or_else(|| attempt.outcome.name().to_owned()), message))
+}

@@ -1,0 +1,133 @@
+//! Reads attempt logs, also while they are written. Reading never disturbs the writer.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use updraft_model::id::{RunId, TaskKey};
+use updraft_model::time::Timestamp;
+use updraft_task::Level;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When; `None` for a line that is not in the form of this log.
+    pub at: Option<Timestamp>,
+    /// Its weight.
+    pub level: Level,
+    /// What it says.
+    pub text: String,
+}
+
+impl LogLine {
+    fn parse(line: &str) -> Self {
+        let other = || Self { at: None, level: Level::Info, text: line.to_owned() };
+        let Some((at, rest)) = line.split_once(' ') else { return other() };
+        let (Some(at), Some((name, text))) = (Timestamp::parse(at), rest.split_at_checked(5)) else { return other() };
+        let level = match name {
+            "DEBUG" => Level::Debug,
+            "INFO " => Level::Info,
+            "WARN " => Level::Warn,
+            "ERROR" => Level::Error,
+            _ => return other(),
+        };
+        Self { at: Some(at), level, text: text.strip_prefix(' ').unwrap_or(text).to_owned() }
+    }
+}
+
+/// A log that is read from its beginning and can be asked again for what came since.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    offset: u64,
+    /// Bytes after the last line end.
+    partial: Vec<u8>,
+}
+
+impl LogReader {
+    /// On one attempt's log; it need not exist yet.
+    pub fn new(log_dir: &Path, run_id: RunId, key: &TaskKey, dispatch_no: u32) -> Self {
+        Self { path: super::path(log_dir, run_id, key, dispatch_no), offset: 0, partial: Vec::new() }
+    }
+
+    /// The complete lines that came since the last call.
+    ///
+    /// # Errors
+    /// The file cannot be read. That it does not exist is no error: a task that says nothing has no log.
+    pub fn more(&mut self) -> std::io::Result<Vec<LogLine>> {
+        let mut file = match std::fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(self.offset))?;
+        let read = file.read_to_end(&mut self.partial)?;
+        self.offset += read as u64;
+        let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let rest = self.partial.split_off(end + 1);
+        let complete = std::mem::replace(&mut self.partial, rest);
+        Ok(String::from_utf8_lossy(&complete).lines().map(LogLine::parse).collect())
+    }
+
+    /// The line that was being written when the writer died, if there is one. Ask when the attempt is over.
+    pub fn rest(&mut self) -> Option<LogLine> {
+        let rest = std::mem::take(&mut self.partial);
+        (!rest.is_empty()).then(|| LogLine::parse(&String::from_utf8_lossy(&rest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use updraft_model::id::{RunId, TaskKey};
+    use updraft_model::time::Timestamp;
+    use updraft_task::Level;
+    use uuid::Uuid;
+
+    use super::super::{LogFile, MAX_LINE_BYTES, path};
+    use super::LogReader;
+
+    fn lines(limit: u64, write: impl FnOnce(&mut LogFile)) -> Vec<super::LogLine> {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, key) = (RunId(Uuid::nil()), TaskKey::of("a"));
+        let mut file = LogFile::create(path(folder.path(), run, &key, 1), limit);
+        write(&mut file);
+        drop(file);
+        LogReader::new(folder.path(), run, &key, 1).more().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_while_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, key) = (RunId(Uuid::nil()), TaskKey::of("a"));
+        let mut reader = LogReader::new(folder.path(), run, &key, 1);
+        assert!(reader.more().unwrap().is_empty());
+        let mut file = LogFile::create(path(folder.path(), run, &key, 1), 1 << 20);
+        let at = Timestamp::from_millis(1_767_225_600_123);
+        file.write(at, Level::Warn, "one\ntwo").unwrap();
+        let found = reader.more().unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].at, found[0].level, found[0].text.as_str()), (Some(at), Level::Warn, "one"));
+        file.write(at, Level::Info, "three").unwrap();
+        assert_eq!(reader.more().unwrap()[0].text, "three");
+    }
+
+    #[test]
+    fn a_log_stops_at_its_bound_and_says_how_much_is_missing() {
+        let found = lines(1000, |file| {
+            for n in 0..100 {
+                file.write(Timestamp::default(), Level::Info, &format!("line {n}")).unwrap();
+            }
+        });
+        let texts: Vec<_> = found.iter().map(|line| line.text.as_str()).collect();
+        let kept = texts.iter().filter(|text| text.starts_with("line ")).count();
+        assert!(texts.iter().any(|text| text.contains("reached its bound of 1000 bytes")), "{texts:?}");
+        assert_eq!(texts.last().copied(), Some(format!("--- {} lines were not kept", 100 - kept).as_str()));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_with_a_mark() {
+        let found = lines(1 << 20, |file| {
+            file.write(Timestamp::default(), Level::Info, &"é".repeat(MAX_LINE_BYTES)).unwrap();
+        });
+        assert!(found[0].text.ends_with(&format!("… (cut, {MAX_LINE_BYTES} bytes more)")));
+    }
+}
