@@ -2,8 +2,8 @@
 //!
 //! The binary fills it from its registry and the project file; nothing here knows either.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
 
@@ -57,7 +57,12 @@ impl Known {
 pub struct Catalog {
     tasks: BTreeMap<String, Known>,
     connections: BTreeMap<String, String>,
+    /// Schemas of params that were found good, as JSON text: many files declare the same ones.
+    good_params: Mutex<HashSet<String>>,
 }
+
+/// Most schemas of params that are remembered.
+const MOST_PARAMS: usize = 10_000;
 
 impl Catalog {
     /// An empty one.
@@ -99,5 +104,18 @@ impl Catalog {
 
     pub(crate) fn known(&self, name: &str) -> Option<&Known> {
         self.tasks.get(name)
+    }
+
+    /// Whether the schema of a param was found good before.
+    pub(crate) fn knows_params(&self, schema: &str) -> bool {
+        self.good_params.lock().unwrap_or_else(PoisonError::into_inner).contains(schema)
+    }
+
+    /// Remembers a good schema of a param.
+    pub(crate) fn remember_params(&self, schema: String) {
+        let mut good = self.good_params.lock().unwrap_or_else(PoisonError::into_inner);
+        if good.len() < MOST_PARAMS {
+            good.insert(schema);
+        }
     }
 }

@@ -139,6 +139,10 @@ fn check_keywords(cx: &mut Cx<'_>, keywords: &[Entry]) {
 }
 
 fn check_schema(cx: &mut Cx<'_>, entry: &Entry, keywords: &[Entry], schema: &Value) {
+    let text = schema.to_string();
+    if cx.catalog.knows_params(&text) {
+        return;
+    }
     let key_span = |name: &str| keywords.iter().find(|keyword| keyword.key == name);
     let validator = match compile(schema) {
         Ok(validator) => validator,
@@ -166,8 +170,9 @@ fn check_schema(cx: &mut Cx<'_>, entry: &Entry, keywords: &[Entry], schema: &Val
             cx.short(&entry.key),
             limited(&error.to_string())
         );
-        cx.push(keyword.value.locate(Diagnostic::new(Code::W602, keyword.value.span, message)));
+        return cx.push(keyword.value.locate(Diagnostic::new(Code::W602, keyword.value.span, message)));
     }
+    cx.catalog.remember_params(text);
 }
 
 /// Reads `vars`: constants of any type.

@@ -1,5 +1,7 @@
 //! What templates read: every name, task, field and type, checked before anything runs.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::Cx;
@@ -7,12 +9,23 @@ use super::graph::Graph;
 use super::types::{Schema, Types, describe};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::suggest::nearest;
-use crate::template::{NAMES, Reference, StepKind, Template, TemplateErrorKind};
+use crate::template::{NAMES, Name, Reference, StepKind, Template, TemplateErrorKind};
 use crate::yaml::{Kind, Node};
+
+/// One JSON Schema per name of the context that does not depend on the file.
+static FIXED: LazyLock<Map<String, Value>> = LazyLock::new(|| {
+    let schema = |name: &Name| {
+        if name.fields.is_empty() {
+            return json!({ "type": name.kind });
+        }
+        closed(name.fields.iter().map(|(field, kind, _)| ((*field).to_owned(), json!({ "type": kind }))).collect())
+    };
+    NAMES.iter().map(|name| (name.name.to_owned(), schema(name))).collect()
+});
 
 /// The names that templates of one file can read.
 pub(crate) struct Names<'f> {
-    /// One JSON Schema per name of the context, `tasks` apart.
+    /// The JSON Schemas of `params`, `vars` and `env`.
     roots: Map<String, Value>,
     /// Task types in file order.
     pub(crate) types: Vec<Option<&'f str>>,
@@ -37,15 +50,6 @@ impl<'f> Names<'f> {
         graph: &'f Graph,
     ) -> Self {
         let mut roots = Map::new();
-        for name in NAMES {
-            let schema = if name.fields.is_empty() {
-                json!({ "type": name.kind })
-            } else {
-                let fields = name.fields.iter().map(|(field, kind, _)| ((*field).to_owned(), json!({ "type": kind })));
-                closed(fields.collect())
-            };
-            roots.insert(name.name.to_owned(), schema);
-        }
         roots.insert("params".to_owned(), closed(params.clone()));
         roots.insert("vars".to_owned(), schema_of(&Value::Object(vars.clone())));
         roots.insert("env".to_owned(), closed(env.map(|name| (name, json!({ "type": "string" }))).collect()));
@@ -110,7 +114,7 @@ fn reference_types(cx: &mut Cx<'_>, names: &Names<'_>, place: Place, node: &Node
     if reference.root == "tasks" {
         return task_types(cx, names, place, node, reference);
     }
-    let Some(schema) = names.roots.get(&reference.root) else {
+    let Some(schema) = names.roots.get(&reference.root).or_else(|| FIXED.get(&reference.root)) else {
         unknown_name(cx, names, node, reference, root_span);
         return Types::new();
     };
