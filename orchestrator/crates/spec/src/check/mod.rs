@@ -18,7 +18,6 @@ use updraft_model::workflow::Workflow;
 
 pub(crate) use keys::{CATCHUP, DEFAULTS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
 pub(crate) use params::limited;
-pub use schedule::{parse_cron, time_zone};
 pub(crate) use workflow::MAX_TASKS;
 
 use crate::catalog::Catalog;
@@ -102,6 +101,8 @@ pub fn check_bytes(name: &str, bytes: &[u8], catalog: &Catalog) -> Checked {
 pub(crate) fn compile(schema: &Value) -> Result<jsonschema::Validator, Box<jsonschema::ValidationError<'static>>> {
     jsonschema::options()
         .offline()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
         .with_pattern_options(jsonschema::PatternOptions::regex())
         .build(schema)
         .map_err(Box::new)

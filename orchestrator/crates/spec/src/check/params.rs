@@ -68,9 +68,8 @@ pub(crate) fn read(cx: &mut Cx<'_>, node: &Node) -> Map<String, Value> {
     };
     for entry in entries {
         check_name(cx, entry, "a param");
-        if let Some(schema) = param(cx, entry) {
-            params.insert(entry.key.clone(), schema);
-        }
+        // A broken one counts as declared: what reads it is no second mistake.
+        params.insert(entry.key.clone(), param(cx, entry).unwrap_or_else(|| json!({})));
     }
     params
 }
@@ -149,10 +148,11 @@ fn check_schema(cx: &mut Cx<'_>, entry: &Entry, keywords: &[Entry], schema: &Val
         Err(error) => {
             let keyword = error.instance_path().as_str().split('/').nth(1).and_then(key_span);
             let span = keyword.map_or(entry.key_span, |keyword| keyword.value.span);
-            let message =
-                format!("the schema of `{}` is not valid: {}", cx.short(&entry.key), limited(&error.to_string()));
+            let of_type = keyword.is_some_and(|keyword| keyword.key == "type");
+            let reason = if of_type { "JSON has no such type".to_owned() } else { limited(&error.to_string()) };
+            let message = format!("the schema of `{}` is not valid: {reason}", cx.short(&entry.key));
             let mut found = Diagnostic::new(Code::W601, span, message);
-            if keyword.is_some_and(|keyword| keyword.key == "type") {
+            if of_type {
                 const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
                 found = found.hint(format!("there are: {}", TYPES.join(", ")));
                 found = found

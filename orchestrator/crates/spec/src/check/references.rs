@@ -39,6 +39,8 @@ pub(crate) enum Place {
     Task(usize),
     /// In the file's `env`: rendered before any task is known.
     Env,
+    /// In `defaults`: rendered for every task, whatever its upstreams.
+    Defaults,
 }
 
 impl<'f> Names<'f> {
@@ -105,8 +107,15 @@ pub(crate) fn check(cx: &mut Cx<'_>, names: &Names<'_>, place: Place, node: &Nod
 
 fn reference_types(cx: &mut Cx<'_>, names: &Names<'_>, place: Place, node: &Node, reference: &Reference) -> Types {
     let root_span = cx.place(node, reference.root_range.clone());
-    if place == Place::Env && matches!(reference.root.as_str(), "tasks" | "task" | "env") {
-        let message = format!("`{}` is not known yet when the file's `env` is rendered", reference.root);
+    let hidden = match place {
+        Place::Task(_) => None,
+        Place::Env => {
+            matches!(reference.root.as_str(), "tasks" | "task" | "env").then_some("the file's `env` is rendered")
+        }
+        Place::Defaults => (reference.root == "tasks").then_some("`defaults` are read"),
+    };
+    if let Some(when) = hidden {
+        let message = format!("`{}` is not known yet when {when}", reference.root);
         let found = Diagnostic::new(Code::W403, root_span, message);
         cx.push(node.locate(found).hint("write it into the `env` or `with` of the task"));
         return Types::new();
@@ -186,7 +195,7 @@ fn unknown_name(cx: &mut Cx<'_>, names: &Names<'_>, node: &Node, reference: &Ref
 
 fn task_types(cx: &mut Cx<'_>, names: &Names<'_>, place: Place, node: &Node, reference: &Reference) -> Types {
     let (Some(first), Place::Task(this)) = (reference.steps.first(), place) else {
-        if place != Place::Env {
+        if matches!(place, Place::Task(_)) {
             let span = cx.place(node, reference.range.clone());
             let found = Diagnostic::new(Code::W404, span, "`tasks` needs the name of a task");
             cx.push(node.locate(found.hint("write `tasks.ID.output`")));

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZoneDatabase;
 use updraft_model::schedule::{Catchup, DataIntervalKind, Schedule};
@@ -19,11 +20,8 @@ const PRESETS: [&str; 6] = ["@yearly", "@annually", "@monthly", "@weekly", "@dai
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// Parses a cron pattern as workflow files have it: five fields, or six with seconds in front.
-///
-/// # Errors
-/// What is wrong with it, in a sentence.
-pub fn parse_cron(pattern: &str) -> Result<Cron, String> {
+/// Parses a cron pattern as workflow files have it: five fields, or six with seconds in front. Else says what is wrong.
+fn parse_cron(pattern: &str) -> Result<Cron, String> {
     if pattern.starts_with('@') && !PRESETS.contains(&pattern) {
         return Err(format!("there is no preset `{pattern}`: there are {}, @once and @continuous", PRESETS.join(", ")));
     }
@@ -33,18 +31,43 @@ pub fn parse_cron(pattern: &str) -> Result<Cron, String> {
             "{fields} fields: write five (minute hour day month weekday), or six with seconds in front"
         ));
     }
-    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build().parse(pattern).map_err(|error| {
-        match error {
-            croner::errors::CronError::InvalidPattern(text)
-            | croner::errors::CronError::IllegalCharacters(text)
-            | croner::errors::CronError::ComponentError(text) => text.trim_end_matches('.').to_owned(),
-            other => other.to_string(),
+    parser().parse(pattern).map_err(|error| culprit(pattern).unwrap_or_else(|| reason(&error)))
+}
+
+fn parser() -> CronParser {
+    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build()
+}
+
+fn reason(error: &CronError) -> String {
+    match error {
+        CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => {
+            text.trim_end_matches('.').to_owned()
         }
+        other => other.to_string(),
+    }
+}
+
+/// The field that is wrong by itself, and what it takes.
+fn culprit(pattern: &str) -> Option<String> {
+    const FIELDS: [(&str, &str); 6] = [
+        ("second", "0–59"),
+        ("minute", "0–59"),
+        ("hour", "0–23"),
+        ("day of month", "1–31, `L`, `W`"),
+        ("month", "1–12, JAN–DEC"),
+        ("day of week", "0–7, SUN–SAT, `#`, `L`"),
+    ];
+    let fields: Vec<&str> = pattern.split_whitespace().collect();
+    let names = FIELDS.get(FIELDS.len().checked_sub(fields.len())?..)?;
+    fields.iter().zip(names).enumerate().find_map(|(at, (field, (name, range)))| {
+        let alone: Vec<&str> = (0..fields.len()).map(|index| if index == at { *field } else { "*" }).collect();
+        let error = parser().parse(&alone.join(" ")).err()?;
+        Some(format!("{name} `{field}`: {} (it takes {range})", reason(&error).to_lowercase()))
     })
 }
 
 /// The IANA zone of that name, in the rules that are built in.
-pub fn time_zone(name: &str) -> Option<jiff::tz::TimeZone> {
+fn time_zone(name: &str) -> Option<jiff::tz::TimeZone> {
     ZONES.get(name).ok().filter(|zone| zone.iana_name().is_some())
 }
 

@@ -42,9 +42,8 @@ pub(crate) fn check(
         Ok(validator) => {
             let document = Value::Object(value);
             let mut fit = Fit { cx, known, root: node, place, document: &document };
-            for error in validator.iter_errors(&document) {
-                fit.report(&error);
-            }
+            let errors: Vec<_> = validator.iter_errors(&document).collect();
+            fit.report_all(&errors.iter().collect::<Vec<_>>());
             match document {
                 Value::Object(value) => value,
                 _ => Map::new(),
@@ -91,6 +90,11 @@ pub(crate) fn templates(
         }
         Kind::Map(entries) => {
             for entry in entries {
+                if is_template(&entry.key) {
+                    let message = "keys are taken literally: no template is evaluated here";
+                    let found = Diagnostic::new(Code::W409, entry.key_span, message);
+                    cx.push(found.hint("put the template into a value"));
+                }
                 let schema = behind(StepKind::Key(entry.key.clone()));
                 templates(cx, names, place, &entry.value, schema, &format!("{path}.{}", entry.key));
             }
@@ -121,6 +125,19 @@ struct Fit<'a, 'c, 'x> {
 }
 
 impl<'a> Fit<'a, '_, '_> {
+    /// Reports several errors; a parameter that is missing because its name has a slip is reported once.
+    fn report_all(&mut self, errors: &[&ValidationError<'_>]) {
+        for error in errors {
+            let slip = match error.kind() {
+                ValidationErrorKind::Required { property } => slips(errors, error.instance_path().as_str(), property),
+                _ => false,
+            };
+            if !slip {
+                self.report(error);
+            }
+        }
+    }
+
     fn report(&mut self, error: &ValidationError<'_>) {
         let pointer = error.instance_path().as_str();
         let instance = self.document.pointer(pointer).unwrap_or(&Value::Null);
@@ -262,6 +279,8 @@ impl<'a> Fit<'a, '_, '_> {
                 .map(|error| {
                     let here = error.instance_path().as_str() == pointer;
                     match error.kind() {
+                        // A slip in the name of the only field: `not_nul` for `not_null`.
+                        ValidationErrorKind::Required { property } if here && slips(errors, pointer, property) => 0,
                         ValidationErrorKind::Type { .. } if here => 100,
                         ValidationErrorKind::Constant { .. } | ValidationErrorKind::Enum { .. } => 10,
                         ValidationErrorKind::Required { .. } if here => 3,
@@ -294,9 +313,7 @@ impl<'a> Fit<'a, '_, '_> {
             let (span, node) = self.find(pointer);
             return self.push(Diagnostic::new(Code::W502, span, message), node);
         }
-        for error in best {
-            self.report(error);
-        }
+        self.report_all(best);
     }
 
     fn is_templated(&self, error: &ValidationError<'_>) -> bool {
@@ -318,6 +335,17 @@ impl<'a> Fit<'a, '_, '_> {
             _ => span,
         }
     }
+}
+
+/// Whether an unexpected field among the errors at a place is nearly the missing one.
+fn slips(errors: &[&ValidationError<'_>], pointer: &str, missing: &Value) -> bool {
+    let Some(missing) = missing.as_str() else { return false };
+    errors.iter().filter(|error| error.instance_path().as_str() == pointer).any(|error| match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.iter().any(|name| nearest(name, [missing]).is_some())
+        }
+        _ => false,
+    })
 }
 
 /// The node at a JSON pointer and the place to show for it.

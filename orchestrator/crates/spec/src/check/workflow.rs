@@ -71,8 +71,10 @@ pub(crate) fn read(cx: &mut Cx<'_>, root: &Node) -> Option<Workflow> {
     let graph = Graph::build(cx, drafts.iter().map(Draft::vertex).collect());
     let types = drafts.iter().map(|draft| draft.task_type.map(|(name, _)| name)).collect();
     let names = Names::new(&params, &vars, env.keys().cloned(), types, &graph);
-    for node in env_node.into_iter().chain(defaults_env) {
-        with::templates(cx, &names, Place::Env, node, None, "env");
+    for (node, place) in [(env_node, Place::Env), (defaults_env, Place::Defaults)] {
+        if let Some(node) = node {
+            with::templates(cx, &names, place, node, None, "env");
+        }
     }
     let tasks = drafts.into_iter().enumerate().filter_map(|(index, draft)| draft.finish(cx, &names, index)).collect();
     Some(Workflow {
