@@ -1,0 +1,1 @@
+//! Stores that fail: no result is lost, none is counted twice.

@@ -1,0 +1,9 @@
+//! The engine from outside: real stores, real children, faults.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod children;
+mod faults;
+mod hops;
+mod results;
+mod stops;
+mod support;
