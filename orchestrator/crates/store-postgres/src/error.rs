@@ -71,7 +71,7 @@ fn of_client(error: &sqlx::Error) -> StoreError {
             StoreError::Unavailable(text)
         }
         sqlx::Error::Encode(_) => StoreError::Rejected(text),
-        _ => StoreError::Other(text),
+        other => StoreError::Other(other.to_string()),
     }
 }
 
@@ -84,10 +84,9 @@ fn describe(error: &sqlx::Error) -> String {
     if let Some(table) = found.table()
         && !text.contains(table)
     {
-        text.push_str(&format!(" in table {table}"));
+        text = format!("{text} in table {table}");
     }
-    text.push_str(&format!(" (SQLSTATE {})", found.code()));
-    text
+    format!("{text} (SQLSTATE {})", found.code())
 }
 
 #[cfg(test)]

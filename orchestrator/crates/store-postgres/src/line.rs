@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -16,14 +17,42 @@ use updraft_store::StoreError;
 
 use crate::error;
 
-/// Runs a store operation to its end, also if the caller stops waiting for it.
-pub(crate) async fn guarded<T, F>(operation: F) -> Result<T, StoreError>
+/// The longest that anybody waits for an answer. The server gives up earlier (`statement_timeout`); if even that is not
+/// heard of, the network is gone without a word.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// What a lost answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing happened.
+    Nothing,
+    /// Something may have been written.
+    Commit,
+}
+
+/// Runs a store operation to its end, also if the caller stops waiting for it; but not for ever.
+pub(crate) async fn guarded<T, F>(lost: Lost, operation: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, StoreError>> + Send + 'static,
 {
-    match tokio::spawn(operation).await {
-        Ok(result) => result,
+    guarded_for(PATIENCE, lost, operation).await
+}
+
+async fn guarded_for<T, F>(patience: Duration, lost: Lost, operation: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    match tokio::spawn(tokio::time::timeout(patience, operation)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_elapsed)) => {
+            let text = format!("PostgreSQL did not answer for {} s", patience.as_secs_f32());
+            Err(match lost {
+                Lost::Nothing => StoreError::Unavailable(text),
+                Lost::Commit => StoreError::UnknownOutcome(text),
+            })
+        }
         Err(end) => Err(StoreError::Other(format!("a store operation did not end: {end}"))),
     }
 }
@@ -83,7 +112,8 @@ impl Lease {
         match &result {
             Ok(_) => self.give_back(),
             Err(error) if error::leaves_connection_usable(error) => self.give_back(),
-            Err(_) => {}
+            // What broke this connection has broken the idle ones too: they would fail one after the other.
+            Err(_) => self.line.idle.lock().unwrap_or_else(PoisonError::into_inner).clear(),
         }
         result
     }
@@ -92,5 +122,39 @@ impl Lease {
     pub(crate) fn give_back(self) {
         let Self { connection, line, _permit } = self;
         line.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_operation_goes_on_when_its_caller_is_gone() {
+        let (ready, started) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let operation = async move {
+            ready.send(()).unwrap();
+            may_go_on.await.unwrap();
+            done.send(()).unwrap();
+            Ok(())
+        };
+        let mut caller = Box::pin(guarded(Lost::Commit, operation));
+        tokio::select! {
+            result = &mut caller => panic!("it ended: {result:?}"),
+            begun = started => begun.unwrap(),
+        }
+        drop(caller);
+        go_on.send(()).unwrap();
+        is_done.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_given_up_by_what_it_may_have_done() {
+        let never = || std::future::pending::<Result<(), StoreError>>();
+        let tick = Duration::from_millis(1);
+        assert!(matches!(guarded_for(tick, Lost::Nothing, never()).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(guarded_for(tick, Lost::Commit, never()).await, Err(StoreError::UnknownOutcome(_))));
     }
 }

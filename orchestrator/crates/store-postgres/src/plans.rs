@@ -87,10 +87,12 @@ fn judge(node: &Value, faults: &mut Vec<String>) {
         }
     }
     if kind == "Nested Loop" {
-        let mut inputs = children(node).filter(|child| ["Outer", "Inner"].contains(&text(child, "Parent Relationship")));
+        let mut inputs =
+            children(node).filter(|child| ["Outer", "Inner"].contains(&text(child, "Parent Relationship")));
         let (outer, inner) = (inputs.next(), inputs.next());
         // The answer hangs its rows on the one row of `go`; everything else must be a look-up for each row outside.
-        let one_row = outer.is_some_and(|outer| text(outer, "CTE Name") == "go" || text(outer, "Node Type") == "Result");
+        let one_row =
+            outer.is_some_and(|outer| text(outer, "CTE Name") == "go" || text(outer, "Node Type") == "Result");
         if !one_row && inner.is_some_and(reads_a_list) {
             faults.push("joins two lists".to_owned());
         }

@@ -13,7 +13,7 @@ use updraft_store::read::{HistoryEntry, RunDetail, RunFilter, RunView, VersionVi
 use updraft_store::{Purpose, Reader, StoreError};
 use uuid::Uuid;
 
-use crate::line::{Lease, guarded};
+use crate::line::{Lease, Lost, guarded};
 use crate::{Inner, PgStore, error, row, sql};
 
 /// Shortest prefix of a run's id that is looked up.
@@ -34,7 +34,7 @@ impl PgStore {
             + 'static,
     {
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(Lost::Nothing, async move {
             let mut lease = inner.readers.lease().await?;
             inner.counters.round_trip(Purpose::Read);
             let answer = ask(&mut lease.connection).await;
@@ -91,7 +91,7 @@ impl Reader for PgStore {
 
     async fn detail(&self, run: RunId) -> Result<Option<RunDetail>, StoreError> {
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(Lost::Nothing, async move {
             let mut lease = inner.readers.lease().await?;
             control(&mut lease, &inner, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let found = detail(&mut lease, &inner, run).await?;

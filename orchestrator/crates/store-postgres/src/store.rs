@@ -18,12 +18,17 @@ use updraft_store::{
 use uuid::Uuid;
 
 use crate::commit::Encoded;
-use crate::line::{Line, guarded};
+use crate::line::{Line, Lost, guarded};
 use crate::load::Question;
 use crate::{Inner, PgStore, error, kept, lane, row, sql, worker};
 
 /// Which error a failed statement becomes.
-type ErrorOf = fn(&sqlx::Error) -> StoreError;
+fn failure(lost: Lost, error: &sqlx::Error) -> StoreError {
+    match lost {
+        Lost::Nothing => error::plain(error),
+        Lost::Commit => error::of_commit(error),
+    }
+}
 
 impl PgStore {
     /// One statement, or a transaction that ends by itself, on a connection of a line.
@@ -31,7 +36,7 @@ impl PgStore {
         &self,
         line: fn(&Inner) -> &Arc<Line>,
         purpose: Purpose,
-        of: ErrorOf,
+        lost: Lost,
         ask: F,
     ) -> Result<T, StoreError>
     where
@@ -39,11 +44,11 @@ impl PgStore {
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(lost, async move {
             let mut lease = line(&inner).lease().await?;
             inner.counters.round_trip(purpose);
             let answer = ask(&mut lease.connection).await;
-            lease.settle(answer).map_err(|error| of(&error))
+            lease.settle(answer).map_err(|error| failure(lost, &error))
         })
         .await
     }
@@ -72,7 +77,7 @@ impl Store for PgStore {
     async fn load(&self, runs: &[(RunId, Option<(u64, Stamp)>)]) -> Result<Vec<Loaded>, StoreError> {
         let question = Question::new(runs);
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(Lost::Nothing, async move {
             let mut lease = inner.looks.lease().await?;
             inner.counters.round_trip(Purpose::Engine);
             let rows = question.ask(&mut lease.connection).await;
@@ -85,7 +90,7 @@ impl Store for PgStore {
     async fn commit(&self, batch: &Batch) -> Result<Committed, StoreError> {
         let encoded = Encoded::batch(batch)?;
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(Lost::Commit, async move {
             let mut lease = inner.committer.lease().await?;
             let answer = encoded.execute(&mut lease.connection, &inner.counters).await;
             let committed = lease.settle(answer).map_err(|error| error::of_commit(&error))??;
@@ -111,7 +116,7 @@ impl Store for PgStore {
         decide: LaneFn,
     ) -> Result<LaneOutcome, StoreError> {
         let inner = Arc::clone(&self.inner);
-        guarded(async move {
+        guarded(Lost::Commit, async move {
             let lease = inner.lanes.lease().await?;
             let (outcome, hints) = lane::run(lease, &inner.counters, run, lane, at, decide).await?;
             inner.notifier.hint(hints);
@@ -130,7 +135,7 @@ impl Store for PgStore {
         let queue = queue.to_owned();
         let ids: Vec<Uuid> = attempts.iter().map(|id| id.0).collect();
         let rows = self
-            .ask(looks, Purpose::Poll, error::of_commit, move |connection| {
+            .ask(looks, Purpose::Poll, Lost::Commit, move |connection| {
                 Box::pin(
                     sqlx::query(sql::CLAIM)
                         .bind(worker_no.0)
@@ -149,7 +154,7 @@ impl Store for PgStore {
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let moved: Vec<(String,)> = self
-            .ask(looks, Purpose::Poll, error::of_commit, move |connection| {
+            .ask(looks, Purpose::Poll, Lost::Commit, move |connection| {
                 Box::pin(sqlx::query_as(sql::DUE).bind(now.to_datetime()).bind(i64::from(limit)).fetch_all(connection))
             })
             .await?;
@@ -162,7 +167,7 @@ impl Store for PgStore {
 
     async fn outcome(&self, run: RunId, version: u64, stamp: Stamp) -> Result<bool, StoreError> {
         let version = kept::number(version)?;
-        self.ask(looks, Purpose::Engine, error::plain, move |connection| {
+        self.ask(looks, Purpose::Engine, Lost::Nothing, move |connection| {
             Box::pin(sqlx::query_scalar(sql::OUTCOME).bind(run.0).bind(version).bind(stamp.0).fetch_one(connection))
         })
         .await
@@ -171,22 +176,22 @@ impl Store for PgStore {
     async fn register(&self, info: &WorkerInfo) -> Result<WorkerNo, StoreError> {
         let inner = Arc::clone(&self.inner);
         let info = info.clone();
-        guarded(async move { inner.pulses.register(&inner.counters, &inner.looks, &info).await }).await
+        guarded(Lost::Commit, async move { inner.pulses.register(&inner.counters, &inner.looks, &info).await }).await
     }
 
     async fn beat(&self, worker_no: WorkerNo) -> Result<Beaten, StoreError> {
         let inner = Arc::clone(&self.inner);
-        guarded(async move { inner.pulses.beat(&inner.counters, worker_no).await }).await
+        guarded(Lost::Commit, async move { inner.pulses.beat(&inner.counters, worker_no).await }).await
     }
 
     async fn leave(&self, worker_no: WorkerNo) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
-        guarded(async move { inner.pulses.leave(&inner.counters, worker_no).await }).await
+        guarded(Lost::Commit, async move { inner.pulses.leave(&inner.counters, worker_no).await }).await
     }
 
     async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
         let rows = self
-            .ask(looks, Purpose::Heartbeat, error::plain, |connection| {
+            .ask(looks, Purpose::Heartbeat, Lost::Nothing, |connection| {
                 Box::pin(sqlx::query(sql::PEERS).fetch_all(connection))
             })
             .await?;
@@ -196,7 +201,7 @@ impl Store for PgStore {
     async fn condemn(&self, seen: &Peer) -> Result<bool, StoreError> {
         let (worker_no, state, lease_until) = (seen.worker_no, seen.state, seen.lease_until);
         let condemned = self
-            .ask(looks, Purpose::Heartbeat, error::of_commit, move |connection| {
+            .ask(looks, Purpose::Heartbeat, Lost::Commit, move |connection| {
                 Box::pin(worker::condemn(connection, worker_no, state, lease_until))
             })
             .await?;
@@ -207,7 +212,7 @@ impl Store for PgStore {
     async fn next_due(&self, queues: &[String]) -> Result<NextDue, StoreError> {
         let queues = queues.to_vec();
         let found = self
-            .ask(looks, Purpose::Poll, error::plain, move |connection| {
+            .ask(looks, Purpose::Poll, Lost::Nothing, move |connection| {
                 Box::pin(async move { sqlx::query(sql::NEXT_DUE).bind(queues).fetch_one(connection).await })
             })
             .await?;
@@ -229,7 +234,7 @@ impl Store for PgStore {
     async fn publish(&self, version: &NewVersion, at: Timestamp) -> Result<Published, StoreError> {
         let wanted = version.clone();
         let found = self
-            .ask(looks, Purpose::Admin, error::plain, move |connection| {
+            .ask(looks, Purpose::Admin, Lost::Nothing, move |connection| {
                 Box::pin(async move { kept::published(connection, &wanted).await })
             })
             .await?;
@@ -238,7 +243,7 @@ impl Store for PgStore {
         }
         let inner = Arc::clone(&self.inner);
         let version = version.clone();
-        guarded(async move {
+        guarded(Lost::Commit, async move {
             let mut lease = inner.looks.lease().await?;
             inner.counters.round_trip(Purpose::Admin);
             let published = kept::publish(&mut lease.connection, &version, at).await;
@@ -254,7 +259,7 @@ impl Store for PgStore {
         check::kept_value(&at.name, value)?;
         let (key, text) = (at.clone(), value.to_owned());
         let put = self
-            .ask(looks, Purpose::Admin, error::of_commit, move |connection| {
+            .ask(looks, Purpose::Admin, Lost::Commit, move |connection| {
                 Box::pin(async move { kept::put_task_state(connection, &key, &text).await })
             })
             .await?;
@@ -268,7 +273,7 @@ impl Store for PgStore {
 
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {
         let key = at.clone();
-        self.ask(looks, Purpose::Admin, error::plain, move |connection| {
+        self.ask(looks, Purpose::Admin, Lost::Nothing, move |connection| {
             Box::pin(async move { kept::task_state(connection, &key).await })
         })
         .await
@@ -277,7 +282,7 @@ impl Store for PgStore {
     async fn shared_state(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, StoreError> {
         let (scope, key) = (scope.to_owned(), key.to_owned());
         let found = self
-            .ask(looks, Purpose::Admin, error::plain, move |connection| {
+            .ask(looks, Purpose::Admin, Lost::Nothing, move |connection| {
                 Box::pin(async move { kept::shared_state(connection, &scope, &key).await })
             })
             .await?;
@@ -303,7 +308,7 @@ impl Store for PgStore {
         let expected = kept::number(expected)?;
         let (scope, key, value) = (scope.to_owned(), key.to_owned(), value.to_owned());
         let set = self
-            .ask(looks, Purpose::Admin, error::of_commit, move |connection| {
+            .ask(looks, Purpose::Admin, Lost::Commit, move |connection| {
                 Box::pin(async move { kept::set_shared_state(connection, (&scope, &key), &value, expected, at).await })
             })
             .await?;
@@ -316,7 +321,7 @@ impl Store for PgStore {
     }
 
     async fn bare_commit(&self) -> Result<(), StoreError> {
-        self.ask(committer, Purpose::Bench, error::of_commit, |connection| {
+        self.ask(committer, Purpose::Bench, Lost::Commit, |connection| {
             Box::pin(sqlx::query("INSERT INTO bench_commit (v) VALUES ($1)").bind(1_i32).execute(connection))
         })
         .await?;
@@ -326,7 +331,7 @@ impl Store for PgStore {
 
     async fn durable(&self) -> Result<Result<(), String>, StoreError> {
         let found = self
-            .ask(committer, Purpose::Bench, error::plain, |connection| {
+            .ask(committer, Purpose::Bench, Lost::Nothing, |connection| {
                 Box::pin(
                     sqlx::query("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
                         .fetch_one(connection),

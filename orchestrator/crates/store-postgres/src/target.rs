@@ -28,6 +28,9 @@ const ENGINE: &[(&str, &str)] = &[
     ("statement_timeout", "30s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "15s"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
 ];
 
 /// The heartbeat's session notices a dead peer within 9 s, holds the advisory lock, and need not wait for the disk.

@@ -106,10 +106,7 @@ async fn a_batch_does_not_wait_for_a_run_that_a_lane_holds_and_names_it() {
     let start = Instant::now();
     let both = batch(worker, vec![next(in_lane.0, 1, in_lane.1), next(idle.0, 1, idle.1)]);
     let answer = two.commit(&both).await.unwrap();
-    assert_eq!(
-        answer,
-        Committed::Refused { runs: vec![(in_lane.0, Refusal::Contended)], worker_inactive: false },
-    );
+    assert_eq!(answer, Committed::Refused { runs: vec![(in_lane.0, Refusal::Contended)], worker_inactive: false },);
     assert!(start.elapsed() < Duration::from_secs(2), "it waited");
     apply(&two, &batch(worker, vec![next(idle.0, 1, idle.1)])).await;
     go_on.send(()).unwrap();
@@ -290,7 +287,9 @@ fn hops(worker: updraft_model::id::WorkerNo, loaded: Vec<updraft_store::Loaded>)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_load_of_four_processes_deadlocks_nowhere_and_leaves_a_gap_free_log() {
-    let Some(database) = tokio::task::block_in_place(updraft_testkit::postgres::fresh_database).unwrap() else { return };
+    let Some(database) = tokio::task::block_in_place(updraft_testkit::postgres::fresh_database).unwrap() else {
+        return;
+    };
     let store = PgStore::open(database.url()).await.unwrap();
     let worker = store.register(&worker_info("w")).await.unwrap();
     let runs: Vec<RunId> = (0..8).map(|_| run_id()).collect();
@@ -362,9 +361,12 @@ async fn other_processes_hear_of_ready_rows_and_cancels_also_after_their_connect
 
 async fn hear(wakes: &mut futures::stream::BoxStream<'static, Wake>, wanted: &Wake) {
     use futures::StreamExt;
-    let found = tokio::time::timeout(Duration::from_secs(20), wakes.any(|wake| {
-        let found = wake == *wanted;
-        async move { found }
-    }));
+    let found = tokio::time::timeout(
+        Duration::from_secs(20),
+        wakes.any(|wake| {
+            let found = wake == *wanted;
+            async move { found }
+        }),
+    );
     assert!(found.await.unwrap_or(false), "{wanted:?} was not heard of");
 }

@@ -10,7 +10,8 @@ async fn migrations_run_from_empty_once_also_when_four_processes_start_together(
     let Some(schema) = tokio::task::block_in_place(fresh_schema).unwrap() else { return };
     let url = schema.url();
     assert!(matches!(PgStore::open_existing(url).await, Err(StoreError::Schema(_))), "there are no tables yet");
-    let found = tokio::join!(PgStore::migrate(url), PgStore::migrate(url), PgStore::migrate(url), PgStore::migrate(url));
+    let found =
+        tokio::join!(PgStore::migrate(url), PgStore::migrate(url), PgStore::migrate(url), PgStore::migrate(url));
     for one in [found.0, found.1, found.2, found.3] {
         assert!(one.unwrap() <= updraft_store::schema::MIGRATIONS.len());
     }
@@ -53,7 +54,9 @@ async fn a_store_of_a_newer_build_is_refused_and_says_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schema_is_made_where_there_is_none_and_two_in_one_database_do_not_meet() {
-    let Some(database) = tokio::task::block_in_place(updraft_testkit::postgres::fresh_database).unwrap() else { return };
+    let Some(database) = tokio::task::block_in_place(updraft_testkit::postgres::fresh_database).unwrap() else {
+        return;
+    };
     let joint = if database.url().contains('?') { '&' } else { '?' };
     let of = |name: &str| format!("{}{joint}schema={name}", database.url());
     let (a, b) = (of("team_a"), of("team_b"));
@@ -118,7 +121,8 @@ async fn the_tables_refuse_impossible_rows() {
         "UPDATE shared_state SET version = 0",
     ] {
         let refused = sqlx::query(AssertSqlSafe(change.to_owned())).execute(&mut connection).await;
-        let code = refused.as_ref().err().and_then(|error| error.as_database_error()?.code().map(|code| code.into_owned()));
+        let code =
+            refused.as_ref().err().and_then(|error| error.as_database_error()?.code().map(|code| code.into_owned()));
         assert_eq!(code.as_deref(), Some("23514"), "{change}: {refused:?}");
     }
 }
