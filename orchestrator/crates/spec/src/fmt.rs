@@ -34,7 +34,9 @@ impl Edits<'_> {
             match WORKFLOW.canonical(key) {
                 "tasks" => {
                     if let Kind::Seq(tasks) = &value.kind {
-                        tasks.iter().for_each(|task| self.task(task, &TASK));
+                        for task in tasks {
+                            self.task(task, &TASK);
+                        }
                     }
                 }
                 "defaults" => self.task(value, &DEFAULTS),

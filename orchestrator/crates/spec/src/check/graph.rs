@@ -46,7 +46,8 @@ impl Graph {
                 by_id.insert(id.clone(), index);
             }
         }
-        let upstream = vertices.iter().map(|vertex| edges(cx, vertex, &by_id)).collect();
+        let known: Vec<&str> = vertices.iter().filter_map(|vertex| Some(vertex.id.as_ref()?.0.as_str())).collect();
+        let upstream = vertices.iter().map(|vertex| edges(cx, vertex, &by_id, &known)).collect();
         let rules: Vec<(TriggerRule, Span)> = vertices.iter().map(|vertex| vertex.trigger_rule).collect();
         let places: Vec<Vec<(String, Span)>> = vertices.iter().map(|vertex| vertex.depends_on.clone()).collect();
         let ids = vertices.into_iter().map(|vertex| vertex.id).collect();
@@ -203,8 +204,8 @@ impl Graph {
     }
 }
 
-/// Checks the dependencies of one task; its known ones.
-fn edges(cx: &mut Cx<'_>, vertex: &Vertex, by_id: &HashMap<String, usize>) -> Vec<usize> {
+/// Checks the dependencies of one task against all ids in file order; the known ones.
+fn edges(cx: &mut Cx<'_>, vertex: &Vertex, by_id: &HashMap<String, usize>, ids: &[&str]) -> Vec<usize> {
     let mut parents = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for (name, span) in &vertex.depends_on {
@@ -219,16 +220,15 @@ fn edges(cx: &mut Cx<'_>, vertex: &Vertex, by_id: &HashMap<String, usize>) -> Ve
             cx.push(found.hint("take it out of `depends_on`"));
             continue;
         }
-        match by_id.get(name) {
-            Some(index) => parents.push(*index),
-            None => {
-                let mut found = Diagnostic::new(Code::W202, *span, format!("there is no task `{}`", cx.short(name)));
-                if !cx.sink.is_full() {
-                    found = found.did_you_mean(nearest(name, by_id.keys().map(String::as_str)));
-                }
-                cx.push(found);
-            }
+        if let Some(index) = by_id.get(name) {
+            parents.push(*index);
+            continue;
         }
+        let mut found = Diagnostic::new(Code::W202, *span, format!("there is no task `{}`", cx.short(name)));
+        if !cx.sink.is_full() {
+            found = found.did_you_mean(nearest(name, ids.iter().copied()));
+        }
+        cx.push(found);
     }
     parents
 }

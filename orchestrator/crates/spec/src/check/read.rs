@@ -14,7 +14,7 @@ use crate::template::is_template;
 use crate::yaml::{Entry, Kind, Node, NumberError, Resolved, Style, resolve};
 
 /// Longest `timeout`.
-pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
 /// A map's entries by canonical key.
 pub(crate) struct Fields<'n> {

@@ -20,7 +20,7 @@ static FIXED: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         }
         closed(name.fields.iter().map(|(field, kind, _)| ((*field).to_owned(), json!({ "type": kind }))).collect())
     };
-    NAMES.iter().map(|name| (name.name.to_owned(), schema(name))).collect()
+    NAMES.iter().map(|name| (name.written.to_owned(), schema(name))).collect()
 });
 
 /// The names that templates of one file can read.
@@ -60,6 +60,7 @@ impl<'f> Names<'f> {
 }
 
 fn closed(properties: Map<String, Value>) -> Value {
+    let properties = Value::Object(properties);
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
@@ -153,8 +154,8 @@ fn reference_types(cx: &mut Cx<'_>, names: &Names<'_>, place: Place, node: &Node
 fn unknown_name(cx: &mut Cx<'_>, names: &Names<'_>, node: &Node, reference: &Reference, span: Span) {
     let root = reference.root.as_str();
     let elsewhere = match root {
-        "dag" => Some("write `workflow`"),
-        "dag_run" => Some("write `run`"),
+        "dag" | "flow" => Some("write `workflow`"),
+        "dag_run" | "execution" => Some("write `run`"),
         "ti" | "task_instance" => Some("write `task`, and `tasks.ID.output` for what Airflow gives by XCom"),
         "var" => Some("write `vars.NAME`"),
         "conn" | "connection" => {
@@ -169,15 +170,13 @@ fn unknown_name(cx: &mut Cx<'_>, names: &Names<'_>, node: &Node, reference: &Ref
         "item" | "matrix" => Some("mapping comes in a later version"),
         "inputs" => Some("write `params`"),
         "outputs" => Some("write `tasks.ID.output`"),
-        "flow" => Some("write `workflow`"),
-        "execution" => Some("write `run`"),
         "trigger" => Some("write `run.trigger`"),
         "now" | "today" => Some("a run has a fixed date: write `logical_date`"),
         _ => None,
     };
     let message = format!("templates know no name `{}`", cx.short(root));
     let mut found = Diagnostic::new(Code::W403, span, message);
-    let known: Vec<&str> = NAMES.iter().map(|name| name.name).collect();
+    let known: Vec<&str> = NAMES.iter().map(|name| name.written).collect();
     found = found.hint(match elsewhere {
         Some(advice) => advice.to_owned(),
         None => format!("there are: {}", known.join(", ")),

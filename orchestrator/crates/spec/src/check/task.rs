@@ -100,15 +100,13 @@ pub(crate) fn required<'n>(
     node: &Node,
     place: Span,
 ) -> Option<&'n Entry> {
-    match fields.get(key) {
-        Some(entry) => cx.has_value(entry).then_some(entry),
-        None => {
-            let example = if key == "type" { "command" } else { "my_name" };
-            let found = Diagnostic::new(Code::W105, place, format!("`{key}` is missing"));
-            cx.push(node.locate(found.hint(format!("write `{key}: {example}`"))));
-            None
-        }
+    if let Some(entry) = fields.get(key) {
+        return cx.has_value(entry).then_some(entry);
     }
+    let example = if key == "type" { "command" } else { "my_name" };
+    let found = Diagnostic::new(Code::W105, place, format!("`{key}` is missing"));
+    cx.push(node.locate(found.hint(format!("write `{key}: {example}`"))));
+    None
 }
 
 /// Whether a text can name a workflow or a task.

@@ -22,8 +22,7 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, colour: bool) -> String 
         diagnostic.labels.iter().map(|other| (other.span, normalize_untrusted_str(&other.text))).collect();
     let title = level.clone().primary_title(message).id(diagnostic.code.name());
     let spans = std::iter::once(diagnostic.span).chain(labels.iter().map(|(span, _)| *span));
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut group = if let Some((window, first_line)) = window(source, spans) {
+    let group = if let Some((window, first_line)) = window(source, spans) {
         let text = &source.text()[window.range()];
         let shift = |span: Span| {
             let start = boundary(source, span.start.clamp(window.start, window.end)) - window.start;
@@ -43,26 +42,19 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, colour: bool) -> String 
         title.element(annotate_snippets::Origin::path(source.name()).line(at.line).char_column(at.column))
     };
     let hint = diagnostic.hint.as_deref().map(normalize_untrusted_str);
-    match (hint, &diagnostic.suggestion) {
-        (Some(hint), Some(suggestion)) => match window_of(source, suggestion.span) {
-            Some((window, first_line)) => {
-                groups.push(group);
-                let span = suggestion.span.start - window.start..suggestion.span.end - window.start;
-                let snippet = Snippet::source(&source.text()[window.range()])
-                    .path(source.name())
-                    .line_start(first_line)
-                    .patch(Patch::new(span, suggestion.text.clone()));
-                groups.push(Level::HELP.secondary_title(hint).element(snippet));
-            }
-            None => {
-                group = group.element(Level::HELP.message(hint));
-                groups.push(group);
-            }
-        },
-        (Some(hint), None) => {
-            group = group.element(Level::HELP.message(hint));
+    let patch = diagnostic.suggestion.as_ref().and_then(|suggestion| {
+        let (window, first_line) = window(source, std::iter::once(suggestion.span))?;
+        let span = suggestion.span.start - window.start..suggestion.span.end - window.start;
+        let snippet = Snippet::source(&source.text()[window.range()]).path(source.name()).line_start(first_line);
+        Some(snippet.patch(Patch::new(span, suggestion.text.clone())))
+    });
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    match (hint, patch) {
+        (Some(hint), Some(patch)) => {
             groups.push(group);
+            groups.push(Level::HELP.secondary_title(hint).element(patch));
         }
+        (Some(hint), None) => groups.push(group.element(Level::HELP.message(hint))),
         (None, _) => groups.push(group),
     }
     renderer.render(&groups)
@@ -87,8 +79,4 @@ fn window(source: &Source, spans: impl Iterator<Item = Span>) -> Option<(Span, u
     // A lone `\r` ends a line for YAML but not for the renderer, whose line numbers would be wrong.
     let ordinary = !source.slice(window).replace("\r\n", "").contains('\r');
     (short && ordinary).then_some((window, first))
-}
-
-fn window_of(source: &Source, span: Span) -> Option<(Span, usize)> {
-    window(source, std::iter::once(span))
 }

@@ -12,7 +12,7 @@ use updraft_model::workflow::{Task, Workflow};
 #[derive(Debug, Clone, Copy)]
 pub struct Name {
     /// As written in templates.
-    pub name: &'static str,
+    pub written: &'static str,
     /// JSON type: `string`, `object`.
     pub kind: &'static str,
     /// What it holds.
@@ -22,7 +22,7 @@ pub struct Name {
 }
 
 const fn text(name: &'static str, doc: &'static str) -> Name {
-    Name { name, kind: "string", doc, fields: &[] }
+    Name { written: name, kind: "string", doc, fields: &[] }
 }
 
 /// All of them.
@@ -35,11 +35,11 @@ pub const NAMES: &[Name] = &[
     text("logical_date", "logical date, RFC 3339 in UTC"),
     text("data_interval_start", "first instant of the data interval, RFC 3339 in UTC"),
     text("data_interval_end", "first instant after the data interval, RFC 3339 in UTC"),
-    Name { name: "params", kind: "object", doc: "parameters of the run", fields: &[] },
-    Name { name: "vars", kind: "object", doc: "constants of the file", fields: &[] },
-    Name { name: "env", kind: "object", doc: "`env` of the file, rendered", fields: &[] },
+    Name { written: "params", kind: "object", doc: "parameters of the run", fields: &[] },
+    Name { written: "vars", kind: "object", doc: "constants of the file", fields: &[] },
+    Name { written: "env", kind: "object", doc: "`env` of the file, rendered", fields: &[] },
     Name {
-        name: "run",
+        written: "run",
         kind: "object",
         doc: "the run",
         fields: &[
@@ -51,7 +51,7 @@ pub const NAMES: &[Name] = &[
         ],
     },
     Name {
-        name: "workflow",
+        written: "workflow",
         kind: "object",
         doc: "the workflow",
         fields: &[
@@ -62,7 +62,7 @@ pub const NAMES: &[Name] = &[
         ],
     },
     Name {
-        name: "task",
+        written: "task",
         kind: "object",
         doc: "this task",
         fields: &[
@@ -71,7 +71,7 @@ pub const NAMES: &[Name] = &[
             ("try_no", "integer", "which try this is, from 1"),
         ],
     },
-    Name { name: "tasks", kind: "object", doc: "upstream tasks: `tasks.ID.output`, `tasks.ID.state`", fields: &[] },
+    Name { written: "tasks", kind: "object", doc: "upstream tasks: `tasks.ID.output`, `tasks.ID.state`", fields: &[] },
 ];
 
 /// What templates of one attempt can read. Cheap to clone.

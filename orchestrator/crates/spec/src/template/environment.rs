@@ -165,16 +165,16 @@ pub(super) fn evaluate(source: &str, range: Range<usize>, context: &Context) -> 
         .and_then(|compiled| compiled.eval(context.value()))
         .map_err(|error| fail(&error))?;
     if value.is_undefined() {
-        let message = format!("`{}` has no value", expression);
+        let message = format!("`{expression}` has no value");
         return Err(TemplateError::new(TemplateErrorKind::Undefined, message, Some(range))
             .hint("give it one with `| default(…)` if that may happen"));
     }
     if let Some(number) = f64::try_from(value.clone()).ok().filter(|number| !number.is_finite()) {
-        let message = format!("`{}` is {number}, which JSON cannot hold", expression);
+        let message = format!("`{expression}` is {number}, which JSON cannot hold");
         return Err(TemplateError::new(TemplateErrorKind::Value, message, Some(range)));
     }
     serde_json::to_value(&value).map_err(|error| {
-        let message = format!("`{}` is not data: {error}", expression);
+        let message = format!("`{expression}` is not data: {error}");
         TemplateError::new(TemplateErrorKind::Value, message, Some(range))
     })
 }

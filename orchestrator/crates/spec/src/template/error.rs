@@ -34,7 +34,7 @@ pub struct TemplateError {
     /// What to write instead of the range, if that is known.
     pub suggestion: Option<String>,
     /// JSON pointer of the string inside the rendered value; empty if the string is the value.
-    pub pointer: String,
+    pub pointer: Box<str>,
 }
 
 impl std::error::Error for TemplateError {}
@@ -51,7 +51,7 @@ impl fmt::Display for TemplateError {
 
 impl TemplateError {
     pub(super) fn new(kind: TemplateErrorKind, message: impl Into<String>, range: Option<Range<usize>>) -> Self {
-        Self { kind, message: message.into(), range, hint: None, suggestion: None, pointer: String::new() }
+        Self { kind, message: message.into(), range, hint: None, suggestion: None, pointer: Box::default() }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -68,7 +68,7 @@ impl TemplateError {
     }
 
     pub(super) fn at(mut self, pointer: &str) -> Self {
-        pointer.clone_into(&mut self.pointer);
+        self.pointer = pointer.into();
         self
     }
 

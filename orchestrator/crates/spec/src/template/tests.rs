@@ -144,7 +144,7 @@ fn a_value_is_rendered_string_by_string_and_a_failure_names_its_place() {
         Ok(json!({ "a": [3, "x"], "b": { "c/d": "2026-01-31!" }, "{{ ds }}": 1 }))
     );
     let error = render_value(&json!({ "a": ["x", "{{ nope }}"] }), &context()).expect_err("undefined");
-    assert_eq!(error.pointer, "/a/1");
+    assert_eq!(&*error.pointer, "/a/1");
     assert_eq!(error.to_string(), "a.1: `nope` has no value; give it one with `| default(…)` if that may happen");
     assert_eq!(render_map(&Map::new(), &context()), Ok(Map::new()));
 }

@@ -28,9 +28,7 @@ pub(crate) fn parse(source: &Source, sink: &mut Sink) -> Option<Rc<Node>> {
         match event {
             Ok((event, span)) => {
                 let span = span.byte_range().map_or_else(Span::default, |range| Span::new(range.start, range.end));
-                if builder.event(event, span).is_none() {
-                    return None;
-                }
+                builder.event(event, span)?;
             }
             Err(error) => {
                 builder.syntax_error(&error);
