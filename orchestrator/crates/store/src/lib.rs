@@ -11,6 +11,8 @@ pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod count;
+#[cfg(feature = "conformance")]
+pub mod differential;
 pub mod error;
 pub mod memory;
 pub mod read;

@@ -11,7 +11,8 @@
 //! Rules that the cases fix and the traits leave open:
 //! - rows of one run come in the order of `(task_id, map_index)`, then `dispatch_no`, then the order of recording, by
 //!   bytes; claimed and picked rows in the order of `(rank, run_id, task_id, map_index)`, the first id to the first row;
-//! - a pick sees the rows that were ready before the batch;
+//! - a pick sees the rows that were ready before the batch; the rows that a batch writes or removes are not among them
+//!   (only lanes touch ready rows);
 //! - a run that moved on is `Contended` whatever its fences are; a `run_id` that exists is `KeyTaken`;
 //! - [`crate::check`] is called before anything is sent;
 //! - `LoadedRun` of a cancelling lane is what it was before the lane touched `work`;
