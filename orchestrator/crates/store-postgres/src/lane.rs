@@ -7,7 +7,7 @@ use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 use updraft_store::{Committed, Counters, Lane, LaneFn, LaneOutcome, Locked, Purpose, Refusal, StoreError, Wake};
 
-use crate::commit::Encoded;
+use crate::batch::Encoded;
 use crate::error;
 use crate::line::Lease;
 use crate::load;

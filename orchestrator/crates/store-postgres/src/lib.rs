@@ -8,6 +8,7 @@
 //! worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is first needed.
 #![warn(missing_docs)]
 
+mod batch;
 mod commit;
 mod error;
 mod kept;

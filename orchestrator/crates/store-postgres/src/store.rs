@@ -17,7 +17,7 @@ use updraft_store::{
 };
 use uuid::Uuid;
 
-use crate::commit::Encoded;
+use crate::batch::Encoded;
 use crate::line::{Line, Lost, guarded};
 use crate::load::Question;
 use crate::{Inner, PgStore, error, kept, lane, row, sql, worker};
