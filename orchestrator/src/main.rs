@@ -1,1 +1,5 @@
-fn main() {}
+//! The `updraft` binary: this workspace's tasks in the composition root of the library.
+
+fn main() -> std::process::ExitCode {
+    updraft::main(updraft_tasks::registry())
+}

@@ -15,7 +15,10 @@ fn project(folder: &Path) -> TestRun {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    write("dbt_project.yml", "name: tiny\nversion: '1.0.0'\nprofile: tiny\nflags: {send_anonymous_usage_stats: false}\n");
+    write(
+        "dbt_project.yml",
+        "name: tiny\nversion: '1.0.0'\nprofile: tiny\nflags: {send_anonymous_usage_stats: false}\n",
+    );
     write(
         "profiles.yml",
         "tiny:\n  target: duckdb\n  outputs:\n    duckdb: {type: duckdb, path: \"{{ env_var('UPDRAFT_DUCKDB_PATH') }}\", threads: 1}\n",

@@ -56,9 +56,11 @@ struct Attempt {
 pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
     let Some(attempt_id) = row.attempt_id else { return };
     let dispatch = row.dispatch.clone();
-    let owned = Arc::clone(locked(&shared.owned).entry(attempt_id).or_insert_with(|| {
-        Arc::new(Owned::new(row.run_id, dispatch.key.clone(), dispatch.dispatch_no))
-    }));
+    let owned = Arc::clone(
+        locked(&shared.owned)
+            .entry(attempt_id)
+            .or_insert_with(|| Arc::new(Owned::new(row.run_id, dispatch.key.clone(), dispatch.dispatch_no))),
+    );
     if row.cancel_at.is_some() {
         owned.stop(Stop::Cancel);
     }
@@ -81,9 +83,11 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
 
 fn upstream_of(cached: &CachedRun, task: TaskIndex) -> Upstream {
     match cached.run.slot(task) {
-        Slot::Final { state, numbers, .. } => {
-            Upstream { task, state: state.name(), dispatch_no: (numbers.dispatch_no > 0).then_some(numbers.dispatch_no) }
-        }
+        Slot::Final { state, numbers, .. } => Upstream {
+            task,
+            state: state.name(),
+            dispatch_no: (numbers.dispatch_no > 0).then_some(numbers.dispatch_no),
+        },
         Slot::Waiting | Slot::Dispatched(_) | Slot::Ended { .. } => {
             Upstream { task, state: "waiting", dispatch_no: None }
         }
@@ -120,9 +124,7 @@ impl Attempt {
         let mut started_at = None;
         let mut host = None;
         let ended = match self.owned.why() {
-            Stop::No if !self.shared.is_trusted() => {
-                Some(Ended::plain(AttemptResult::Lost { cause: Cause::Orphaned }))
-            }
+            Stop::No if !self.shared.is_trusted() => Some(Ended::plain(AttemptResult::Lost { cause: Cause::Orphaned })),
             Stop::No => {
                 let at = self.shared.now();
                 let (ended, used) = self.work(&mut started_at, at).await;
@@ -366,9 +368,10 @@ impl Attempt {
             .await
             .map_err(|error| Rendering::Store(format!("while reading the outputs of upstream tasks: {error}")))?;
         for (key, text) in read {
-            let value: Arc<Value> = Arc::new(serde_json::from_str(&text).map_err(|error| {
-                Rendering::Bad(format!("the stored output of `{key}` is not JSON: {error}"))
-            })?);
+            let value: Arc<Value> = Arc::new(
+                serde_json::from_str(&text)
+                    .map_err(|error| Rendering::Bad(format!("the stored output of `{key}` is not JSON: {error}")))?,
+            );
             if let Some((_, dispatch_no)) = missing.iter().find(|(known, _)| *known == key) {
                 self.shared.outputs.put(run_id, key.clone(), *dispatch_no, Arc::clone(&value), text.len());
             }

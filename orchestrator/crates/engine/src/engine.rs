@@ -77,8 +77,9 @@ impl Engine {
             return Err(EngineError::Stopping);
         }
         let run_id = new.run_id.unwrap_or_else(|| RunId(Uuid::now_v7()));
-        let conf = canonical_json(&serde_json::Value::Object(new.params))
-            .map_err(|error| EngineError::Store(StoreError::Rejected(format!("the params cannot be stored: {error}"))))?;
+        let conf = canonical_json(&serde_json::Value::Object(new.params)).map_err(|error| {
+            EngineError::Store(StoreError::Rejected(format!("the params cannot be stored: {error}")))
+        })?;
         let queue = new.queue.unwrap_or_else(|| format!("run:{run_id}"));
         let facts = RunFacts {
             run_id,
@@ -96,9 +97,8 @@ impl Engine {
         let handle = self.handle(run_id, &queue);
         let plan = Arc::new(Plan::new(new.workflow));
         let (by, only) = (new.by, new.only);
-        let created = self
-            .ask(|reply| Command::Create(Box::new(Create { facts, plan, by, only, reply: Some(reply) })))
-            .await;
+        let created =
+            self.ask(|reply| Command::Create(Box::new(Create { facts, plan, by, only, reply: Some(reply) }))).await;
         if let Err(error) = created {
             self.forget(run_id, &queue);
             return Err(error);
@@ -231,9 +231,10 @@ impl Engine {
     pub async fn drain(&self) {
         self.shared.enter(Phase::Draining);
         let deadline = tokio::time::Instant::now() + self.shared.config.drain_limit;
-        let _ = tokio::time::timeout_at(deadline, self.until(|shared| {
-            locked(&shared.owned).is_empty() || shared.phase() >= Phase::Aborting
-        }))
+        let _ = tokio::time::timeout_at(
+            deadline,
+            self.until(|shared| locked(&shared.owned).is_empty() || shared.phase() >= Phase::Aborting),
+        )
         .await;
         self.abort().await;
     }

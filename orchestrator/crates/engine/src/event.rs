@@ -113,12 +113,9 @@ impl EngineEvent {
             Event::TaskDispatched { subject, try_no, due: Some(due), .. } => {
                 Some(Self::RetryScheduled { run_id, key: subject.key(), try_no: *try_no, due_at: *due })
             }
-            Event::TaskDispatched { subject, dispatch_no, try_no, due: None, .. } => Some(Self::TaskDispatched {
-                run_id,
-                key: subject.key(),
-                dispatch_no: *dispatch_no,
-                try_no: *try_no,
-            }),
+            Event::TaskDispatched { subject, dispatch_no, try_no, due: None, .. } => {
+                Some(Self::TaskDispatched { run_id, key: subject.key(), dispatch_no: *dispatch_no, try_no: *try_no })
+            }
             Event::AttemptEnded { subject, dispatch_no, outcome, cause, class, message, .. } => {
                 Some(Self::AttemptEnded {
                     run_id,
@@ -134,9 +131,10 @@ impl EngineEvent {
                 Some(Self::TaskFinished { run_id, key: subject.key(), state: *state, cause: *cause })
             }
             Event::RunFinished { outcome, cause } => Some(Self::RunFinished { run_id, state: *outcome, cause: *cause }),
-            Event::RunBroken { code, detail } => {
-                Some(Self::Warning { run_id: Some(run_id), message: format!("the run is set aside ({code}): {detail}") })
-            }
+            Event::RunBroken { code, detail } => Some(Self::Warning {
+                run_id: Some(run_id),
+                message: format!("the run is set aside ({code}): {detail}"),
+            }),
             Event::RunCreated { .. }
             | Event::RunCancelRequested { .. }
             | Event::RunAborted { .. }

@@ -73,7 +73,10 @@ fn reconcile(shared: &Shared, sent: Instant, executing: &[WorkRow], orphans: &mu
             None if attempt.claimed + ORPHAN_AFTER < sent => {
                 shared.warn(
                     Some(attempt.run_id),
-                    format!("attempt {} of `{}` is no longer ours; its body is stopped", attempt.dispatch_no, attempt.key),
+                    format!(
+                        "attempt {} of `{}` is no longer ours; its body is stopped",
+                        attempt.dispatch_no, attempt.key
+                    ),
                 );
                 attempt.stop(Stop::Fenced);
             }

@@ -163,10 +163,7 @@ impl Host for AttemptHost {
 
     async fn set_shared(&self, scope: &str, key: &str, value: &str, expected: u64) -> Result<bool, TaskError> {
         let store = &self.shared.config.store;
-        store
-            .set_shared_state(scope, key, value, expected, self.shared.now())
-            .await
-            .map_err(|error| from_store(&error))
+        store.set_shared_state(scope, key, value, expected, self.shared.now()).await.map_err(|error| from_store(&error))
     }
 
     async fn run_child(&self, spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {

@@ -81,7 +81,9 @@ async fn look(shared: &Shared) -> Result<(), updraft_store::StoreError> {
 pub(crate) fn watch_run(shared: &Arc<Shared>, run_id: RunId, at: Timestamp) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let Some(mut end) = locked(&shared.runs).get(&run_id).map(tokio::sync::watch::Sender::subscribe) else { return };
+        let Some(mut end) = locked(&shared.runs).get(&run_id).map(tokio::sync::watch::Sender::subscribe) else {
+            return;
+        };
         tokio::select! {
             () = tokio::time::sleep(at.since(shared.now())) => {
                 shared.command(Command::Lane(run_id, Job::Abort { cause: Cause::RunTimeout }, None));

@@ -28,6 +28,7 @@ mod worker;
 
 use std::sync::{Arc, OnceLock};
 
+use updraft_store::schema::MigrationStatus;
 use updraft_store::{Counters, StoreError};
 
 use crate::line::Line;
@@ -84,6 +85,14 @@ impl PgStore {
     /// As [`PgStore::open`].
     pub async fn migrate(url: &str) -> Result<usize, StoreError> {
         migrate::run(&Target::parse(url)?).await
+    }
+
+    /// Lists the migrations that this build or the store knows; changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server cannot be reached.
+    pub async fn migration_status(url: &str) -> Result<Vec<MigrationStatus>, StoreError> {
+        migrate::status(&Target::parse(url)?).await
     }
 
     /// Host, port, database and schema, for messages. No password.

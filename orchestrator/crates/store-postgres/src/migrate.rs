@@ -1,9 +1,12 @@
 //! Brings a schema to this build's tables, or says that it is newer. Several processes may do this at once: sqlx holds a
 //! database-wide advisory lock meanwhile.
 
+use std::collections::BTreeMap;
+
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{ConnectOptions, Connection, PgConnection, SqlSafeStr};
 use updraft_store::StoreError;
+use updraft_store::schema::MigrationStatus;
 
 use crate::error;
 use crate::sql;
@@ -68,6 +71,35 @@ pub(crate) async fn check(target: &Target) -> Result<(), StoreError> {
         "the store at {} has {found} of this build's {expected} migrations: {remedy}",
         target.place()
     )))
+}
+
+/// All migrations that this build or the schema knows.
+pub(crate) async fn status(target: &Target) -> Result<Vec<MigrationStatus>, StoreError> {
+    let mut connection = connect(target).await?;
+    let mut all: BTreeMap<i64, MigrationStatus> = MIGRATIONS
+        .iter()
+        .map(|(version, name, _)| {
+            let name = (*name).to_owned();
+            (*version, MigrationStatus { version: *version, name, applied: false, known: true })
+        })
+        .collect();
+    if applied(&mut connection).await? > 0 {
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as("SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version")
+                .fetch_all(&mut connection)
+                .await
+                .map_err(|error| error::plain(&error))?;
+        for (version, name) in rows {
+            all.entry(version).and_modify(|known| known.applied = true).or_insert(MigrationStatus {
+                version,
+                name,
+                applied: true,
+                known: false,
+            });
+        }
+    }
+    close(connection).await;
+    Ok(all.into_values().collect())
 }
 
 async fn connect(target: &Target) -> Result<PgConnection, StoreError> {

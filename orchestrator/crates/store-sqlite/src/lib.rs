@@ -24,6 +24,5 @@ mod store;
 mod writer;
 
 pub use lock::{lock_path, owner};
-pub use migrate::MigrationStatus;
 pub use reader::SqliteReader;
 pub use store::{OpenOptions, SqliteStore};

@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Executor, Row, SqlSafeStr};
 use updraft_store::StoreError;
-use updraft_store::schema::MIGRATIONS;
+use updraft_store::schema::{MIGRATIONS, MigrationStatus};
 
 use crate::error;
 
@@ -20,19 +20,6 @@ const SQL: [&str; MIGRATIONS.len()] = [
     include_str!("../migrations/0006_kept_values.sql"),
     include_str!("../migrations/0007_bench.sql"),
 ];
-
-/// One migration as a file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationStatus {
-    /// Its number.
-    pub version: i64,
-    /// Its name.
-    pub name: String,
-    /// Whether it was carried out.
-    pub applied: bool,
-    /// Whether this build knows it.
-    pub known: bool,
-}
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS.iter().zip(SQL).map(|((version, name), sql)| {

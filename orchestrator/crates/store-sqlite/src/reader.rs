@@ -13,7 +13,9 @@ use updraft_store::{Counters, LogEntry, Purpose, Reader, StoreError};
 
 use crate::encode::Rows;
 use crate::load::{self, arguments, fetch};
-use crate::migrate::{self, MigrationStatus};
+use updraft_store::schema::MigrationStatus;
+
+use crate::migrate;
 use crate::read_pool::ReadPool;
 use crate::rows::Reading;
 use crate::store::OpenOptions;

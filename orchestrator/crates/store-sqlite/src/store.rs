@@ -14,7 +14,7 @@ use tokio::sync::{Notify, broadcast};
 use updraft_model::id::{AttemptId, RunId, Stamp, VersionId, WorkerNo, WorkflowId};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
-use updraft_store::schema::LEASE_MS;
+use updraft_store::schema::{LEASE_MS, MigrationStatus};
 use updraft_store::{
     Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published,
     Purpose, Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
@@ -23,7 +23,7 @@ use updraft_store::{
 use crate::checkpoint::Checkpointer;
 use crate::load::arguments;
 use crate::lock::FileLock;
-use crate::migrate::{self, MigrationStatus};
+use crate::migrate;
 use crate::read_pool::ReadPool;
 use crate::reader::SqliteReader;
 use crate::writer::{Write, Writer};

@@ -135,3 +135,16 @@ pub const STATE_BYTES: usize = 16 * 1024;
 pub const TAIL_ROWS: u64 = 64;
 /// Time that a worker's lease lasts from a heartbeat on.
 pub const LEASE_MS: i64 = 40_000;
+
+/// One migration as a store has it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// Its name.
+    pub name: String,
+    /// Whether it was carried out.
+    pub applied: bool,
+    /// Whether this build knows it.
+    pub known: bool,
+}

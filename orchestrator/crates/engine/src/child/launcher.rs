@@ -30,10 +30,9 @@ pub fn child_main(arguments: impl IntoIterator<Item = OsString>) -> i32 {
 fn become_program(arguments: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infallible, String> {
     let mut arguments = arguments.into_iter();
     let parent: i32 = match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(flag), Some(pid), Some(end)) if flag == "--parent" && end == "--" => pid
-            .to_str()
-            .and_then(|pid| pid.parse().ok())
-            .ok_or_else(|| "`--parent` needs a process id".to_owned())?,
+        (Some(flag), Some(pid), Some(end)) if flag == "--parent" && end == "--" => {
+            pid.to_str().and_then(|pid| pid.parse().ok()).ok_or_else(|| "`--parent` needs a process id".to_owned())?
+        }
         _ => return Err("expected `--parent PID -- PROGRAM ARGUMENT…`".to_owned()),
     };
     let program = arguments.next().ok_or_else(|| "no program given".to_owned())?;

@@ -88,7 +88,9 @@ impl ChildRun<'_> {
         if let Some((name, value)) = self.token.split_once('=') {
             command.env(name, value);
         }
-        command.current_dir(spec.cwd.as_deref().map_or_else(|| self.project_dir.to_owned(), |cwd| self.project_dir.join(cwd)));
+        command.current_dir(
+            spec.cwd.as_deref().map_or_else(|| self.project_dir.to_owned(), |cwd| self.project_dir.join(cwd)),
+        );
         command.stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
@@ -100,8 +102,7 @@ impl ChildRun<'_> {
             return Err(TaskError::fail("Spawn", "a child without a program: `argv` is empty"));
         };
         let cannot = |reason: String| TaskError::fail("Spawn", format!("cannot run `{program}`: {reason}"));
-        let mut child =
-            self.spawner.spawn(self.command(&spec)).await.map_err(|error| cannot(error.to_string()))?;
+        let mut child = self.spawner.spawn(self.command(&spec)).await.map_err(|error| cannot(error.to_string()))?;
         let Some(session) = child.id() else {
             return Err(cannot("it ended before it began".to_owned()));
         };

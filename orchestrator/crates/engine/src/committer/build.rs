@@ -182,11 +182,7 @@ impl Heads {
 
     /// The queue whose head is best.
     pub(crate) fn best(&self) -> Option<&str> {
-        self.0
-            .iter()
-            .filter_map(|(name, head)| head.map(|head| (head, name.as_str())))
-            .min()
-            .map(|(_, name)| name)
+        self.0.iter().filter_map(|(name, head)| head.map(|head| (head, name.as_str()))).min().map(|(_, name)| name)
     }
 }
 

@@ -228,7 +228,11 @@ impl Committer {
         for commit in built.batch.runs {
             let run_id = commit.run_id;
             if listened {
-                commit.events.iter().filter_map(|event| EngineEvent::of(run_id, event)).for_each(|e| self.shared.tell(e));
+                commit
+                    .events
+                    .iter()
+                    .filter_map(|event| EngineEvent::of(run_id, event))
+                    .for_each(|e| self.shared.tell(e));
             }
             to_start.extend(commit.work.into_iter().filter(|row| row.place == Place::Executing));
             let Some(mut cached) = self.cache.remove(&run_id) else { continue };
@@ -260,10 +264,7 @@ impl Committer {
 
     /// A result is not wanted: somebody else decided about its task run.
     pub(super) fn drop_finish(&mut self, finish: &Finish, why: &str) {
-        self.shared.warn(
-            Some(finish.run_id),
-            build::dropped(finish.run_id, &finish.key, finish.dispatch_no, why),
-        );
+        self.shared.warn(Some(finish.run_id), build::dropped(finish.run_id, &finish.key, finish.dispatch_no, why));
         self.shared.disown(finish.attempt_id);
         if finish.spooled {
             self.unspool(finish.run_id, finish.attempt_id);
@@ -327,10 +328,7 @@ impl Committer {
                 let items = self.undo(built);
                 groups.push(self.postpone(items, "committing results", &error).await);
             }
-            StoreError::Rejected(_)
-            | StoreError::Inconsistent { .. }
-            | StoreError::NoRun(_)
-            | StoreError::Other(_) => {
+            StoreError::Rejected(_) | StoreError::Inconsistent { .. } | StoreError::NoRun(_) | StoreError::Other(_) => {
                 let runs = built.batch.runs.len();
                 let items = self.undo(built);
                 if runs > 1 {

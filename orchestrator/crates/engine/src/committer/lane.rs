@@ -86,7 +86,13 @@ fn nothing(run_id: RunId, plan: Arc<Plan>) -> LaneDone {
 
 /// Results, together if the store takes them, else one by one; a result that the store refuses alone ends its attempt
 /// as failed; if even that is refused, the run is set aside.
-async fn results(shared: &Arc<Shared>, run_id: RunId, plan: Arc<Plan>, limits: Limits, finishes: Vec<Finish>) -> LaneDone {
+async fn results(
+    shared: &Arc<Shared>,
+    run_id: RunId,
+    plan: Arc<Plan>,
+    limits: Limits,
+    finishes: Vec<Finish>,
+) -> LaneDone {
     let mut done = nothing(run_id, Arc::clone(&plan));
     match attempt(shared, run_id, &plan, limits, &finishes, None).await {
         Ok((outcome, report)) => settle(&mut done, finishes, &outcome, report),
@@ -222,11 +228,8 @@ async fn attempt(
             report: Arc::clone(&report),
         };
         let kind = job.map_or(Lane::Plain, Job::lane);
-        let answer = shared
-            .config
-            .store
-            .commit_locked(run_id, kind, at, Box::new(move |locked| decision.make(locked)))
-            .await;
+        let answer =
+            shared.config.store.commit_locked(run_id, kind, at, Box::new(move |locked| decision.make(locked))).await;
         match answer {
             Ok(outcome) => return Ok((outcome, std::mem::take(&mut *locked(&report)))),
             Err(StoreError::UnknownOutcome(text)) => {
@@ -364,15 +367,18 @@ impl Decision {
                 part.step(run, input, self.at).map_err(refuse)
             }
             Job::Reap { worker_no } => {
-                let spooled = self.shared.spool.of_run(run_id).map_err(|source| EngineError::Io {
-                    what: "reading spooled results".to_owned(),
-                    source,
-                })?;
+                let spooled = self
+                    .shared
+                    .spool
+                    .of_run(run_id)
+                    .map_err(|source| EngineError::Io { what: "reading spooled results".to_owned(), source })?;
                 for row in executing.iter().filter(|row| row.worker_no == Some(*worker_no)) {
                     let Some(attempt_id) = row.attempt_id else { continue };
                     let finish = spooled
                         .iter()
-                        .find(|result| result.attempt_id == attempt_id && result.dispatch_no == row.dispatch.dispatch_no)
+                        .find(|result| {
+                            result.attempt_id == attempt_id && result.dispatch_no == row.dispatch.dispatch_no
+                        })
                         .map_or_else(|| lost(row, attempt_id, Cause::WorkerDied), Finish::from_spool);
                     part.finish(run, &finish, Some(*worker_no), self.at).map_err(refuse)?;
                 }
@@ -401,9 +407,8 @@ pub(crate) fn lost(row: &WorkRow, attempt_id: updraft_model::id::AttemptId, caus
 
 impl Finish {
     fn from_spool(result: &crate::spool::Spooled) -> Self {
-        let output = result.output.as_ref().map(|text| {
-            (text.clone(), Arc::new(serde_json::from_str(text).unwrap_or_default()))
-        });
+        let output =
+            result.output.as_ref().map(|text| (text.clone(), Arc::new(serde_json::from_str(text).unwrap_or_default())));
         Self {
             run_id: result.run_id,
             key: result.key.clone(),

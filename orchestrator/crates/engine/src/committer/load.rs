@@ -90,10 +90,11 @@ impl Committer {
         if let Some(plan) = self.open.get(&run_id).or_else(|| self.plans.get(&version)) {
             return Ok(Arc::clone(plan));
         }
-        let compiled = read_version(&*self.shared.config.reader, run_id, version).await.map_err(|error| match error {
-            EngineError::Store(error) => error,
-            other => StoreError::Other(other.to_string()),
-        })?;
+        let compiled =
+            read_version(&*self.shared.config.reader, run_id, version).await.map_err(|error| match error {
+                EngineError::Store(error) => error,
+                other => StoreError::Other(other.to_string()),
+            })?;
         let plan = Arc::new(Plan::new(compiled));
         self.plans.insert(version, Arc::clone(&plan));
         Ok(plan)
@@ -106,12 +107,13 @@ pub(crate) async fn read_version(
     run_id: RunId,
     version: VersionId,
 ) -> Result<Arc<Compiled>, EngineError> {
-    let stored = reader.version(version).await?.ok_or_else(|| EngineError::Version {
-        run_id,
-        detail: format!("version {version} is not in the store"),
+    let stored = reader
+        .version(version)
+        .await?
+        .ok_or_else(|| EngineError::Version { run_id, detail: format!("version {version} is not in the store") })?;
+    let workflow: updraft_model::workflow::Workflow = serde_json::from_str(&stored.compiled).map_err(|error| {
+        EngineError::Version { run_id, detail: format!("{error}; a newer build may have written it") }
     })?;
-    let workflow: updraft_model::workflow::Workflow = serde_json::from_str(&stored.compiled)
-        .map_err(|error| EngineError::Version { run_id, detail: format!("{error}; a newer build may have written it") })?;
     Ok(Arc::new(Compiled::new(workflow)?))
 }
 

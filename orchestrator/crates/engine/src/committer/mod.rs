@@ -29,13 +29,13 @@ use crate::cache::{CachedRun, Lru};
 use crate::plan::Plan;
 use crate::shared::{Phase, Shared, locked, new_attempt};
 
-pub(crate) use command::{Command, Create, Finish, Job, Reply};
-pub(crate) use lane::lost;
-pub(crate) use load::read_version;
-pub(crate) use trouble::backoff as trouble_backoff;
 use build::Heads;
 use command::Item;
+pub(crate) use command::{Command, Create, Finish, Job, Reply};
+pub(crate) use lane::lost;
 use lanes::Lanes;
+pub(crate) use load::read_version;
+pub(crate) use trouble::backoff as trouble_backoff;
 
 /// Most results in one commit, and most bytes of them.
 const MAX_ITEMS: usize = 256;

@@ -60,7 +60,9 @@ impl Committer {
         if self.failures == 1 && !passing {
             self.shared.warn(
                 None,
-                format!("while {doing}: {error}. Running tasks go on, results are kept on disk, and this is tried again"),
+                format!(
+                    "while {doing}: {error}. Running tasks go on, results are kept on disk, and this is tried again"
+                ),
             );
         }
         let wait = backoff(self.shared.config.backoff, if passing { 1 } else { self.failures });

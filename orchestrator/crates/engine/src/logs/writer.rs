@@ -57,7 +57,12 @@ impl LogFile {
             self.written_bytes += (out.len() - start) as u64;
             if self.written_bytes >= self.limit_bytes {
                 let limit = self.limit_bytes;
-                push_line(&mut out, at, Level::Warn, &format!("the log has reached its bound of {limit} bytes; what follows is not kept"));
+                push_line(
+                    &mut out,
+                    at,
+                    Level::Warn,
+                    &format!("the log has reached its bound of {limit} bytes; what follows is not kept"),
+                );
             }
         }
         if out.is_empty() {

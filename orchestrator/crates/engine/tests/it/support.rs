@@ -184,7 +184,10 @@ pub fn state_of(end: &RunEnd) -> RunState {
 }
 
 /// Waits for an event.
-pub async fn until(events: &mut broadcast::Receiver<EngineEvent>, wanted: impl Fn(&EngineEvent) -> bool) -> EngineEvent {
+pub async fn until(
+    events: &mut broadcast::Receiver<EngineEvent>,
+    wanted: impl Fn(&EngineEvent) -> bool,
+) -> EngineEvent {
     tokio::time::timeout(Duration::from_secs(30), async {
         loop {
             match events.recv().await {

@@ -1,0 +1,67 @@
+//! `updraft check`: every mistake in every file.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use updraft_spec::diagnostic::{Source, render, report};
+use updraft_spec::{Checked, Diagnostic, Severity, check_bytes};
+
+use super::{Session, files, output};
+use crate::exit_code::{ExitCode, Failure};
+
+/// Arguments of `updraft check`.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Files and folders [default: the project's workflow folders]
+    files: Vec<PathBuf>,
+    /// Profile whose connections are known
+    #[arg(long)]
+    profile: Option<String>,
+}
+
+/// Carries it out.
+pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
+    let connections = session.connections(args.profile.as_deref())?;
+    let catalog = files::catalog(session, &connections);
+    let mut checked = Vec::new();
+    for file in files::find(session, &args.files)? {
+        checked.push(check_bytes(&files::shown(session, &file), &files::read(session, &file)?, &catalog));
+    }
+    let ok = checked.iter().all(Checked::is_ok);
+    if session.json {
+        output::json(&report(checked.iter().map(|one| (&one.source, one.diagnostics.as_slice()))))?;
+    } else {
+        checked.iter().for_each(print);
+        let found = |severity| -> usize {
+            checked.iter().flat_map(|one| &one.diagnostics).filter(|found| found.severity == severity).count()
+        };
+        let (errors, warnings) = (found(Severity::Error), found(Severity::Warning));
+        output::line(&match (checked.len(), errors, warnings) {
+            (1, 0, 0) => "1 file, no mistakes".to_owned(),
+            (files, 0, 0) => format!("{files} files, no mistakes"),
+            (files, errors, warnings) => format!(
+                "{files} {}, {errors} {}, {warnings} {}",
+                plural(files, "file"),
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            ),
+        });
+    }
+    Ok(if ok { ExitCode::Success } else { ExitCode::BadInput })
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+/// Prints a checked file's diagnostics to standard error.
+pub fn print(checked: &Checked) {
+    show(&checked.source, &checked.diagnostics);
+}
+
+/// Prints diagnostics to standard error; what prints them takes colours away where they are not wanted.
+pub fn show(source: &Source, diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        output::note(&format!("{}\n", render(diagnostic, source, true)));
+    }
+}

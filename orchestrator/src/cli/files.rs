@@ -1,0 +1,92 @@
+//! Workflow files as commands take them: names, folders, and the catalog that they are checked against.
+
+use std::path::{Path, PathBuf};
+
+use updraft_spec::{Catalog, ConnNeed, TaskSpec};
+use updraft_task::ConnectionNeed;
+
+use super::Session;
+use crate::exit_code::Failure;
+use crate::project::Connections;
+
+/// Task types of the binary and connections of the profile.
+pub fn catalog(session: &Session, connections: &Connections) -> Catalog {
+    let mut catalog = Catalog::new();
+    for task in session.registry.tasks() {
+        let owned = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        catalog.add_task(TaskSpec {
+            name: task.name.to_owned(),
+            summary: task.summary.to_owned(),
+            params: task.params.clone(),
+            output: task.output.clone(),
+            conn: match task.connection {
+                ConnectionNeed::None => ConnNeed::None,
+                ConnectionNeed::Optional(kinds) => ConnNeed::Optional(owned(kinds)),
+                ConnectionNeed::Required(kinds) => ConnNeed::Required(owned(kinds)),
+            },
+            errors: task.errors.iter().map(|class| class.name.to_owned()).collect(),
+        });
+    }
+    for connection in connections.by_name.values() {
+        catalog.add_connection(&connection.name, &connection.kind);
+    }
+    catalog
+}
+
+/// The files that are meant: each file, every `*.yaml` and `*.yml` below each folder; the project's folders if none is named.
+///
+/// # Errors
+/// A name that is neither, or nothing found.
+pub fn find(session: &Session, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let roots: Vec<PathBuf> = if named.is_empty() {
+        session.project.workflows.iter().filter(|folder| folder.exists()).cloned().collect()
+    } else {
+        named.iter().map(|name| session.cwd.join(name)).collect()
+    };
+    let mut files = Vec::new();
+    for root in &roots {
+        if root.is_dir() {
+            walk(root, &mut files)?;
+        } else if root.is_file() {
+            files.push(root.clone());
+        } else {
+            return Err(Failure::input(format!("there is no file or folder {}", shown(session, root))));
+        }
+    }
+    if files.is_empty() {
+        let looked: Vec<String> = roots.iter().map(|root| shown(session, root)).collect();
+        let place = if looked.is_empty() { "the project's workflow folders".to_owned() } else { looked.join(", ") };
+        return Err(Failure::input(format!("no workflow files (*.yaml, *.yml) in {place}")));
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let unreadable = |error: std::io::Error| Failure::input(format!("cannot read {}: {error}", folder.display()));
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if kind.is_dir() && !hidden {
+            walk(&path, files)?;
+        } else if kind.is_file() && !hidden && path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A path as people know it: relative to where they are.
+pub fn shown(session: &Session, path: &Path) -> String {
+    path.strip_prefix(&session.cwd).unwrap_or(path).display().to_string()
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(session: &Session, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::input(format!("cannot read {}: {error}", shown(session, path))))
+}

@@ -1,0 +1,204 @@
+//! `updraft logs`: what attempts said, also while they run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+use updraft_engine::logs::{LogLine, LogReader};
+use updraft_model::id::{RunId, TaskKey};
+use updraft_store::Reader;
+use updraft_store::read::RunDetail;
+use updraft_task::Level;
+
+use super::{Session, output, select, summary};
+use crate::compose;
+use crate::exit_code::{ExitCode, Failure};
+
+/// How often a followed log is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// Arguments of `updraft logs`.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// A run's id, its first digits, or `latest`
+    run: String,
+    /// One task [default: all, one after the other]
+    task: Option<String>,
+    /// Which attempt, from 1 [default: the last]
+    #[arg(short, long, requires = "task")]
+    attempt: Option<u32>,
+    /// Goes on until the attempt is over
+    #[arg(short, long, requires = "task")]
+    follow: bool,
+}
+
+/// Carries it out.
+pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
+    let reader = compose::reader(session).await?;
+    let run = select::run(&*reader, &args.run).await?;
+    let logs = Logs { session, reader: &*reader, run, folder: session.project.data_dir().join("logs") };
+    match &args.task {
+        Some(task) if args.follow => logs.follow(task, args.attempt).await,
+        Some(task) => logs.one(task, args.attempt).await,
+        None => logs.all().await,
+    }
+}
+
+struct Logs<'a> {
+    session: &'a Session,
+    reader: &'a dyn Reader,
+    run: RunId,
+    folder: PathBuf,
+}
+
+impl Logs<'_> {
+    async fn detail(&self) -> Result<RunDetail, Failure> {
+        let detail = self.reader.detail(self.run).await?;
+        detail.ok_or_else(|| Failure::input(format!("there is no run {} in this store", self.run)))
+    }
+
+    async fn all(&self) -> Result<ExitCode, Failure> {
+        let loaded = summary::load(self.reader, self.run).await?;
+        let mut logs = Vec::new();
+        for task in &loaded.workflow.tasks {
+            let key = TaskKey::of(task.id.clone());
+            let Some(&last) = attempts(&loaded.detail, &key).last() else { continue };
+            let lines = self.read(&key, last)?;
+            if self.session.json {
+                logs.push(json!({ "task": key.to_string(), "attempt": last, "lines": lines.iter().map(document).collect::<Vec<_>>() }));
+            } else {
+                output::line(&output::dim(&format!("── {key} · attempt {last}")));
+                lines.iter().for_each(print);
+            }
+        }
+        if self.session.json {
+            output::json(&json!({ "run": self.run, "logs": logs }))?;
+        }
+        Ok(ExitCode::Success)
+    }
+
+    async fn one(&self, task: &str, attempt: Option<u32>) -> Result<ExitCode, Failure> {
+        let key = self.key(task).await?;
+        let known = attempts(&self.detail().await?, &key);
+        let attempt = choose(&key, &known, attempt)?;
+        let lines = self.read(&key, attempt)?;
+        if self.session.json {
+            let lines: Vec<_> = lines.iter().map(document).collect();
+            output::json(&json!({ "run": self.run, "task": key.to_string(), "attempt": attempt, "lines": lines }))?;
+        } else if lines.is_empty() {
+            output::note(&format!("attempt {attempt} of {key} said nothing (or its log is not on this machine)"));
+        } else {
+            lines.iter().for_each(print);
+        }
+        Ok(ExitCode::Success)
+    }
+
+    /// Follows the attempt that is asked for, or each attempt in turn until the task run is over.
+    async fn follow(&self, task: &str, attempt: Option<u32>) -> Result<ExitCode, Failure> {
+        let key = self.key(task).await?;
+        let mut shown = 0;
+        loop {
+            let detail = self.detail().await?;
+            let known = attempts(&detail, &key);
+            let next = match attempt {
+                Some(wanted) => known.iter().copied().find(|no| *no == wanted && *no > shown),
+                None if shown == 0 => known.last().copied(),
+                None => known.iter().copied().find(|no| *no > shown),
+            };
+            if let Some(no) = next {
+                self.tail(&key, no).await?;
+                shown = no;
+                if attempt.is_some() {
+                    return Ok(ExitCode::Success);
+                }
+            } else if over(&detail, &key) {
+                return Ok(ExitCode::Success);
+            } else {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    async fn tail(&self, key: &TaskKey, no: u32) -> Result<(), Failure> {
+        let mut log = LogReader::new(&self.folder, self.run, key, no);
+        loop {
+            // Asked before reading: what was written until the attempt ended is then read in the same round.
+            let ended = self.detail().await?.attempts.iter().any(|one| one.key == *key && one.dispatch_no == no);
+            log.more().map_err(|error| unreadable(key, &error))?.iter().for_each(print);
+            if ended {
+                log.rest().iter().for_each(print);
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn read(&self, key: &TaskKey, no: u32) -> Result<Vec<LogLine>, Failure> {
+        let mut log = LogReader::new(&self.folder, self.run, key, no);
+        let mut lines = log.more().map_err(|error| unreadable(key, &error))?;
+        lines.extend(log.rest());
+        Ok(lines)
+    }
+
+    async fn key(&self, task: &str) -> Result<TaskKey, Failure> {
+        let loaded = summary::load(self.reader, self.run).await?;
+        if loaded.workflow.task(task).is_some() {
+            return Ok(TaskKey::of(task));
+        }
+        let known: Vec<&str> = loaded.workflow.tasks.iter().map(|task| task.id.as_str()).collect();
+        Err(Failure::input(format!("`{}` has no task `{task}`", loaded.workflow.id))
+            .hint(format!("its tasks: {}", known.join(", "))))
+    }
+}
+
+fn unreadable(key: &TaskKey, error: &std::io::Error) -> Failure {
+    Failure::unreachable(format!("the log of {key} cannot be read: {error}"))
+}
+
+/// Fences of the attempts of a task run, first to last, one under way included.
+fn attempts(detail: &RunDetail, key: &TaskKey) -> Vec<u32> {
+    let mut known: Vec<u32> =
+        detail.attempts.iter().filter(|attempt| attempt.key == *key).map(|attempt| attempt.dispatch_no).collect();
+    let live = detail.work.iter().find(|row| row.dispatch.key == *key && row.attempt_id.is_some());
+    known.extend(live.map(|row| row.dispatch.dispatch_no));
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
+fn over(detail: &RunDetail, key: &TaskKey) -> bool {
+    detail.task_runs.iter().any(|row| row.key == *key)
+        || detail.run.row.projection.state.is_final()
+        || detail.run.only.as_ref().is_some_and(|only| !only.contains(&key.task))
+}
+
+fn choose(key: &TaskKey, known: &[u32], wanted: Option<u32>) -> Result<u32, Failure> {
+    match (known.last(), wanted) {
+        (None, _) => Err(Failure::input(format!("{key} has no attempt yet"))),
+        (Some(last), None) => Ok(*last),
+        (Some(_), Some(no)) if known.contains(&no) => Ok(no),
+        (Some(_), Some(no)) => {
+            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+            Err(Failure::input(format!("{key} has no attempt {no}; it has {}", known.join(", "))))
+        }
+    }
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERROR",
+    }
+}
+
+fn document(line: &LogLine) -> serde_json::Value {
+    json!({ "at": line.at.map(|at| at.to_string()), "level": level(line.level).to_lowercase(), "text": line.text })
+}
+
+fn print(line: &LogLine) {
+    let at = line.at.map(|at| at.to_string()).unwrap_or_default();
+    output::line(&format!("{} {} {}", output::dim(&at), output::level(line.level, level(line.level)), line.text));
+}

@@ -1,0 +1,231 @@
+//! The command line: one file a command, the only crate part that talks to people.
+
+mod cancel;
+mod check;
+mod completions;
+mod doctor;
+mod files;
+mod fmt;
+mod logs;
+mod migrate;
+mod output;
+mod progress;
+mod run;
+mod runs;
+mod schema;
+mod select;
+mod summary;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use updraft_task::Registry;
+
+use crate::compose::StoreUrl;
+use crate::exit_code::{ExitCode, Failure};
+use crate::project::{Connections, Project};
+
+/// The hidden command that the engine starts child processes through; never shown, never parsed by clap.
+const CHILD: &str = "__child";
+
+const AFTER_HELP: &str = "\
+Examples:
+  updraft check workflows/                      every mistake in every file, at once
+  updraft run workflows/examples/hello.yaml     one run in the foreground
+  updraft run FILE -p 'regions=[\"europe\"]' --logical-date 2026-01-31T09:30:00Z
+  updraft runs show latest                      what happened
+  updraft logs latest collect_flight_data -f    an attempt's log, as it is written
+
+Exit codes: 0 done · 1 the run failed · 2 bad input · 3 a store or service cannot be reached ·
+4 cancelled by `updraft cancel` · 130 stopped by a signal (the run stays open for --resume)";
+
+/// Workflows in YAML, tasks in Rust, runs in a database.
+#[derive(Debug, Parser)]
+#[command(name = "updraft", version, about, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    /// Where runs are kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: .updraft/updraft.db in the project]
+    #[arg(long, global = true, env = "UPDRAFT_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
+    /// Starts in this folder instead of the current one
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    project: Option<PathBuf>,
+    /// Prints one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a workflow once, in the foreground
+    Run(run::Args),
+    /// Checks workflow files: every mistake, with place, reason and remedy
+    Check(check::Args),
+    /// Rewrites workflow files in the one form; comments stay
+    Fmt(fmt::Args),
+    /// Prints the JSON Schema of workflow files, for editors
+    Schema,
+    /// Lists runs, or shows one
+    Runs(runs::Args),
+    /// Lists the task runs of a run, or the task types of this binary
+    Tasks(tasks::Args),
+    /// Prints logs of attempts
+    Logs(logs::Args),
+    /// Cancels a run
+    Cancel(cancel::Args),
+    /// Looks whether everything that is needed is there
+    Doctor(doctor::Args),
+    /// Brings the store's tables to this version
+    Migrate(migrate::Args),
+    /// Prints a completion script for a shell
+    Completions(completions::Args),
+    /// Writes the generated reference pages into a folder
+    #[command(name = "__reference", hide = true)]
+    Reference { folder: PathBuf },
+}
+
+/// What every command gets.
+pub struct Session {
+    /// Task types and connection kinds.
+    pub registry: Arc<Registry>,
+    /// The project.
+    pub project: Project,
+    /// Where runs are kept.
+    pub store: StoreUrl,
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// The process's environment, read once.
+    pub environment: BTreeMap<String, String>,
+    /// The folder that the person is in.
+    pub cwd: PathBuf,
+}
+
+impl Session {
+    /// The connections of a profile; variables that fit none are warned of.
+    ///
+    /// # Errors
+    /// What [`Project::connections`] says.
+    pub fn connections(&self, profile: Option<&str>) -> Result<Connections, Failure> {
+        let connections = self.project.connections(profile, &self.registry, &self.environment)?;
+        connections.warnings.iter().for_each(|warning| output::warning(warning));
+        Ok(connections)
+    }
+}
+
+/// Runs the command line.
+pub fn main(registry: Registry) -> std::process::ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == CHILD) {
+        let code = updraft_engine::child::child_main(arguments.into_iter().skip(2));
+        return std::process::ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
+    }
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::BadInput } else { ExitCode::Success };
+            return match error.print() {
+                Ok(()) => code.into(),
+                Err(_) => ExitCode::BadInput.into(),
+            };
+        }
+    };
+    match dispatch(cli, registry) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            output::failure(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    crate::telemetry::start(environment.get("UPDRAFT_LOG").map(String::as_str)).map_err(Failure::input)?;
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::input(format!("the current folder cannot be read: {error}")))?;
+    let cwd = match cli.project {
+        None => cwd,
+        Some(folder) => {
+            let folder = cwd.join(folder);
+            folder.canonicalize().map_err(|error| Failure::input(format!("--project {}: {error}", folder.display())))?
+        }
+    };
+    let project = Project::find(&cwd)?;
+    let store = StoreUrl::choose(cli.store.as_deref(), &project, &cwd)?;
+    let session = Session { registry: Arc::new(registry), project, store, json: cli.json, environment, cwd };
+    // One provider of TLS for every client of the process; a second call would be a bug in this function.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| Failure::input("TLS was set up twice: this is a bug of Updraft"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unreachable(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(&session, args).await,
+            Command::Check(args) => check::run(&session, &args),
+            Command::Fmt(args) => fmt::run(&session, &args),
+            Command::Schema => schema::run(&session),
+            Command::Runs(args) => runs::run(&session, args).await,
+            Command::Tasks(args) => tasks::run(&session, args).await,
+            Command::Logs(args) => logs::run(&session, args).await,
+            Command::Cancel(args) => cancel::run(&session, args).await,
+            Command::Doctor(args) => doctor::run(&session, &args).await,
+            Command::Migrate(args) => migrate::run(&session, &args).await,
+            Command::Completions(args) => completions::run(&args),
+            Command::Reference { folder } => write_reference(&session, &folder),
+        }
+    })
+}
+
+fn write_reference(session: &Session, folder: &std::path::Path) -> Result<ExitCode, Failure> {
+    let mut pages = crate::reference::pages(&session.registry);
+    pages.push(("cli.md".to_owned(), reference()));
+    for (name, text) in pages {
+        let path = folder.join(name);
+        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        written.map_err(|error| Failure::input(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+/// The whole command line as Markdown.
+fn reference() -> String {
+    let mut text = String::from(
+        "# The command line\n\nGenerated from the program by `cargo xtask gen`. Exit codes: 0 done · 1 the run failed (or is \
+         broken) · 2 bad input · 3 a store or service cannot be reached · 4 cancelled by `updraft cancel` · 130 stopped by a \
+         signal; the run stays open for `--resume`.\n",
+    );
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    describe(&mut command, &mut text);
+    text
+}
+
+fn describe(command: &mut clap::Command, text: &mut String) {
+    use std::fmt::Write as _;
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+    let _ = write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", command.render_long_help().to_string().trim_end());
+    for sub in command.get_subcommands_mut() {
+        if !sub.is_hide_set() && sub.get_name() != "help" {
+            describe(sub, text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,162 @@
+//! Reference pages generated from the types of tasks and connections: what `updraft tasks --types TYPE` prints and what
+//! `docs/reference/` holds.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use updraft_task::registry::ConnectionType;
+use updraft_task::{ConnectionNeed, Registry, TaskType};
+
+/// The page of a task type, as Markdown.
+pub fn task(task: &TaskType) -> String {
+    let mut text = format!("# `{}`\n\n{}.\n\n", task.name, task.summary.trim_end_matches('.'));
+    let effects = match task.effects {
+        updraft_task::Effects::ExactlyOnce => {
+            "exactly once: the sink refuses or replaces what a second execution brings"
+        }
+        updraft_task::Effects::Idempotent => "idempotent: doing it twice leaves the same state as doing it once",
+        updraft_task::Effects::AtLeastOnce => "at least once: a second execution shows",
+    };
+    let _ = writeln!(text, "- **Effects** {effects}.");
+    match task.connection {
+        ConnectionNeed::None => {}
+        ConnectionNeed::Optional(kinds) => {
+            let _ = writeln!(text, "- **Connection** (`conn:`, optional) of kind {}.", code_list(kinds));
+        }
+        ConnectionNeed::Required(kinds) => {
+            let _ = writeln!(
+                text,
+                "- **Connection** (`conn:`) of kind {}; left out, the connection called `{}` is taken.",
+                code_list(kinds),
+                kinds.first().copied().unwrap_or_default()
+            );
+        }
+    }
+    let _ = write!(text, "\n```yaml\n{}\n```\n", task.example.trim());
+    text.push_str("\n## Parameters (`with:`)\n\n");
+    fields(&task.params, &mut text);
+    text.push_str("\n## Output\n\n");
+    fields(&task.output, &mut text);
+    if !task.errors.is_empty() {
+        text.push_str("\n## Error classes\n\n| class | retried | when |\n|---|---|---|\n");
+        for class in task.errors {
+            let retried = if class.retryable { "if tries are left" } else { "never" };
+            let _ = writeln!(text, "| `{}` | {retried} | {} |", class.name, cell(class.meaning));
+        }
+    }
+    text
+}
+
+fn code_list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+}
+
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+fn fields(schema: &Value, text: &mut String) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|fields| !fields.is_empty())
+    else {
+        match schema.get("description").and_then(Value::as_str) {
+            Some(description) => text.push_str(description),
+            None => text.push_str("None."),
+        }
+        text.push('\n');
+        return;
+    };
+    text.push_str("| field | type | default | meaning |\n|---|---|---|---|\n");
+    rows(properties, schema, "", text);
+}
+
+fn rows(properties: &serde_json::Map<String, Value>, parent: &Value, prefix: &str, text: &mut String) {
+    let required = |name: &str| {
+        parent.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|one| one == name))
+    };
+    for (name, schema) in properties {
+        let default = match schema.get("default") {
+            Some(Value::Null) | None if required(name) => "required".to_owned(),
+            Some(Value::Null) | None => String::new(),
+            Some(value) => format!("`{}`", cell(&value.to_string())),
+        };
+        let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "| `{prefix}{name}` | {} | {default} | {} |", cell(&type_of(schema)), cell(meaning));
+        if let Some(inner) = schema.get("properties").and_then(Value::as_object)
+            && prefix.matches('.').count() < 2
+        {
+            rows(inner, schema, &format!("{prefix}{name}."), text);
+        }
+    }
+}
+
+/// A schema's type in words: `integer`, `list of string`, `"a" or "b"`.
+fn type_of(schema: &Value) -> String {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values
+            .iter()
+            .map(|value| format!("`{}`", value.to_string().trim_matches('"')))
+            .collect::<Vec<_>>()
+            .join(" or ");
+    }
+    if let Some(value) = schema.get("const") {
+        return format!("`{}`", value.to_string().trim_matches('"'));
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(any) = schema.get(key).and_then(Value::as_array) {
+            let mut names: Vec<String> = any.iter().map(type_of).filter(|name| name != "null").collect();
+            names.dedup();
+            return names.join(" or ");
+        }
+    }
+    let one = |name: &str| match name {
+        "array" => schema.get("items").map_or_else(|| "list".to_owned(), |items| format!("list of {}", type_of(items))),
+        "object" => schema
+            .get("additionalProperties")
+            .filter(|values| values.is_object())
+            .map_or_else(|| "map".to_owned(), |values| format!("map of {}", type_of(values))),
+        other => other.to_owned(),
+    };
+    match schema.get("type") {
+        Some(Value::String(name)) => one(name),
+        Some(Value::Array(names)) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| *name != "null")
+            .map(one)
+            .collect::<Vec<_>>()
+            .join(" or "),
+        Some(_) | None => "any".to_owned(),
+    }
+}
+
+fn connection(kind: &ConnectionType) -> String {
+    let mut text = format!("## `{}`\n\n{}.\n\n", kind.name, kind.summary.trim_end_matches('.'));
+    fields(&kind.schema, &mut text);
+    let secret = kind.secret_fields();
+    if !secret.is_empty() {
+        let _ = writeln!(text, "\nSecret, never printed: {}.", code_list(&secret));
+    }
+    text
+}
+
+/// All pages by file name.
+pub fn pages(registry: &Registry) -> Vec<(String, String)> {
+    let mut pages: Vec<(String, String)> =
+        registry.tasks().map(|one| (format!("tasks/{}.md", one.name), task(one))).collect();
+    let mut index = String::from(
+        "# Task types\n\nGenerated from the types by `cargo xtask gen`.\n\n| type | effects | what it does |\n|---|---|---|\n",
+    );
+    for one in registry.tasks() {
+        let _ = writeln!(index, "| [`{0}`]({0}.md) | {1} | {2} |", one.name, one.effects.name(), cell(one.summary));
+    }
+    pages.push(("tasks/README.md".to_owned(), index));
+    let mut connections = String::from(
+        "# Connection kinds\n\nGenerated from the types by `cargo xtask gen`. Connections stand in `updraft.yaml` under \
+         `profiles.NAME.connections`; every field can be overridden by `UPDRAFT_CONN_<NAME>__<FIELD>`.\n",
+    );
+    for kind in registry.connections() {
+        let _ = write!(connections, "\n{}", connection(kind));
+    }
+    pages.push(("connections.md".to_owned(), connections));
+    pages
+}
