@@ -203,20 +203,26 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Whether a value of one of `given` can stand where one of `wanted` is asked for.
+/// Whether a value of one of `given` can stand where one of `wanted` is asked for. A value that may be nothing is taken
+/// for what it is otherwise: only the run shows.
 pub(crate) fn fits(given: &Types, wanted: &Types) -> bool {
     let number = wanted.contains("number");
+    let fits_one = |one: &'static str| {
+        // A number may be whole, too.
+        wanted.contains(one) || (number && one == "integer") || (one == "number" && wanted.contains("integer"))
+    };
     given.is_empty()
         || wanted.is_empty()
-        || given.iter().any(|one| wanted.contains(one) || (number && *one == "integer"))
-        // A number may be whole: only the run shows.
-        || (given.contains("number") && wanted.contains("integer"))
+        || given.iter().filter(|one| **one != "null").any(|one| fits_one(one))
+        || (given.len() == 1 && given.contains("null") && wanted.contains("null"))
 }
 
 /// The types for a message: `a text`, `a list or nothing`.
 pub(crate) fn describe(types: &Types) -> String {
-    let words: Vec<&str> = types
+    let (nothing, something): (Vec<&str>, Vec<&str>) = types.iter().partition(|name| **name == "null");
+    let words: Vec<&str> = something
         .iter()
+        .chain(&nothing)
         .map(|name| match *name {
             "null" => "nothing",
             "boolean" => "a boolean",

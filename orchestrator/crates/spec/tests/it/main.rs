@@ -2,6 +2,7 @@
 
 mod bounds;
 mod corpus;
+mod derived;
 mod editor;
 mod formatting;
 mod mutation;
