@@ -159,10 +159,8 @@ impl Encoded {
     /// A group commit.
     pub(crate) fn batch(batch: &Batch) -> Result<Self, StoreError> {
         check::batch(batch)?;
-        let executes = |run: &RunCommit| {
-            run.work.iter().any(|row| row.place == Place::Executing && row.worker_no == Some(batch.worker_no))
-        };
         let picks = batch.pick.as_ref().is_some_and(|pick| !pick.attempts.is_empty());
+        let executes = |run: &RunCommit| run.work.iter().any(|row| row.place == Place::Executing);
         let claims = picks || batch.runs.iter().any(executes);
         Self::new(&batch.runs, batch.at, batch.worker_no.0, claims, batch.pick.as_ref())
     }

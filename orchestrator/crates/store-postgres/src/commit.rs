@@ -63,6 +63,7 @@ impl Encoded {
             };
             if let Committed::Refused { runs, worker_inactive } = &mut answer {
                 runs.extend(self.taken(connection, counters).await?);
+                runs.sort_by_key(|(run, _)| *run);
                 if runs.is_empty() && !*worker_inactive {
                     // The run that stood in the way is gone again: its commit was rolled back.
                     continue;

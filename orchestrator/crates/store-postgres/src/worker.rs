@@ -244,22 +244,19 @@ fn state_name(state: WorkerState) -> &'static str {
     }
 }
 
-/// Declares a worker dead if it still looks as it was seen; `dead` and `gone` are final.
+/// Declares a worker dead if it still looks as it was seen.
 pub(crate) async fn condemn(
     connection: &mut PgConnection,
     worker: WorkerNo,
     seen: WorkerState,
     lease_until: Timestamp,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "UPDATE worker SET state = 'dead'
-         WHERE worker_no = $1 AND state = $2 AND lease_until = $3 AND state IN ('active', 'draining')",
-    )
-    .bind(worker.0)
-    .bind(state_name(seen))
-    .bind(lease_until.to_datetime())
-    .execute(connection)
-    .await?;
+    let done = sqlx::query("UPDATE worker SET state = 'dead' WHERE worker_no = $1 AND state = $2 AND lease_until = $3")
+        .bind(worker.0)
+        .bind(state_name(seen))
+        .bind(lease_until.to_datetime())
+        .execute(connection)
+        .await?;
     Ok(done.rows_affected() > 0)
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod commit;
 mod conformance;
+mod differential;
 mod race;
 mod schema;
 mod session;
