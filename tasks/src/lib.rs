@@ -13,6 +13,8 @@ pub mod kafka;
 #[cfg(feature = "sql")]
 pub mod parquet;
 #[cfg(feature = "sql")]
+pub mod quality;
+#[cfg(feature = "sql")]
 mod query;
 #[cfg(feature = "sql")]
 pub mod sql_transform;
@@ -28,6 +30,7 @@ pub fn registry() -> Registry {
     #[cfg(feature = "sql")]
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
+        registry.add::<quality::QualityCheck>();
         registry.add::<sql_transform::SqlTransform>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }

@@ -1,0 +1,13 @@
+//! `quality.check`: rules about the rows of datasets, judged by region or over all, with a score and a row per result.
+
+mod check;
+mod judge;
+mod measure;
+mod rule;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use check::{QualityCheck, QualityParams, QualityReport, RuleResult};
+pub use judge::State;
+pub use rule::{AsOf, Dimension, Limit, Per, Range, Rule, Severity};

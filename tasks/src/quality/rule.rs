@@ -1,0 +1,285 @@
+//! Rules as they stand in a workflow file.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a broken rule means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Shown, nothing stops.
+    Warning,
+    /// The task fails after all results were written.
+    Error,
+}
+
+impl Severity {
+    /// The name, as written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Part of the score that a rule counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Nothing is missing: 30 points.
+    Completeness,
+    /// Values are possible: 30 points.
+    Validity,
+    /// Rows agree with each other: 25 points.
+    Consistency,
+    /// Rows are new enough: 15 points.
+    Timeliness,
+}
+
+/// What a rule is judged on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// All rows of all datasets together.
+    #[default]
+    All,
+    /// Each dataset by itself, under its name.
+    Region,
+}
+
+/// Allowed values, ends included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// Least.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// Greatest.
+    #[serde(default)]
+    pub max: Option<f64>,
+}
+
+/// A limit of what was observed: a greatest value, or a range.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Limit {
+    /// Greatest value.
+    Max(f64),
+    /// Range.
+    Range(Range),
+}
+
+impl Limit {
+    pub(super) const fn range(self) -> Range {
+        match self {
+            Self::Max(max) => Range { min: None, max: Some(max) },
+            Self::Range(range) => range,
+        }
+    }
+}
+
+/// The instant that ages are counted from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AsOf {
+    /// End of the run's data interval.
+    #[default]
+    IntervalEnd,
+    /// The newest value of a column, such as `fetched_at`.
+    Column(String),
+}
+
+/// What all rules have.
+pub(super) struct Common<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) severity: Severity,
+    pub(super) dimension: Option<Dimension>,
+    pub(super) per: Per,
+    pub(super) warn: Option<Range>,
+    pub(super) error: Option<Range>,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $variant:ident { $($(#[$of_field:meta])* $field:ident: $type:ty,)* })*) => {
+        /// A rule: what is checked, and from where on it warns or fails.
+        #[derive(Debug, Clone, Deserialize, JsonSchema)]
+        #[serde(tag = "check", rename_all = "snake_case", deny_unknown_fields)]
+        pub enum Rule {
+            $(
+                $(#[$doc])*
+                $variant {
+                    $($(#[$of_field])* $field: $type,)*
+                    /// Name in results (default: the check and its columns).
+                    #[serde(default)]
+                    name: Option<String>,
+                    /// What breaking it means, if neither `warn` nor `error` says so (default `error`).
+                    #[serde(default)]
+                    severity: Option<Severity>,
+                    /// Part of the score that it counts for (default by kind of check).
+                    #[serde(default)]
+                    dimension: Option<Dimension>,
+                    /// What it is judged on (default `all`).
+                    #[serde(default)]
+                    per: Per,
+                    /// Warn if what was observed is beyond this.
+                    #[serde(default)]
+                    warn: Option<Limit>,
+                    /// Fail if what was observed is beyond this.
+                    #[serde(default)]
+                    error: Option<Limit>,
+                },
+            )*
+        }
+
+        impl Rule {
+            pub(super) fn common(&self) -> Common<'_> {
+                match self {
+                    $(Self::$variant { name, severity, dimension, per, warn, error, .. } => Common {
+                        name: name.as_deref(),
+                        severity: severity.unwrap_or(Severity::Error),
+                        dimension: *dimension,
+                        per: *per,
+                        warn: warn.map(Limit::range),
+                        error: error.map(Limit::range),
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    /// No nulls. Observed: share of rows with a null, for each column.
+    NotNull {
+        /// Columns.
+        columns: Vec<String>,
+    }
+    /// Numbers within bounds, ends included; nulls pass. Observed: share of rows outside.
+    Between {
+        /// Column.
+        column: String,
+        /// Least value, in the column's unit.
+        #[serde(default)]
+        min: Option<f64>,
+        /// Greatest value, in the column's unit.
+        #[serde(default)]
+        max: Option<f64>,
+    }
+    /// No two rows with equal values. Observed: share of rows that repeat another.
+    Unique {
+        /// Columns, taken together.
+        columns: Vec<String>,
+    }
+    /// Values of a list; nulls pass. Observed: share of other rows.
+    Accepted {
+        /// Column.
+        column: String,
+        /// Texts, numbers or booleans.
+        values: Vec<Value>,
+    }
+    /// Texts that match a regular expression; nulls pass. Observed: share of other rows.
+    Regex {
+        /// Column.
+        column: String,
+        /// Regular expression, found anywhere unless anchored.
+        pattern: String,
+    }
+    /// Number of rows within bounds. Observed: rows.
+    RowCount {
+        /// Least number of rows.
+        #[serde(default)]
+        min: Option<u64>,
+        /// Greatest number of rows.
+        #[serde(default)]
+        max: Option<u64>,
+    }
+    /// The newest value of a time column is not too old. Observed: its age in seconds, 0 if it is in the future.
+    Freshness {
+        /// Column with instants.
+        column: String,
+        /// Greatest age, in seconds.
+        #[serde(default)]
+        max_age_s: Option<f64>,
+    }
+    /// Share of some rows among others. Observed: rows with `where` and `of`, divided by rows with `of`.
+    Ratio {
+        /// SQL predicate of the rows that are counted.
+        r#where: String,
+        /// SQL predicate of the rows that they are compared with.
+        of: String,
+    }
+    /// A number of one's own. Observed: the one value of the query; the rows are the table `data`.
+    Sql {
+        /// A query with one row and one column.
+        sql: String,
+    }
+}
+
+impl Rule {
+    /// Name of the check.
+    pub(super) const fn check(&self) -> &'static str {
+        match self {
+            Self::NotNull { .. } => "not_null",
+            Self::Between { .. } => "between",
+            Self::Unique { .. } => "unique",
+            Self::Accepted { .. } => "accepted",
+            Self::Regex { .. } => "regex",
+            Self::RowCount { .. } => "row_count",
+            Self::Freshness { .. } => "freshness",
+            Self::Ratio { .. } => "ratio",
+            Self::Sql { .. } => "sql",
+        }
+    }
+
+    /// Its columns, as one text per result.
+    pub(super) fn columns(&self) -> Vec<String> {
+        match self {
+            Self::NotNull { columns, .. } => columns.clone(),
+            Self::Unique { columns, .. } => vec![columns.join(", ")],
+            Self::Between { column, .. }
+            | Self::Accepted { column, .. }
+            | Self::Regex { column, .. }
+            | Self::Freshness { column, .. } => vec![column.clone()],
+            Self::RowCount { .. } | Self::Ratio { .. } | Self::Sql { .. } => vec![String::new()],
+        }
+    }
+
+    /// Its name in results.
+    pub(super) fn name(&self) -> String {
+        match (self.common().name, self.columns().first()) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(column)) if !column.is_empty() => format!("{}({})", self.check(), self.columns().join(", ")),
+            (None, _) => self.check().to_owned(),
+        }
+    }
+
+    /// Part of the score that it counts for.
+    pub(super) fn dimension(&self) -> Dimension {
+        self.common().dimension.unwrap_or(match self {
+            Self::NotNull { .. } | Self::RowCount { .. } => Dimension::Completeness,
+            Self::Between { .. } | Self::Accepted { .. } | Self::Regex { .. } => Dimension::Validity,
+            Self::Unique { .. } | Self::Ratio { .. } | Self::Sql { .. } => Dimension::Consistency,
+            Self::Freshness { .. } => Dimension::Timeliness,
+        })
+    }
+
+    /// The limit that the check itself names, for its severity; `None` if only `warn` and `error` can.
+    pub(super) fn own_limit(&self) -> Option<Range> {
+        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
+        let rows = |count: &Option<u64>| count.map(|count| count as f64);
+        match self {
+            Self::NotNull { .. }
+            | Self::Between { .. }
+            | Self::Unique { .. }
+            | Self::Accepted { .. }
+            | Self::Regex { .. } => Some(Range { min: None, max: Some(0.0) }),
+            Self::RowCount { min, max, .. } => {
+                (min.is_some() || max.is_some()).then(|| Range { min: rows(min), max: rows(max) })
+            }
+            Self::Freshness { max_age_s, .. } => max_age_s.map(|max| Range { min: None, max: Some(max) }),
+            Self::Ratio { .. } | Self::Sql { .. } => None,
+        }
+    }
+}

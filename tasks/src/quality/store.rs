@@ -1,0 +1,72 @@
+//! Results as rows of the lake's table `quality_results`, one file per batch and task, the same place in every run of an
+//! interval.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMillisecondArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::arrow::record_batch::RecordBatch;
+use updraft_task::{Context, Dataset, Lake, TaskError};
+
+use super::check::RuleResult;
+use crate::batch::{day, slug};
+use crate::parquet;
+
+fn schema() -> Schema {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    Schema::new(vec![
+        text("run_id", false),
+        text("workflow", false),
+        text("task", false),
+        text("batch_id", false),
+        text("region", false),
+        text("check_name", false),
+        text("column_name", true),
+        text("severity", false),
+        Field::new("observed", DataType::Float64, true),
+        Field::new("threshold", DataType::Float64, true),
+        text("state", false),
+        Field::new("score", DataType::Float64, true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false),
+    ])
+}
+
+/// Writes the results of one batch.
+pub(super) async fn write(
+    ctx: &Context,
+    lake: &Lake,
+    batch: &str,
+    results: &[&RuleResult],
+) -> Result<Dataset, TaskError> {
+    let run = ctx.run();
+    let task = ctx.attempt().key.to_string();
+    let count = results.len();
+    let same = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
+    let texts = |of: &dyn Fn(&RuleResult) -> Option<String>| -> ArrayRef {
+        Arc::new(results.iter().map(|result| of(result)).collect::<StringArray>())
+    };
+    let numbers = |of: &dyn Fn(&RuleResult) -> Option<f64>| -> ArrayRef {
+        Arc::new(results.iter().map(|result| of(result)).collect::<Float64Array>())
+    };
+    let at = TimestampMillisecondArray::from(vec![run.interval.end.as_millis(); count]).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        same(&run.run_id.to_string()),
+        same(&run.workflow),
+        same(&task),
+        same(batch),
+        texts(&|result| Some(result.region.clone())),
+        texts(&|result| Some(result.name.clone())),
+        texts(&|result| result.column.clone()),
+        texts(&|result| Some(result.severity.name().to_owned())),
+        numbers(&|result| result.observed),
+        numbers(&|result| result.threshold),
+        texts(&|result| Some(result.state.name().to_owned())),
+        numbers(&|result| result.score),
+        Arc::new(at),
+    ];
+    let rows = RecordBatch::try_new(Arc::new(schema()), columns)
+        .map_err(|error| TaskError::fail("BadParquet", format!("the results do not fit their table: {error}")))?;
+    let file = task.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "_");
+    let key = format!("warehouse/quality_results/dt={}/{}_{file}.parquet", day(run.interval.end), slug(batch));
+    parquet::write_batches(lake, &key, &schema(), &[rows], Some(batch)).await
+}

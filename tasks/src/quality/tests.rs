@@ -1,0 +1,227 @@
+//! Rules over real Parquet in a temporary lake.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, BooleanArray, Float64Array, Int32Array, StringArray, TimestampMillisecondArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::arrow::record_batch::RecordBatch;
+use serde_json::{Value, json};
+use updraft_task::testing::TestRun;
+use updraft_task::{Dataset, Lake, Task, TaskError, Verdict};
+
+use super::*;
+use crate::parquet;
+
+const END_MS: i64 = 1_767_225_600_000;
+
+/// icao24, latitude, source; `on_ground` is true for every fourth row, snapshot 30 s before the interval's end.
+async fn region(lake: &Lake, name: &str, rows: &[(Option<&str>, Option<f64>, i32)]) -> Dataset {
+    let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let schema = Schema::new(vec![
+        Field::new("icao24", DataType::Utf8, true),
+        Field::new("latitude_deg", DataType::Float64, true),
+        Field::new("position_source", DataType::Int32, false),
+        Field::new("on_ground", DataType::Boolean, false),
+        Field::new("snapshot_time", time.clone(), false),
+        Field::new("fetched_at", time, false),
+    ]);
+    let at = |ms: i64| TimestampMillisecondArray::from(vec![ms; rows.len()]).with_timezone("UTC");
+    let batch = RecordBatch::try_new(
+        Arc::new(schema.clone()),
+        vec![
+            Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int32Array>()),
+            Arc::new((0..rows.len()).map(|row| Some(row % 4 == 0)).collect::<BooleanArray>()),
+            Arc::new(at(END_MS - 30_000)),
+            Arc::new(at(END_MS - 28_000)),
+        ],
+    )
+    .unwrap();
+    parquet::write_batches(lake, &format!("in/{name}.parquet"), &schema, &[batch], Some(&format!("w/s/e/{name}")))
+        .await
+        .unwrap()
+}
+
+async fn check(run: &TestRun, with: Value) -> Result<QualityReport, TaskError> {
+    QualityCheck::run(serde_json::from_value(with).unwrap(), &run.context("quality", 1, None)).await
+}
+
+async fn europe(run: &TestRun) -> Dataset {
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let rows = [
+        (Some("aaaaaa"), Some(50.0), 0),
+        (Some("bbbbbb"), Some(95.0), 7),
+        (Some("bbbbbb"), None, 1),
+        (None, Some(10.0), 0),
+    ];
+    region(&lake, "europe", &rows).await
+}
+
+#[tokio::test]
+async fn every_check_observes_what_is_in_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = europe(&run).await;
+    for (rule, observed, state) in [
+        (json!({"check": "not_null", "columns": ["icao24"]}), Some(0.25), State::Warned),
+        (json!({"check": "between", "column": "latitude_deg", "min": -90, "max": 90}), Some(0.25), State::Warned),
+        (json!({"check": "between", "column": "latitude_deg", "min": 20}), Some(0.25), State::Warned),
+        (json!({"check": "unique", "columns": ["icao24"]}), Some(0.25), State::Warned),
+        (json!({"check": "unique", "columns": ["icao24", "latitude_deg"]}), Some(0.0), State::Passed),
+        (json!({"check": "accepted", "column": "position_source", "values": [0, 1, 2, 3]}), Some(0.25), State::Warned),
+        (json!({"check": "accepted", "column": "icao24", "values": ["aaaaaa", "bbbbbb"]}), Some(0.0), State::Passed),
+        (json!({"check": "regex", "column": "icao24", "pattern": "^[0-9a]{6}$"}), Some(0.5), State::Warned),
+        (json!({"check": "row_count", "min": 4, "max": 4}), Some(4.0), State::Passed),
+        (json!({"check": "row_count", "min": 5}), Some(4.0), State::Warned),
+        (json!({"check": "freshness", "column": "snapshot_time", "max_age_s": 20}), Some(30.0), State::Warned),
+        (
+            json!({"check": "ratio", "where": "on_ground", "of": "latitude_deg is not null", "warn": {"max": 0.3}}),
+            Some(1.0 / 3.0),
+            State::Warned,
+        ),
+        (
+            json!({"check": "ratio", "where": "true", "of": "position_source = 9", "warn": {"max": 0.3}}),
+            None,
+            State::Passed,
+        ),
+        (
+            json!({"check": "sql", "sql": "select max(latitude_deg) from data", "warn": {"max": 90}}),
+            Some(95.0),
+            State::Warned,
+        ),
+        (json!({"check": "sql", "sql": "select 0.25", "warn": {"min": 0.2}}), Some(0.25), State::Passed),
+    ] {
+        let mut rule = rule;
+        rule["severity"] = json!("warning");
+        let report = check(&run, json!({ "input": input, "rules": [rule] })).await.unwrap();
+        let result = &report.rules[0];
+        let near = match (result.observed, observed) {
+            (Some(found), Some(expected)) => (found - expected).abs() < 1e-9,
+            (found, expected) => found == expected,
+        };
+        assert!(near && result.state == state, "{rule}: {result:?}");
+    }
+    let with = json!({ "input": input, "as_of": { "column": "fetched_at" }, "rules": [{"check": "freshness", "column": "snapshot_time", "max_age_s": 5}] });
+    assert_eq!(check(&run, with).await.unwrap().rules[0].observed, Some(2.0));
+}
+
+#[tokio::test]
+async fn an_error_fails_the_task_after_results_and_items_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = json!({ "europe": { "dataset": europe(&run).await } });
+    let with = json!({ "input": input, "rules": [
+        {"name": "keys", "check": "not_null", "columns": ["icao24", "position_source"], "per": "region"},
+        {"check": "row_count", "min": 1},
+    ]});
+    let error = check(&run, with).await.unwrap_err();
+    assert_eq!((error.class(), error.verdict()), ("QualityFailed", &Verdict::Fail));
+    assert!(error.message().contains("europe/keys(icao24) failed: observed 0.25, limit 0"), "{error}");
+    let items: Vec<_> = run.items().into_iter().map(|item| (item.kind, item.name, item.state)).collect();
+    let item = |name: &str, state: &str| ("quality_rule".to_owned(), name.to_owned(), state.to_owned());
+    assert_eq!(
+        items,
+        [
+            item("europe/keys(icao24)", "failed"),
+            item("all/row_count", "passed"),
+            item("europe/keys(position_source)", "passed")
+        ]
+    );
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let table = "warehouse/quality_results/dt=2026-01-01";
+    let bytes = lake.get(&format!("{table}/w_s_e_europe_quality.parquet")).await.unwrap();
+    let (schema, rows) = parquet::decode(bytes.clone()).unwrap();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "run_id",
+            "workflow",
+            "task",
+            "batch_id",
+            "region",
+            "check_name",
+            "column_name",
+            "severity",
+            "observed",
+            "threshold",
+            "state",
+            "score",
+            "at"
+        ]
+    );
+    assert_eq!(rows[0].num_rows(), 2);
+    let states = rows[0].column_by_name("state").unwrap();
+    assert_eq!(states.as_any().downcast_ref::<StringArray>().unwrap().value(0), "failed");
+    assert_eq!(rows[0].column_by_name("threshold").unwrap().null_count(), 0);
+    assert_eq!(lake.list(table).await.unwrap().len(), 2, "one file for europe, one for all");
+}
+
+#[tokio::test]
+async fn rules_per_region_judge_each_dataset_and_a_missing_region_warns() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let asia = region(&lake, "asia", &[(Some("aaaaaa"), Some(1.0), 0)]).await;
+    let none = region(&lake, "america", &[]).await;
+    let stray = region(&lake, "unlocated", &[(Some("cccccc"), None, 0)]).await;
+    let input = json!({
+        "asia": { "dataset": asia }, "america": { "dataset": none }, "unlocated": { "dataset": stray },
+    });
+    let rules = json!([
+        {"name": "located", "check": "not_null", "columns": ["latitude_deg"], "per": "region"},
+        {"name": "once", "check": "unique", "columns": ["icao24"]},
+    ]);
+    let with = json!({ "input": input, "rules": rules, "regions": ["asia", "america", "africa"] });
+    let report = check(&run, with.clone()).await.unwrap();
+    let mut found: Vec<_> =
+        report.rules.iter().map(|rule| (rule.region.as_str(), rule.name.as_str(), rule.state, rule.observed)).collect();
+    found.sort_by_key(|(region, name, ..)| (*region, *name));
+    assert_eq!(
+        found,
+        [
+            ("africa", "region_present", State::Warned, Some(0.0)),
+            ("all", "once", State::Passed, Some(0.0)),
+            ("america", "located", State::Passed, None),
+            ("america", "region_present", State::Warned, Some(0.0)),
+            ("asia", "located", State::Passed, Some(0.0)),
+            ("asia", "region_present", State::Passed, Some(1.0)),
+        ]
+    );
+    assert_eq!((report.passed, report.warned, report.failed), (4, 2, 0));
+    assert!(report.score < 100.0 && report.score > 75.0, "{}", report.score);
+
+    let before = lake.list("warehouse").await.unwrap();
+    check(&run, with).await.unwrap();
+    assert_eq!(lake.list("warehouse").await.unwrap(), before, "a second run writes over the first");
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_be_judged_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = europe(&run).await;
+    for (rule, part) in [
+        (json!({"name": "typo", "check": "not_null", "columns": ["icao42"]}), "rule `typo`: line 1"),
+        (json!({"check": "ratio", "where": "on_ground", "of": "true"}), "no limit"),
+        (
+            json!({"name": "broken", "check": "ratio", "where": "on_ground and", "of": "true", "error": 1}),
+            "rule `broken`",
+        ),
+        (json!({"check": "between", "column": "latitude_deg"}), "needs `min`"),
+        (json!({"check": "regex", "column": "icao24", "pattern": "("}), "unclosed group"),
+        (json!({"check": "accepted", "column": "icao24", "values": []}), "at least one"),
+        (json!({"check": "sql", "sql": "select 1, 2", "error": 1}), "2 columns"),
+        (json!({"check": "sql", "sql": "drop table data", "error": 1}), "DDL"),
+        (json!({"check": "sql", "sql": "select icao24 from data", "error": 1}), "several rows"),
+    ] {
+        let error = check(&run, json!({ "input": input, "rules": [rule] })).await.unwrap_err();
+        assert_eq!(error.class(), "BadRule", "{rule}: {error}");
+        assert!(error.message().contains(part), "{rule}: {error}");
+    }
+    let unknown = json!({ "input": input, "rules": [{"check": "unique", "columns": ["a"], "column": "b"}] });
+    assert!(
+        serde_json::from_value::<QualityParams>(unknown).unwrap_err().to_string().contains("unknown field `column`")
+    );
+}
