@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -41,6 +42,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 failures = 0;
                 *locked(&shared.trusted_until) = sent + shared.config.trust;
                 shared.trust_renewed.notify_waiters();
+                if shared.claims_refused.swap(false, Ordering::AcqRel) {
+                    shared.command(Command::Registered);
+                }
                 reconcile(&shared, sent, &beaten.executing, &mut orphans);
                 if shared.config.poll.is_some() {
                     shared.command(Command::Changed(None));
@@ -105,6 +109,7 @@ async fn declared_dead(shared: &Shared) {
     match shared.config.store.register(&shared.config.worker_info()).await {
         Ok(worker_no) => {
             shared.set_worker_no(worker_no);
+            shared.claims_refused.store(false, Ordering::Release);
             *locked(&shared.trusted_until) = Instant::now() + shared.config.trust;
             shared.trust_renewed.notify_waiters();
             shared.command(Command::Registered);

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod attempt;
+pub mod bench;
 mod cache;
 pub mod child;
 mod committer;

@@ -1,7 +1,7 @@
 //! What the engine's tasks share: configuration, who runs what, and the ways to tell each other. Decides nothing.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// A beat is wanted now.
     pub beat_wanted: Notify,
     pub trusted_until: Mutex<Instant>,
+    /// The store refused claims because this worker was not active.
+    pub claims_refused: AtomicBool,
     phase: AtomicU8,
     worker_no: AtomicI64,
 }
@@ -99,6 +101,7 @@ impl Shared {
             trust_renewed: Notify::new(),
             beat_wanted: Notify::new(),
             trusted_until: Mutex::new(Instant::now() + config.trust),
+            claims_refused: AtomicBool::new(false),
             phase: AtomicU8::new(0),
             worker_no: AtomicI64::new(worker_no.0),
             config,

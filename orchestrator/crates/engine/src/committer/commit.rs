@@ -50,6 +50,7 @@ impl Committer {
                 Ok(Committed::Refused { runs, worker_inactive }) => {
                     if worker_inactive {
                         self.no_claims = true;
+                        self.shared.claims_refused.store(true, std::sync::atomic::Ordering::Release);
                         self.shared.beat_wanted.notify_one();
                     }
                     let items = self.undo(built);
@@ -196,8 +197,6 @@ impl Committer {
                 let owned = Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no);
                 locked(&self.shared.owned).insert(attempt_id, Arc::new(owned));
                 claimed.push(attempt_id);
-            } else {
-                self.heads.added(row);
             }
         }
         if free > 0
@@ -234,7 +233,14 @@ impl Committer {
                     .filter_map(|event| EngineEvent::of(run_id, event))
                     .for_each(|e| self.shared.tell(e));
             }
-            to_start.extend(commit.work.into_iter().filter(|row| row.place == Place::Executing));
+            for row in commit.work {
+                match row.place {
+                    Place::Executing => to_start.push(row),
+                    // After what the pick found: the pick did not see these.
+                    Place::Ready => self.heads.added(&row),
+                    Place::Timer | Place::Polled | Place::Gated | Place::Waiting => {}
+                }
+            }
             let Some(mut cached) = self.cache.remove(&run_id) else { continue };
             cached.run.committed(commit.stamp);
             self.after_commit(run_id, &cached.run);

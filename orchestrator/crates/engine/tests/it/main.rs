@@ -1,9 +1,11 @@
 //! The engine from outside: real stores, real children, faults.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod benches;
 mod children;
 mod faults;
 mod hops;
+mod log;
 mod results;
 mod stops;
 mod support;
