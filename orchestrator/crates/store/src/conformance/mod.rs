@@ -25,6 +25,7 @@ mod kept;
 mod lanes;
 mod loads;
 mod readers;
+pub mod replays;
 mod workers;
 pub mod world;
 
@@ -67,6 +68,7 @@ pub mod case {
     pub use super::lanes::*;
     pub use super::loads::*;
     pub use super::readers::*;
+    pub use super::replays::*;
     pub use super::workers::*;
 }
 
@@ -137,6 +139,8 @@ macro_rules! conformance {
             a_run_that_is_not_there_has_no_detail,
             outputs_are_read_by_key_and_number,
             history_is_read_from_a_version_on,
+            the_log_of_a_real_run_replays_to_its_rows,
+            the_log_of_a_cancelled_run_replays_to_its_rows,
         }
     };
 }
