@@ -256,7 +256,8 @@ async fn a_thousand_dropped_calls_leave_the_writer_whole() {
     world.close().await;
 }
 
-/// F28: without readers the log is written back again and again and does not grow with the number of commits.
+/// F28: the log is written back again and again and does not grow with the number of commits: these are 90 MB of pages,
+/// and 64 MiB are the bound at which the checkpointer waits, however slow this machine is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_stays_small_under_many_commits() {
     let (_folder, path) = folder();
@@ -266,7 +267,7 @@ async fn the_log_stays_small_under_many_commits() {
         world.store.set_shared_state("s", &(n % 50).to_string(), &value, n / 50, world.now()).await.expect("set");
     }
     let log = std::fs::metadata(format!("{}-wal", path.display())).expect("the log").len();
-    assert!(log < 24 << 20, "the log has {log} bytes after 80 MB of commits");
+    assert!(log < 72 << 20, "the log has {log} bytes after 90 MB of commits");
     world.close().await;
 }
 

@@ -181,7 +181,8 @@ pub trait Store: Send + Sync + 'static {
     /// The earliest things to do for these queues, in one statement.
     async fn next_due(&self, queues: &[String]) -> Result<NextDue, StoreError>;
 
-    /// Hints from other connections and processes.
+    /// Hints from other connections and processes, from lanes and from timers. What a [`Store::commit`] of this handle
+    /// wrote may be left out: its caller knows.
     fn wakes(&self) -> BoxStream<'static, Wake>;
 
     /// Makes a workflow version known (idempotent by name and sha-256) and says its numbers.
