@@ -61,6 +61,12 @@ pub struct Catalog {
     good_params: Mutex<HashSet<String>>,
 }
 
+/// Files are checked on many threads with one catalog.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Catalog>();
+};
+
 /// Most schemas of params that are remembered.
 const MOST_PARAMS: usize = 10_000;
 

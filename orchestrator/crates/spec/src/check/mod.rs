@@ -13,6 +13,8 @@ mod types;
 mod with;
 mod workflow;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use updraft_model::workflow::Workflow;
 
@@ -33,6 +35,8 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
     /// The text, for showing the diagnostics.
     pub source: Source,
+    /// The workflow's id and its place, also of a file with errors.
+    id: Option<(String, Span)>,
 }
 
 impl Checked {
@@ -47,6 +51,8 @@ pub(crate) struct Cx<'c> {
     pub(crate) source: &'c Source,
     pub(crate) sink: &'c mut Sink,
     pub(crate) catalog: &'c Catalog,
+    /// The workflow's id and its place, once it was read.
+    pub(crate) id: Option<(String, Span)>,
 }
 
 impl Cx<'_> {
@@ -69,13 +75,33 @@ impl Cx<'_> {
 pub fn check(name: &str, text: &str, catalog: &Catalog) -> Checked {
     let source = Source::new(name, text);
     let mut sink = Sink::default();
+    let mut id = None;
     let workflow = yaml::parse(&source, &mut sink).and_then(|root| {
-        let mut cx = Cx { source: &source, sink: &mut sink, catalog };
-        workflow::read(&mut cx, &root)
+        let mut cx = Cx { source: &source, sink: &mut sink, catalog, id: None };
+        let workflow = workflow::read(&mut cx, &root);
+        id = cx.id;
+        workflow
     });
     let workflow = workflow.filter(|_| sink.errors() == 0);
     let diagnostics = sink.finish(text.len());
-    Checked { workflow, diagnostics, source }
+    Checked { workflow, diagnostics, source, id }
+}
+
+/// Adds what only shows when the files of a project are looked at together: two files that define one workflow.
+pub fn check_together(files: &mut [Checked]) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for file in files {
+        let Some((id, span)) = file.id.clone() else { continue };
+        if let Some(first) = seen.get(&id) {
+            let message = format!("the workflow `{id}` is defined in `{first}` too");
+            let found = Diagnostic::new(Code::W209, span, message).hint("give one of them another id");
+            let at = file.diagnostics.partition_point(|other| other.span.start <= span.start);
+            file.diagnostics.insert(at, found);
+            file.workflow = None;
+        } else {
+            seen.insert(id, file.source.name().to_owned());
+        }
+    }
 }
 
 /// [`check`] for a file's bytes: what is not UTF-8 is a diagnostic too.
@@ -94,7 +120,7 @@ pub fn check_bytes(name: &str, bytes: &[u8], catalog: &Catalog) -> Checked {
         format!("byte {} of the file is not UTF-8", error.valid_up_to() + 1)
     };
     let found = Diagnostic::new(Code::W002, at, message).hint("save the file as UTF-8");
-    Checked { workflow: None, diagnostics: vec![found], source }
+    Checked { workflow: None, diagnostics: vec![found], source, id: None }
 }
 
 /// Compiles a JSON Schema (2020-12 unless it says otherwise) that fetches nothing; patterns cannot backtrack.

@@ -26,7 +26,9 @@ pub(crate) fn read(cx: &mut Cx<'_>, root: &Node) -> Option<Workflow> {
     let top = Span::new(root.span.start, root.span.start);
     let id = task::required(cx, &fields, "id", root, top).and_then(|entry| {
         let text = cx.text(&entry.value, "`id`")?;
-        task::check_id(cx, &entry.value, text, "a workflow").then(|| text.to_owned())
+        let good = task::check_id(cx, &entry.value, text, "a workflow");
+        cx.id = good.then(|| (text.to_owned(), entry.value.span));
+        good.then(|| text.to_owned())
     });
     let description =
         value(cx, "description").and_then(|entry| cx.text(&entry.value, "`description`")).map(str::to_owned);

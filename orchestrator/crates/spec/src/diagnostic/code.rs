@@ -67,6 +67,7 @@ codes! {
     W206 Error "no tasks"
     W207 Error "too many tasks"
     W208 Warning "dependency named twice"
+    W209 Error "workflow defined twice"
     W301 Error "bad cron pattern"
     W302 Error "unknown time zone"
     W303 Error "schedule that never fires"

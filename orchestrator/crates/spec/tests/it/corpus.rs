@@ -101,3 +101,17 @@ fn the_machine_form_is_what_editors_expect() {
     let report = updraft_spec::diagnostic::report([(&checked.source, checked.diagnostics.as_slice())]);
     insta::assert_json_snapshot!("machine_form", report);
 }
+
+#[test]
+fn two_files_cannot_define_one_workflow() {
+    let catalog = catalog();
+    let text = |id: &str| format!("tasks: [{{id: a, type: noop}}]\nid: {id}\n");
+    let mut files = [("a.yaml", "x"), ("b.yaml", "y"), ("c.yaml", "x")]
+        .map(|(name, id)| updraft_spec::check(name, &text(id), &catalog));
+    updraft_spec::check_together(&mut files);
+    assert!(files[0].is_ok() && files[1].is_ok());
+    assert!(files[2].workflow.is_none());
+    let found = &files[2].diagnostics[0];
+    assert_eq!((found.code.name(), found.message.as_str()), ("W209", "the workflow `x` is defined in `a.yaml` too"));
+    assert_eq!(files[2].source.slice(found.span), "x");
+}

@@ -4,6 +4,9 @@ use std::fs;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use updraft_model::graph::Compiled;
+use updraft_model::interval::Fires;
+use updraft_model::workflow::Workflow;
 use updraft_spec::diagnostic::render;
 use updraft_spec::{Catalog, check_bytes, format};
 
@@ -17,6 +20,14 @@ fn judge(bytes: &[u8], catalog: &Catalog) {
         assert!(!render(found, &checked.source, false).is_empty());
         let json = found.to_json(&checked.source);
         assert!((json.line, json.column) <= (json.end_line, json.end_column), "{found:?}");
+    }
+    if let Some(workflow) = checked.workflow {
+        if let Some(schedule) = &workflow.schedule {
+            assert!(Fires::of(schedule, workflow.start_date).is_ok(), "{schedule:?}");
+        }
+        let stored = serde_json::to_string(&workflow).expect("JSON");
+        assert_eq!(serde_json::from_str::<Workflow>(&stored).expect("reads back"), workflow);
+        assert!(Compiled::new(workflow).is_ok(), "what passes the check can be compiled");
     }
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(formatted) = format("f.yaml", text)
