@@ -77,16 +77,16 @@ impl Task for SqlTransform {
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
     ];
     const EXAMPLE: &'static str = r#"
-id: country_counts
-type: sql.transform
-with:
-  inputs:
-    states: "{{ tasks.split_and_validate.output.regions }}"
-  sql: |
-    select origin_country, count(*) as aircraft
-    from states group by origin_country order by origin_country
-  output: { prefix: derived/country_counts }
-depends_on: [split_and_validate]
+- id: country_counts
+  type: sql.transform
+  with:
+    inputs:
+      states: "{{ tasks.split_and_validate.output.regions }}"
+    sql: |
+      select origin_country, count(*) as aircraft
+      from states group by origin_country order by origin_country
+    output: { prefix: derived/country_counts }
+  depends_on: [split_and_validate]
 "#;
 
     type Params = TransformParams;

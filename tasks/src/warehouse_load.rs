@@ -160,12 +160,12 @@ impl Task for WarehouseLoad {
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
     ];
     const EXAMPLE: &'static str = r#"
-id: load_processed
-type: warehouse.load
-with:
-  input: "{{ tasks.split_and_validate.output.regions }}"
-  table: processed_flights
-depends_on: [split_and_validate]
+- id: load_processed
+  type: warehouse.load
+  with:
+    input: "{{ tasks.split_and_validate.output.regions }}"
+    table: processed_flights
+  depends_on: [split_and_validate]
 "#;
 
     type Params = Params;

@@ -147,6 +147,95 @@ async fn a_warehouse_that_another_process_holds_is_worth_another_try() {
 }
 
 #[tokio::test]
+async fn a_cancelled_attempt_stops_dbt_with_sigint_while_a_model_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    if !installed(&run) {
+        return;
+    }
+    // Longer than any test may take: only the signal ends it.
+    std::fs::write(
+        folder.path().join("dbt/models/endless.sql"),
+        "select count(*) as n from range(100000000) a, range(100000000) b where a.range % 7 = b.range % 11\n",
+    )
+    .unwrap();
+    let context = run.context("run", 1, None);
+    let attempt = DbtRun::run(serde_json::from_value(json!({ "select": "endless" })).unwrap(), &context);
+    tokio::pin!(attempt);
+    let started =
+        |run: &TestRun| run.lines().iter().any(|(_, line)| line.contains("START") && line.contains("endless"));
+    loop {
+        tokio::select! {
+            ended = &mut attempt => panic!("it ended by itself: {:?}", ended.err()),
+            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {
+                if started(&run) {
+                    break;
+                }
+            }
+        }
+    }
+    run.cancel();
+    assert_eq!(attempt.await.unwrap_err().class(), "Cancelled");
+    let lines: Vec<String> = run.lines().into_iter().map(|(_, line)| line).collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("KeyboardInterrupt") || line.contains("CANCEL") || line.contains("interrupted")),
+        "{lines:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_artefact_of_an_earlier_call_is_never_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    let program = folder.path().join("silent-dbt");
+    std::fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    run.connect(
+        "dbt",
+        json!({ "kind": "dbt", "project": "dbt", "executable": "./silent-dbt", "duckdb_path": "w/warehouse.duckdb" }),
+    );
+    let context = run.context("test", 1, None);
+    let target = context.attempt().scratch_dir.join("target");
+    std::fs::create_dir_all(&target).unwrap();
+    let stale = json!({ "results": [{ "unique_id": "test.p.a.1234567890", "status": "pass" }] });
+    std::fs::write(target.join("run_results.json"), stale.to_string()).unwrap();
+    let error = DbtTest::run(params(json!({})), &context).await.unwrap_err();
+    assert_eq!(error.class(), "BadArtefact", "{error}");
+}
+
+#[tokio::test]
+async fn the_ways_that_dbt_ends_have_their_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = project(folder.path());
+    let program = folder.path().join("acting-dbt");
+    run.connect(
+        "dbt",
+        json!({ "kind": "dbt", "project": "dbt", "executable": "./acting-dbt", "duckdb_path": "w/warehouse.duckdb" }),
+    );
+    for (end, class, again) in [
+        (
+            r#"echo '{"info":{"name":"MainEncounteredError","level":"error","msg":"Database Error: connection to server failed: Connection refused"}}'; exit 2"#,
+            "Warehouse",
+            true,
+        ),
+        (
+            r#"echo '{"info":{"name":"MainEncounteredError","level":"error","msg":"Could not find profile named x"}}'; exit 2"#,
+            "DbtUsage",
+            false,
+        ),
+        ("kill -KILL $$", "Killed", true),
+        ("exit 3", "DbtUsage", false),
+    ] {
+        std::fs::write(&program, format!("#!/bin/sh\n{end}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let error = DbtTest::run(params(json!({})), &run.context("test", 1, None)).await.unwrap_err();
+        assert_eq!((error.class(), matches!(error.verdict(), Verdict::Retry { .. })), (class, again), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_project_or_program_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());

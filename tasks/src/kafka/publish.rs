@@ -177,14 +177,14 @@ impl Task for KafkaPublish {
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
     ];
     const EXAMPLE: &'static str = r#"
-id: publish_states
-type: kafka.publish
-with:
-  input: "{{ tasks.split_and_validate.output.regions }}"
-  topic: processed_flights
-  key: icao24
-  schema: flight_state
-depends_on: [split_and_validate]
+- id: publish_states
+  type: kafka.publish
+  with:
+    input: "{{ tasks.split_and_validate.output.regions }}"
+    topic: processed_flights
+    key: icao24
+    schema: flight_state
+  depends_on: [split_and_validate]
 "#;
 
     type Params = PublishParams;

@@ -116,15 +116,15 @@ impl Task for QualityCheck {
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
     ];
     const EXAMPLE: &'static str = r#"
-id: data_quality_check
-type: quality.check
-with:
-  input: "{{ tasks.split_and_validate.output.regions }}"
-  rules:
-    - { check: not_null, columns: [icao24, snapshot_time] }
-    - { check: unique, columns: [icao24], per: region }
-    - { name: without_position, check: ratio, where: latitude_deg is null, of: "true", warn: { max: 0.03 }, error: { max: 0.1 } }
-depends_on: [split_and_validate]
+- id: data_quality_check
+  type: quality.check
+  with:
+    input: "{{ tasks.split_and_validate.output.regions }}"
+    rules:
+      - { check: not_null, columns: [icao24, snapshot_time] }
+      - { check: unique, columns: [icao24], per: region }
+      - { name: without_position, check: ratio, where: latitude_deg is null, of: "true", warn: { max: 0.03 }, error: { max: 0.1 } }
+  depends_on: [split_and_validate]
 "#;
 
     type Params = QualityParams;

@@ -15,7 +15,7 @@ use updraft_model::state::Trigger;
 use updraft_model::time::{DataInterval, Timestamp};
 use uuid::Uuid;
 
-use crate::child::{ChildExit, ChildSpec, Lines, Output};
+use crate::child::{ChildExit, ChildSpec, Lines, Output, StopSignal};
 use crate::context::{AttemptInfo, Context, Host, Level, RunInfo, Sibling};
 use crate::{Connection, TaskError};
 
@@ -24,7 +24,6 @@ pub struct TestRun {
     /// What the context says of the run; change it before [`TestRun::context`].
     pub info: RunInfo,
     host: Arc<TestHost>,
-    cancelled: CancellationToken,
 }
 
 #[derive(Default)]
@@ -37,6 +36,7 @@ struct TestHost {
     shared: Mutex<BTreeMap<(String, String), (String, u64)>>,
     siblings: Mutex<Vec<Sibling>>,
     now: Mutex<Option<Timestamp>>,
+    cancelled: CancellationToken,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,7 +60,6 @@ impl TestRun {
                 data_dir: folder.join(".updraft"),
             },
             host: Arc::default(),
-            cancelled: CancellationToken::new(),
         };
         run.connect("lake", json!({ "kind": "lake", "url": "lake" }));
         run
@@ -88,7 +87,7 @@ impl TestRun {
 
     /// Tells the bodies to stop.
     pub fn cancel(&self) {
-        self.cancelled.cancel();
+        self.host.cancelled.cancel();
     }
 
     /// A context for one attempt.
@@ -108,7 +107,7 @@ impl TestRun {
                 scratch_dir,
             }),
             conn.map(str::to_owned),
-            self.cancelled.clone(),
+            self.host.cancelled.clone(),
             Arc::clone(&self.host) as Arc<dyn Host>,
         )
     }
@@ -132,6 +131,16 @@ impl TestRun {
     pub fn folder(&self) -> &PathBuf {
         &self.info.project_dir
     }
+}
+
+/// Asks a child to stop.
+async fn signal(child: &tokio::process::Child, stop: StopSignal) -> std::io::Result<()> {
+    let Some(pid) = child.id() else { return Ok(()) };
+    let name = match stop {
+        StopSignal::Term => "-TERM",
+        StopSignal::Int => "-INT",
+    };
+    tokio::process::Command::new("kill").args([name, &pid.to_string()]).status().await.map(drop)
 }
 
 #[async_trait]
@@ -199,9 +208,14 @@ impl Host for TestHost {
             return Err(TaskError::fail("Spawn", "a child without pipes"));
         };
         let (mut stdout, mut stderr) = (BufReader::new(stdout).lines(), BufReader::new(stderr).lines());
-        let (mut out_open, mut err_open) = (true, true);
+        let (mut out_open, mut err_open, mut stopping) = (true, true, false);
         while out_open || err_open {
             tokio::select! {
+                () = self.cancelled.cancelled(), if !stopping => {
+                    stopping = true;
+                    signal(&child, spec.stop).await.map_err(spawn)?;
+                }
+                () = tokio::time::sleep(spec.grace), if stopping => child.start_kill().map_err(spawn)?,
                 line = stdout.next_line(), if out_open => match line.map_err(spawn)? {
                     Some(line) => lines(Output::Stdout, &line),
                     None => out_open = false,
@@ -213,6 +227,9 @@ impl Host for TestHost {
             }
         }
         let status = child.wait().await.map_err(spawn)?;
+        if stopping {
+            return Err(TaskError::cancelled());
+        }
         Ok(status.code().map_or_else(
             || ChildExit::Signal(std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or_default()),
             ChildExit::Code,
