@@ -26,7 +26,7 @@ use crate::event::EngineEvent;
 use crate::host::AttemptHost;
 use crate::owned::{Owned, Stop};
 use crate::plan::Plan;
-use crate::shared::{Shared, locked};
+use crate::shared::{Phase, Shared, locked};
 
 /// Largest output, as canonical JSON.
 pub const MAX_OUTPUT_BYTES: usize = 48 << 10;
@@ -61,6 +61,9 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
             .entry(attempt_id)
             .or_insert_with(|| Arc::new(Owned::new(row.run_id, dispatch.key.clone(), dispatch.dispatch_no))),
     );
+    if shared.phase() >= Phase::Aborting {
+        owned.stop(Stop::Abort);
+    }
     if row.cancel_at.is_some() {
         owned.stop(Stop::Cancel);
     }

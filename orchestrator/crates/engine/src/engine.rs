@@ -137,12 +137,9 @@ impl Engine {
         let handle = self.handle(run_id, &queue);
         let plan = Arc::new(Plan::new(Arc::clone(&compiled)));
         self.shared.command(Command::Open(run_id, plan, queue.clone()));
-        for worker_no in dead {
-            let reaped = self.ask(|reply| Command::Lane(run_id, Job::Reap { worker_no }, Some(reply))).await;
-            if let Err(error) = reaped {
-                self.forget(run_id, &queue);
-                return Err(error);
-            }
+        if let Err(error) = self.reap(run_id, dead).await {
+            self.forget(run_id, &queue);
+            return Err(error);
         }
         if let Some(timeout) = compiled.workflow.timeout {
             let from = loaded.row.projection.started_at.unwrap_or(loaded.row.facts.created_at);
@@ -210,13 +207,42 @@ impl Engine {
         }
     }
 
-    /// Stops a run: what does not execute ends at once, what executes is told to stop.
+    /// Stops a run: what does not execute ends at once, what executes is told to stop. Attempts that a dead worker left
+    /// behind end with it, so that an abandoned run is over afterwards.
     ///
     /// # Errors
     /// No such run, it is over or being stopped already, or the store fails.
     pub async fn cancel(&self, run_id: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
         let job = Job::Cancel { by: by.to_owned(), reason: reason.to_owned() };
+        self.ask(|reply| Command::Lane(run_id, job, Some(reply))).await?;
+        if locked(&self.shared.runs).contains_key(&run_id) {
+            return Ok(());
+        }
+        let Some(Loaded::Full(loaded)) = self.shared.config.store.load(&[(run_id, None)]).await?.pop() else {
+            return Err(EngineError::NoRun(run_id));
+        };
+        match self.dead_holders(run_id, &loaded).await {
+            Ok(dead) => self.reap(run_id, dead).await,
+            // Its worker lives: the flag reaches it by the store's hint or with its next heartbeat.
+            Err(EngineError::Held { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets a run that was set aside go on; then [`Engine::resume`] it.
+    ///
+    /// # Errors
+    /// No such run, it is not set aside, or the store fails.
+    pub async fn repair(&self, run_id: RunId, by: &str) -> Result<(), EngineError> {
+        let job = Job::Repair { by: by.to_owned() };
         self.ask(|reply| Command::Lane(run_id, job, Some(reply))).await
+    }
+
+    async fn reap(&self, run_id: RunId, dead: BTreeSet<WorkerNo>) -> Result<(), EngineError> {
+        for worker_no in dead {
+            self.ask(|reply| Command::Lane(run_id, Job::Reap { worker_no }, Some(reply))).await?;
+        }
+        Ok(())
     }
 
     /// Looks for changes and cancels that others have written, now instead of at the next heartbeat.
@@ -300,6 +326,15 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.shared.command(command(reply));
         answer.await.unwrap_or(Err(EngineError::Stopping))
+    }
+}
+
+impl Drop for Engine {
+    /// Without [`Engine::shutdown`] the worker just vanishes, as in a crash: its lease runs out by itself.
+    fn drop(&mut self) {
+        for service in locked(&self.services).drain(..) {
+            service.abort();
+        }
     }
 }
 

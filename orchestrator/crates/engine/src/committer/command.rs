@@ -87,6 +87,8 @@ pub(crate) enum Job {
     Reap { worker_no: WorkerNo },
     /// Judge everything anew, after a resume.
     Refresh,
+    /// Let a run that was set aside go on.
+    Repair { by: String },
     /// Set the run aside.
     Break { code: String, detail: String },
 }

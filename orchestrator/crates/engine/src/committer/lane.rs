@@ -319,7 +319,7 @@ impl Decision {
             return None;
         }
         let actor = match &self.job {
-            Some(Job::Cancel { by, .. }) => by.clone(),
+            Some(Job::Cancel { by, .. } | Job::Repair { by }) => by.clone(),
             Some(Job::Abort { .. } | Job::Reap { .. } | Job::Refresh | Job::Break { .. }) | None => {
                 format!("worker:{}", self.shared.worker_no())
             }
@@ -330,7 +330,7 @@ impl Decision {
         report.work.clone_from(&commit.work);
         report.stopped = match &self.job {
             Some(Job::Cancel { .. } | Job::Abort { .. }) => executing,
-            Some(Job::Reap { .. } | Job::Refresh | Job::Break { .. }) | None => Vec::new(),
+            Some(Job::Reap { .. } | Job::Refresh | Job::Repair { .. } | Job::Break { .. }) | None => Vec::new(),
         };
         report.run = Some(run);
         Some(commit)
@@ -362,6 +362,7 @@ impl Decision {
                 part.step(run, Input::Abort { cause: *cause, halted: halted() }, self.at).map_err(refuse)
             }
             Job::Refresh => part.step(run, Input::Refresh, self.at).map_err(refuse),
+            Job::Repair { by } => part.step(run, Input::Repair { by: by.clone() }, self.at).map_err(refuse),
             Job::Break { code, detail } => {
                 let input = Input::Break { code: code.clone(), detail: detail.clone() };
                 part.step(run, input, self.at).map_err(refuse)
@@ -430,7 +431,7 @@ impl Job {
         match self {
             Self::Cancel { .. } | Self::Abort { .. } => Lane::Cancel,
             Self::Reap { worker_no } => Lane::Reap(*worker_no),
-            Self::Refresh | Self::Break { .. } => Lane::Plain,
+            Self::Refresh | Self::Repair { .. } | Self::Break { .. } => Lane::Plain,
         }
     }
 
@@ -441,6 +442,7 @@ impl Job {
             Self::Abort { .. } => "ending the run at its limit",
             Self::Reap { .. } => "taking over what a dead worker left",
             Self::Refresh => "looking at the run anew",
+            Self::Repair { .. } => "repairing the run",
             Self::Break { .. } => "setting the run aside",
         }
     }
