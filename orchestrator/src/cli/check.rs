@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use updraft_spec::diagnostic::{Source, render, report};
-use updraft_spec::{Checked, Diagnostic, Severity, check_bytes};
+use updraft_spec::{Checked, Diagnostic, Severity, check_bytes, check_together};
 
 use super::{Session, files, output};
 use crate::exit_code::{ExitCode, Failure};
@@ -27,6 +27,7 @@ pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
     for file in files::find(session, &args.files)? {
         checked.push(check_bytes(&files::shown(session, &file), &files::read(session, &file)?, &catalog));
     }
+    check_together(&mut checked);
     let ok = checked.iter().all(Checked::is_ok);
     if session.json {
         output::json(&report(checked.iter().map(|one| (&one.source, one.diagnostics.as_slice()))))?;

@@ -92,7 +92,8 @@ pub fn check_together(files: &mut [Checked]) {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for file in files {
         let Some((id, span)) = file.id.clone() else { continue };
-        if let Some(first) = seen.get(&id) {
+        // The same file may be named twice on a command line.
+        if let Some(first) = seen.get(&id).filter(|first| *first != file.source.name()) {
             let message = format!("the workflow `{id}` is defined in `{first}` too");
             let found = Diagnostic::new(Code::W209, span, message).hint("give one of them another id");
             let at = file.diagnostics.partition_point(|other| other.span.start <= span.start);
