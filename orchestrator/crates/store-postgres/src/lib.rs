@@ -30,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 use updraft_store::schema::MigrationStatus;
 use updraft_store::{Counters, StoreError};
+use uuid::Uuid;
 
 use crate::line::Line;
 use crate::target::{Target, Use};
@@ -43,6 +44,8 @@ pub struct PgStore {
 }
 
 struct Inner {
+    /// Tells this process's notifications from others'.
+    id: Uuid,
     target: Target,
     counters: Arc<Counters>,
     committer: Arc<Line>,
@@ -103,9 +106,11 @@ impl PgStore {
     fn on(target: Target) -> Self {
         let counters = Arc::new(Counters::default());
         let engine = |size| Line::new(target.options(Use::Engine), size);
+        let id = Uuid::new_v4();
         let hints = Line::new(target.options(Use::Wake), 1);
-        let notifier = Notifier::start(Arc::clone(&hints), target.channel(), Arc::clone(&counters));
+        let notifier = Notifier::start(Arc::clone(&hints), target.channel(), id, Arc::clone(&counters));
         let inner = Inner {
+            id,
             committer: engine(1),
             lanes: engine(2),
             looks: engine(2),
@@ -123,7 +128,9 @@ impl PgStore {
 
     fn ear(&self) -> &Ear {
         let inner = &self.inner;
-        inner.ear.get_or_init(|| Ear::open(&inner.runtime, inner.target.options(Use::Wake), inner.target.channel()))
+        inner.ear.get_or_init(|| {
+            Ear::open(&inner.runtime, inner.target.options(Use::Wake), inner.target.channel(), inner.id)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! also polls.
 //!
 //! Sending: in a transaction of its own after the commit, urgent hints (queues, cancels) at once, everything at most
-//! every 20 ms. Receiving: a connection of its own; any error drops it and builds a new one with growing pauses, and
+//! every 20 ms. Each says who sent it: a process need not hear that its own runs moved on. Receiving: a connection of its own; any error drops it and builds a new one with growing pauses, and
 //! whoever listens is told to look at everything.
 
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::{broadcast, mpsc};
 use updraft_model::id::WorkerNo;
 use updraft_store::{Counters, Purpose, Wake};
+use uuid::Uuid;
 
 use crate::line::Line;
 
@@ -27,9 +28,9 @@ const BACKLOG: usize = 1024;
 pub(crate) struct Notifier(mpsc::UnboundedSender<Wake>);
 
 impl Notifier {
-    pub(crate) fn start(line: Arc<Line>, channel: String, counters: Arc<Counters>) -> Self {
+    pub(crate) fn start(line: Arc<Line>, channel: String, sender_id: Uuid, counters: Arc<Counters>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(send(line, channel, counters, receiver));
+        tokio::spawn(send(line, channel, sender_id, counters, receiver));
         Self(sender)
     }
 
@@ -43,7 +44,13 @@ impl Notifier {
     }
 }
 
-async fn send(line: Arc<Line>, channel: String, counters: Arc<Counters>, mut hints: mpsc::UnboundedReceiver<Wake>) {
+async fn send(
+    line: Arc<Line>,
+    channel: String,
+    sender_id: Uuid,
+    counters: Arc<Counters>,
+    mut hints: mpsc::UnboundedReceiver<Wake>,
+) {
     while let Some(first) = hints.recv().await {
         let mut urgent = is_urgent(&first);
         let mut words = BTreeSet::from([word(&first)]);
@@ -56,7 +63,7 @@ async fn send(line: Arc<Line>, channel: String, counters: Arc<Counters>, mut hin
         }
         let words: Vec<String> = if words.len() > HINTS { vec!["*".to_owned()] } else { words.into_iter().collect() };
         counters.round_trip(Purpose::Poll);
-        match notify(&line, &channel, &words).await {
+        match notify(&line, &channel, sender_id, &words).await {
             Ok(()) => counters.committed(Purpose::Poll),
             Err(error) => tracing::debug!(%error, "wake-ups were not sent; the other processes find out by polling"),
         }
@@ -66,11 +73,17 @@ async fn send(line: Arc<Line>, channel: String, counters: Arc<Counters>, mut hin
     }
 }
 
-async fn notify(line: &Arc<Line>, channel: &str, words: &[String]) -> Result<(), updraft_store::StoreError> {
+async fn notify(
+    line: &Arc<Line>,
+    channel: &str,
+    sender_id: Uuid,
+    words: &[String],
+) -> Result<(), updraft_store::StoreError> {
     let mut lease = line.lease().await?;
-    let sent = sqlx::query("SELECT pg_notify($1, word) FROM unnest($2::text[]) AS words(word)")
+    let sent = sqlx::query("SELECT pg_notify($1, $3 || word) FROM unnest($2::text[]) AS words(word)")
         .bind(channel)
         .bind(words)
+        .bind(format!("{sender_id} "))
         .execute(&mut lease.connection)
         .await;
     lease.settle(sent).map(|_| ()).map_err(|error| crate::error::plain(&error))
@@ -106,6 +119,17 @@ fn hint(word: &str) -> Wake {
     read().unwrap_or(Wake::Everything)
 }
 
+/// Reads a notification; nothing if it only says what its own process knows.
+fn heard(payload: &str, own_id: Uuid) -> Option<Wake> {
+    let (sender, word) = payload.split_once(' ').unwrap_or(("", payload));
+    let wake = hint(word);
+    let own = sender.parse() == Ok(own_id);
+    match wake {
+        Wake::Run(_) if own => None,
+        Wake::Run(_) | Wake::Cancel(_) | Wake::Queue(_) | Wake::Everything => Some(wake),
+    }
+}
+
 /// Receives hints for everybody in this process who asks.
 pub(crate) struct Ear {
     sender: broadcast::Sender<Wake>,
@@ -113,9 +137,14 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    pub(crate) fn open(runtime: &tokio::runtime::Handle, options: PgConnectOptions, channel: String) -> Self {
+    pub(crate) fn open(
+        runtime: &tokio::runtime::Handle,
+        options: PgConnectOptions,
+        channel: String,
+        own_id: Uuid,
+    ) -> Self {
         let (sender, _) = broadcast::channel(BACKLOG);
-        let task = runtime.spawn(listen(options, channel, sender.clone())).abort_handle();
+        let task = runtime.spawn(listen(options, channel, own_id, sender.clone())).abort_handle();
         Self { sender, task }
     }
 
@@ -134,7 +163,7 @@ impl Drop for Ear {
     }
 }
 
-async fn listen(options: PgConnectOptions, channel: String, sender: broadcast::Sender<Wake>) {
+async fn listen(options: PgConnectOptions, channel: String, own_id: Uuid, sender: broadcast::Sender<Wake>) {
     let mut pause = Duration::from_millis(100);
     loop {
         match subscribe(&options, &channel).await {
@@ -143,7 +172,9 @@ async fn listen(options: PgConnectOptions, channel: String, sender: broadcast::S
                 tell(&sender, Wake::Everything);
                 // `None` and every error mean the same: this connection is over (sqlx keeps some dead ones inside).
                 while let Ok(Some(notification)) = listener.try_recv().await {
-                    tell(&sender, hint(notification.payload()));
+                    if let Some(wake) = heard(notification.payload(), own_id) {
+                        tell(&sender, wake);
+                    }
                 }
                 tracing::debug!("the connection for wake-ups broke; a new one is opened");
             }
@@ -185,5 +216,18 @@ mod tests {
             assert_eq!(hint(&word(&wake)), wake);
         }
         assert_eq!(hint("frob:1"), Wake::Everything);
+    }
+
+    #[test]
+    fn a_process_hears_of_its_own_cancels_and_queues_but_not_that_its_runs_moved_on() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let run = Wake::Run("018f0000-0000-7000-8000-000000000001".parse().unwrap());
+        for (wake, heard_by_itself) in
+            [(run, false), (Wake::Cancel(WorkerNo(1)), true), (Wake::Queue("q".into()), true)]
+        {
+            let payload = format!("{own} {}", word(&wake));
+            assert_eq!(heard(&payload, other), Some(wake.clone()));
+            assert_eq!(heard(&payload, own), heard_by_itself.then_some(wake));
+        }
     }
 }
