@@ -32,6 +32,9 @@ pub(crate) const MEMORY_LIMIT: ErrorClass =
 pub(crate) const QUERY_FAILED: ErrorClass =
     ErrorClass { name: "QueryFailed", retryable: false, meaning: "the query failed on its rows (a cast, a division)" };
 
+pub(crate) const SCRATCH: ErrorClass =
+    ErrorClass { name: "Scratch", retryable: true, meaning: "the attempt's folder cannot be used" };
+
 /// Tables of one task's queries.
 pub(crate) struct Session {
     session: SessionContext,
@@ -196,7 +199,7 @@ async fn local_copy(ctx: &Context, lake: &Lake, dataset: &Dataset, name: &str) -
     if lake.root().contains("://") {
         let bytes = lake.read(dataset).await?;
         let extension = Path::new(&dataset.uri).extension().unwrap_or_default();
-        let path = ctx.attempt().scratch_dir.join(name).with_extension(extension);
+        let path = ctx.scratch_dir()?.join(name).with_extension(extension);
         tokio::fs::write(&path, &bytes).await.map_err(|error| {
             TaskError::retry("Lake", format!("cannot keep a copy of `{}` in {}: {error}", dataset.uri, path.display()))
         })?;

@@ -9,7 +9,7 @@ use updraft_task::{Column, Context, Dataset, Effects, ErrorClass, Input, Task, T
 
 use crate::batch::{batch_id, day, slug};
 use crate::parquet::{self, Encoder};
-use crate::query::{BAD_SQL, MEMORY_LIMIT, QUERY_FAILED, Session};
+use crate::query::{BAD_SQL, MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
 
 /// Where the rows go.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,6 +64,7 @@ impl Task for SqlTransform {
         BAD_SQL,
         MEMORY_LIMIT,
         QUERY_FAILED,
+        SCRATCH,
         ErrorClass {
             name: "BadInput",
             retryable: false,
@@ -94,7 +95,7 @@ impl Task for SqlTransform {
 
     async fn run(params: TransformParams, ctx: &Context) -> Result<TransformReport, TaskError> {
         let lake = ctx.lake()?;
-        let session = Session::new(params.memory_limit_mb, &ctx.attempt().scratch_dir)?;
+        let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
         for (name, input) in &params.inputs {
             let datasets: Vec<&Dataset> = input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
             session.register(ctx, &lake, name, &datasets).await?;

@@ -49,7 +49,7 @@ struct LogInfo {
 pub async fn call(connection: &Dbt, call: &Call<'_>, ctx: &Context) -> Result<Results, TaskError> {
     let program = connection.program(ctx)?;
     let project = connection.project_dir(ctx)?;
-    let target = ctx.attempt().scratch_dir.join("target");
+    let target = ctx.scratch_dir()?.join("target");
     let artefact = target.join("run_results.json");
     let cache = ParseCache::new(connection, ctx);
     prepare(&target, &artefact, &cache)?;
@@ -106,7 +106,7 @@ fn child(
     let mut argv = vec![text(program), "--log-format".into(), "json".into(), "--no-use-colors".into()];
     argv.extend(["--warn-error-options".into(), NOTHING_IS_AN_ERROR.into(), call.command.into()]);
     argv.extend(["--project-dir".into(), text(project), "--profiles-dir".into(), text(&profiles)]);
-    argv.extend(["--target-path".into(), text(target), "--log-path".into(), text(&ctx.attempt().scratch_dir)]);
+    argv.extend(["--target-path".into(), text(target), "--log-path".into(), text(ctx.scratch_dir()?)]);
     if let Some(name) = &connection.target {
         argv.extend(["--target".into(), name.clone()]);
     }

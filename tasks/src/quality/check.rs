@@ -14,7 +14,7 @@ use super::rule::{AsOf, Dimension, Per, Rule, Severity};
 use super::store;
 use crate::batch::batch_id;
 use crate::parquet;
-use crate::query::{MEMORY_LIMIT, QUERY_FAILED, Session};
+use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
 
 /// Below this score the log warns.
 const LOW_SCORE: f64 = 75.0;
@@ -109,6 +109,7 @@ impl Task for QualityCheck {
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or their columns differ" },
         MEMORY_LIMIT,
         QUERY_FAILED,
+        SCRATCH,
         ErrorClass { name: "BadParquet", retryable: false, meaning: "a dataset is not Parquet or is broken" },
         ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset was changed after its task ended" },
         ErrorClass { name: "NotFound", retryable: false, meaning: "a dataset is gone" },
@@ -141,7 +142,7 @@ impl Task for QualityCheck {
             .collect::<Result<Vec<_>, _>>()?;
         let lake = ctx.lake()?;
         let groups = Groups::read(ctx, &lake, &params.input).await?;
-        let session = Session::new(params.memory_limit_mb, &ctx.attempt().scratch_dir)?;
+        let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
         let mut results: Vec<(String, Vec<RuleResult>)> = Vec::new();
         let whole = Group { name: ALL.to_owned(), batch: batch_id(ctx.run(), ALL), rows: groups.all() };
         let judged = judge_group(ctx, &session, &rules, &params.as_of, Per::All, &groups.schema, &whole).await?;

@@ -5,6 +5,7 @@ use datafusion::arrow::array::{Array, Float64Array, Int64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::dataframe::DataFrame;
 use serde_json::Value;
 use updraft_task::{Context, TaskError};
 
@@ -131,17 +132,13 @@ pub(super) async fn observe(
     session.register_rows(TABLE, schema, rows)?;
     let end_ms = ctx.run().interval.end.as_millis();
     let plans = rules.iter().map(|rule| plans(rule, as_of, end_ms)).collect::<Result<Vec<_>, _>>()?;
-    let mut numbers: Vec<String> = vec!["count(*)".to_owned()];
+    let mut numbers: Vec<(Option<&Rule>, String)> = vec![(None, "count(*)".to_owned())];
     for (rule, plans) in rules.iter().zip(&plans) {
         for expression in plans.iter().flat_map(expressions) {
-            // Planned by itself first, so that a mistake is told with the rule that it is in.
-            session.plan(&format!("SELECT {expression} FROM {TABLE}")).await.map_err(|error| blame(rule, error))?;
-            numbers.push(expression.to_owned());
+            numbers.push((Some(*rule), expression.to_owned()));
         }
     }
-    let columns: Vec<String> =
-        numbers.iter().enumerate().map(|(index, number)| format!("{number} AS n{index}")).collect();
-    let pass = whole_numbers(ctx, session, &format!("SELECT {} FROM {TABLE}", columns.join(", "))).await?;
+    let pass = one_pass(ctx, session, &numbers).await?;
     let total = pass.first().copied().flatten();
     let mut next = pass.into_iter().skip(1);
     let mut observed = Vec::with_capacity(rules.len());
@@ -189,9 +186,31 @@ fn ratio(part: Option<i64>, whole: Option<i64>) -> Option<f64> {
     part.zip(whole).filter(|(_, whole)| *whole > 0).map(|(part, whole)| float(part) / float(whole))
 }
 
+/// All numbers in one query. If it does not plan, each is planned by itself to find the rule that the mistake is in.
+async fn one_pass(
+    ctx: &Context,
+    session: &Session,
+    numbers: &[(Option<&Rule>, String)],
+) -> Result<Vec<Option<i64>>, TaskError> {
+    let columns: Vec<String> =
+        numbers.iter().enumerate().map(|(index, (_, number))| format!("{number} AS n{index}")).collect();
+    let error = match session.plan(&format!("SELECT {} FROM {TABLE}", columns.join(", "))).await {
+        Ok(frame) => return whole_numbers(ctx, session, frame).await,
+        Err(error) => error,
+    };
+    for (rule, number) in numbers {
+        if let Err(error) = session.plan(&format!("SELECT {number} FROM {TABLE}")).await {
+            return Err(match rule {
+                Some(rule) => blame(rule, error),
+                None => error,
+            });
+        }
+    }
+    Err(error)
+}
+
 /// The one row of a query, as whole numbers.
-async fn whole_numbers(ctx: &Context, session: &Session, sql: &str) -> Result<Vec<Option<i64>>, TaskError> {
-    let frame = session.plan(sql).await?;
+async fn whole_numbers(ctx: &Context, session: &Session, frame: DataFrame) -> Result<Vec<Option<i64>>, TaskError> {
     let mut found = Vec::new();
     session
         .run(ctx, frame, |batch| {

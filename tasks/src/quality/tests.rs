@@ -107,6 +107,26 @@ async fn every_check_observes_what_is_in_the_rows() {
 }
 
 #[tokio::test]
+async fn predicates_take_bit_masks_spans_of_time_and_missing_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = europe(&run).await;
+    for (part, of, observed) in [
+        ("(position_source & 6) <> 0", "true", 0.25),
+        ("fetched_at > snapshot_time + interval '1 seconds'", "true", 1.0),
+        ("fetched_at > snapshot_time + interval '60 seconds'", "true", 0.0),
+        ("latitude_deg is not null and icao24 is null", "latitude_deg is not null", 1.0 / 3.0),
+        ("not on_ground and latitude_deg is null", "not on_ground", 1.0 / 3.0),
+        ("latitude_deg > 90", "true", 0.25),
+    ] {
+        let rule = json!({"check": "ratio", "where": part, "of": of, "warn": {"max": 2}, "per": "region"});
+        let report = check(&run, json!({ "input": input, "rules": [rule] })).await.unwrap();
+        let found = report.rules[0].observed.unwrap();
+        assert!((found - observed).abs() < 1e-9, "{part} of {of}: {found}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_fails_the_task_after_results_and_items_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());
