@@ -1,0 +1,206 @@
+//! `archive`: copies datasets under `{prefix}/dt=…/hour=…` with a manifest; never over other bytes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use updraft_task::lake::{Lake, LakeConnection, Put, sha256_hex};
+use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Timestamp};
+
+/// The task type.
+pub struct Archive;
+
+/// Parameters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Datasets to keep: one, a list, or a map of names to `{dataset}`.
+    pub input: Input,
+    /// First part of the keys, such as `archive/flights`.
+    pub prefix: String,
+    /// Instant that `dt=` and `hour=` come from (RFC 3339); the start of the data interval if left out.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// Output.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Output {
+    /// Key of the manifest: every object with its size and sha-256.
+    pub manifest: String,
+    /// Objects in the archive.
+    pub objects: u64,
+    /// Objects written by this attempt.
+    pub copied: u64,
+    /// Objects that lay there already, with the same bytes.
+    pub already_there: u64,
+    /// Bytes of all objects.
+    pub bytes: u64,
+    /// Rows of all datasets.
+    pub rows_out: u64,
+}
+
+impl Task for Archive {
+    const TYPE: &'static str = "archive";
+    const SUMMARY: &'static str = "copies datasets into an archive with a manifest";
+    const EFFECTS: Effects = Effects::ExactlyOnce;
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Optional(&["lake"]);
+    const ERRORS: &'static [ErrorClass] = &[
+        ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be read or written just now" },
+        ErrorClass { name: "NotFound", retryable: false, meaning: "a dataset's bytes are gone" },
+        ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset's bytes do not match its sha-256" },
+        ErrorClass { name: "Conflict", retryable: false, meaning: "other bytes lie under a key of the archive" },
+        ErrorClass { name: "BadParameters", retryable: false, meaning: "`at` is no instant, or two datasets would get one key" },
+    ];
+    const EXAMPLE: &'static str = "- id: keep\n  type: archive\n  depends_on: transform\n  with:\n    input: \"{{ tasks.transform.output.dataset }}\"\n    prefix: archive/flights\n";
+    type Params = Params;
+    type Output = Output;
+
+    async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
+        let source = ctx.lake()?;
+        let target = match ctx.connection_name() {
+            Some(name) => Lake::open(&ctx.connection_named::<LakeConnection>(name)?, &ctx.run().project_dir)?,
+            None => source.clone(),
+        };
+        let folder = folder(&params, ctx)?;
+        let datasets: Vec<&Dataset> = params.input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
+        let mut names: Vec<&str> = datasets.iter().map(|dataset| file_name(&dataset.uri)).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(TaskError::fail("BadParameters", format!("two datasets would become `{folder}/{}`", twice[0])));
+        }
+        let (mut copied, mut entries) = (0, Vec::new());
+        for dataset in &datasets {
+            if ctx.cancelled().is_cancelled() {
+                return Err(TaskError::cancelled());
+            }
+            let key = format!("{folder}/{}", file_name(&dataset.uri));
+            if copy(&source, &target, dataset, &key).await? == Put::Written {
+                copied += 1;
+                ctx.info(format!("wrote {key} ({} bytes)", dataset.bytes));
+            } else {
+                ctx.info(format!("{key} is there already"));
+            }
+            entries.push(json!({
+                "key": key, "source": dataset.uri, "sha256": dataset.sha256, "bytes": dataset.bytes,
+                "rows": dataset.rows, "batch_id": dataset.batch_id,
+            }));
+        }
+        let manifest = format!("{folder}/manifest-{}.json", manifest_id(&datasets));
+        let text = serde_json::to_vec_pretty(&json!({ "objects": entries }))
+            .map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
+        target.put(&manifest, text).await?;
+        let objects = datasets.len() as u64;
+        Ok(Output {
+            manifest,
+            objects,
+            copied,
+            already_there: objects - copied,
+            bytes: datasets.iter().map(|dataset| dataset.bytes).sum(),
+            rows_out: datasets.iter().map(|dataset| dataset.rows).sum(),
+        })
+    }
+}
+
+fn folder(params: &Params, ctx: &Context) -> Result<String, TaskError> {
+    let at = match &params.at {
+        None => ctx.run().interval.start,
+        Some(text) => Timestamp::parse(text)
+            .ok_or_else(|| TaskError::fail("BadParameters", format!("`at: {text}` is no RFC 3339 instant")))?,
+    };
+    let prefix = params.prefix.trim_matches('/');
+    Ok(at.to_datetime().format(&format!("{}/dt=%Y-%m-%d/hour=%H", prefix.replace('%', "%%"))).to_string())
+}
+
+fn file_name(uri: &str) -> &str {
+    uri.rsplit('/').next().unwrap_or(uri)
+}
+
+/// The same datasets always make the same manifest, under the same key.
+fn manifest_id(datasets: &[&Dataset]) -> String {
+    let sums: Vec<&str> = datasets.iter().map(|dataset| dataset.sha256.as_str()).collect();
+    sha256_hex(sums.join("\n").as_bytes())[..16].to_owned()
+}
+
+async fn copy(source: &Lake, target: &Lake, dataset: &Dataset, key: &str) -> Result<Put, TaskError> {
+    let bytes = source.read(dataset).await?;
+    if target.put_if_absent(key, bytes).await? == Put::Written {
+        return Ok(Put::Written);
+    }
+    let found = sha256_hex(&target.get(key).await?);
+    if found == dataset.sha256 {
+        return Ok(Put::Exists);
+    }
+    Err(TaskError::fail(
+        "Conflict",
+        format!(
+            "`{key}` holds other bytes (sha-256 {found}) than `{}` ({}): an archive is never overwritten; \
+             remove the object by hand, or choose another prefix",
+            dataset.uri, dataset.sha256
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use updraft_task::Format;
+    use updraft_task::testing::TestRun;
+
+    async fn dataset(lake: &Lake, uri: &str, bytes: &'static [u8]) -> Dataset {
+        lake.put(uri, bytes).await.unwrap();
+        Dataset {
+            uri: uri.to_owned(),
+            format: Format::Bytes,
+            schema: Vec::new(),
+            rows: 1,
+            bytes: bytes.len() as u64,
+            sha256: sha256_hex(bytes),
+            batch_id: None,
+        }
+    }
+
+    fn params(input: Input) -> Params {
+        Params { input, prefix: "archive/x".into(), at: Some("2025-12-02T09:34:39Z".into()) }
+    }
+
+    #[tokio::test]
+    async fn a_second_archive_of_the_same_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let ctx = run.context("keep", 1, None);
+        let lake = ctx.lake().unwrap();
+        let input = Input::Many(vec![dataset(&lake, "a/one", b"1").await, dataset(&lake, "a/two", b"22").await]);
+        let first = Archive::run(params(input.clone()), &ctx).await.unwrap();
+        assert_eq!((first.objects, first.copied, first.bytes), (2, 2, 3));
+        assert!(first.manifest.starts_with("archive/x/dt=2025-12-02/hour=09/manifest-"));
+        let listed = lake.list("archive").await.unwrap();
+        let second = Archive::run(params(input), &ctx).await.unwrap();
+        assert_eq!((second.copied, second.already_there, &second.manifest), (0, 2, &first.manifest));
+        assert_eq!(lake.list("archive").await.unwrap(), listed);
+    }
+
+    #[tokio::test]
+    async fn other_bytes_are_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let ctx = run.context("keep", 1, None);
+        let lake = ctx.lake().unwrap();
+        let one = dataset(&lake, "a/one", b"1").await;
+        lake.put("archive/x/dt=2025-12-02/hour=09/one", &b"other"[..]).await.unwrap();
+        let error = Archive::run(params(Input::One(one)), &ctx).await.unwrap_err();
+        assert_eq!(error.class(), "Conflict");
+        assert_eq!(lake.get("archive/x/dt=2025-12-02/hour=09/one").await.unwrap(), "other");
+    }
+
+    #[tokio::test]
+    async fn changed_bytes_are_not_archived() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let ctx = run.context("keep", 1, None);
+        let lake = ctx.lake().unwrap();
+        let one = dataset(&lake, "a/one", b"1").await;
+        lake.put("a/one", &b"2"[..]).await.unwrap();
+        let error = Archive::run(params(Input::One(one)), &ctx).await.unwrap_err();
+        assert_eq!(error.class(), "CorruptDataset");
+    }
+}

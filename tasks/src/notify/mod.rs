@@ -1,0 +1,186 @@
+//! `notify`: tells people how a run went, once per change of state and channel.
+//!
+//! The last state told is kept per workflow, task and channel, and written after the message went out: a crash in between repeats the
+//! message, never loses it.
+
+mod channel;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Sibling, Task, TaskError, TaskRunState};
+
+pub use channel::{Channel, Smtp, Webhook};
+
+const SCOPE: &str = "notify";
+
+/// The task type.
+pub struct Notify;
+
+/// When a message goes out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// When the state differs from the one told last.
+    #[default]
+    Change,
+    /// Every time.
+    Always,
+}
+
+/// Parameters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Where messages go; the attempt's log if left out.
+    #[serde(default = "log_only")]
+    pub channels: Vec<Channel>,
+    /// When a message goes out; on a change of state if left out.
+    #[serde(default)]
+    pub when: When,
+    /// State that is told; from the run's other tasks if left out: `failed` if one failed, else `succeeded`.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Text after the first line.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+fn log_only() -> Vec<Channel> {
+    vec![Channel::Log {}]
+}
+
+/// Output.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Output {
+    /// State that was told, or would have been.
+    pub state: String,
+    /// Channels that got a message.
+    pub sent: Vec<String>,
+    /// Channels that knew the state already.
+    pub unchanged: Vec<String>,
+    /// The message.
+    pub message: String,
+}
+
+/// What a channel was told last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    state: String,
+    run: String,
+}
+
+impl Task for Notify {
+    const TYPE: &'static str = "notify";
+    const SUMMARY: &'static str = "tells people how a run went, once per change of state";
+    const EFFECTS: Effects = Effects::AtLeastOnce;
+    const CONNECTION: ConnectionNeed = ConnectionNeed::None;
+    const ERRORS: &'static [ErrorClass] = &[
+        ErrorClass { name: "Timeout", retryable: true, meaning: "a channel did not answer in time" },
+        ErrorClass { name: "Network", retryable: true, meaning: "a channel cannot be reached" },
+        ErrorClass { name: "Refused", retryable: false, meaning: "a channel refused the message" },
+        ErrorClass { name: "Unavailable", retryable: true, meaning: "a webhook answered 429 or 500…599, a mail server 4yz" },
+        ErrorClass { name: "BadConnection", retryable: false, meaning: "a channel's connection does not fit" },
+        ErrorClass { name: "BadParameters", retryable: false, meaning: "an address that is none" },
+        ErrorClass { name: "Store", retryable: true, meaning: "what was told last cannot be read or kept" },
+    ];
+    const EXAMPLE: &'static str = "- id: tell\n  type: notify\n  depends_on: publish\n  trigger_rule: all_done\n  with:\n    channels:\n      - {to: log}\n      - {to: webhook, conn: ops_chat}\n";
+    type Params = Params;
+    type Output = Output;
+
+    async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
+        let siblings = ctx.siblings().await?;
+        let own = ctx.attempt().key.task.to_string();
+        let state = params.state.clone().unwrap_or_else(|| outcome(&siblings, &own).to_owned());
+        let message = message(&state, &siblings, &params, ctx);
+        let (mut sent, mut unchanged) = (Vec::new(), Vec::new());
+        for channel in &params.channels {
+            let name = channel.name();
+            let key = format!("{}/{own}/{name}", ctx.run().workflow);
+            let shared = ctx.shared(SCOPE);
+            let told = shared.get::<Told>(&key).await?;
+            let version = told.as_ref().map_or(0, |(_, version)| *version);
+            if params.when == When::Change && told.is_some_and(|(told, _)| told.state == state) {
+                unchanged.push(name);
+                continue;
+            }
+            channel.send(&state, &message, ctx).await?;
+            let told = Told { state: state.clone(), run: ctx.run().run_id.to_string() };
+            if !shared.compare_and_set(&key, &told, version).await? {
+                ctx.warn(format!("{name}: another run told this channel at the same time; its state stays kept"));
+            }
+            sent.push(name);
+        }
+        if sent.is_empty() {
+            ctx.info(format!("no message: every channel knows the state `{state}` already"));
+        }
+        Ok(Output { state, sent, unchanged, message })
+    }
+}
+
+fn outcome(siblings: &[Sibling], own: &str) -> &'static str {
+    let bad = |sibling: &&Sibling| {
+        sibling.task != own && matches!(sibling.state, TaskRunState::Failed | TaskRunState::UpstreamFailed)
+    };
+    if siblings.iter().any(|sibling| bad(&sibling)) { "failed" } else { "succeeded" }
+}
+
+fn message(state: &str, siblings: &[Sibling], params: &Params, ctx: &Context) -> String {
+    let run = ctx.run();
+    let mut lines = vec![format!("{} {state} · logical date {} · run {}", run.workflow, run.logical_at, run.run_id)];
+    lines.extend(params.text.clone());
+    for sibling in siblings {
+        if let Some((class, message)) = &sibling.error {
+            lines.push(format!("{}: {} ({class}): {message}", sibling.task, sibling.state));
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use updraft_task::testing::TestRun;
+
+    fn sibling(task: &str, state: TaskRunState) -> Sibling {
+        Sibling { task: task.to_owned(), state, error: None, output: None }
+    }
+
+    async fn tell(run: &TestRun, params: serde_json::Value) -> Result<Output, TaskError> {
+        Notify::run(serde_json::from_value(params).unwrap(), &run.context("tell", 1, None)).await
+    }
+
+    #[tokio::test]
+    async fn one_message_goes_out_per_change_of_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let mut told = Vec::new();
+        for state in [TaskRunState::Succeeded, TaskRunState::Succeeded, TaskRunState::Failed, TaskRunState::Failed, TaskRunState::Succeeded] {
+            run.set_siblings(vec![sibling("a", state), sibling("tell", TaskRunState::Running)]);
+            let output = tell(&run, json!({})).await.unwrap();
+            told.push((output.state, output.sent.len()));
+        }
+        let told: Vec<(&str, usize)> = told.iter().map(|(state, sent)| (state.as_str(), *sent)).collect();
+        assert_eq!(told, [("succeeded", 1), ("succeeded", 0), ("failed", 1), ("failed", 0), ("succeeded", 1)]);
+    }
+
+    #[tokio::test]
+    async fn always_means_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        for _ in 0..2 {
+            assert_eq!(tell(&run, json!({ "when": "always" })).await.unwrap().sent, ["log"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_did_not_go_out_is_not_taken_as_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        run.connect("chat", json!({ "kind": "webhook", "url": "http://127.0.0.1:1/hook" }));
+        let params = json!({ "channels": [{ "to": "webhook", "conn": "chat" }] });
+        for _ in 0..2 {
+            assert_eq!(tell(&run, params.clone()).await.unwrap_err().class(), "Network");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The OpenSky flight-data tasks: what to ask for, asking for it, and judging what came.
+
+pub mod budget;
+mod client;
+pub mod collect;
+pub mod connection;
+mod keys;
+pub mod plan;
+pub mod region;
+mod snapshot;
+
+pub use collect::Collect;
+pub use connection::OpenSky;
+pub use plan::Plan;
