@@ -1,7 +1,8 @@
 //! The runs that are out of the batch path, and what waits for their lock. At most one lane works on a run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use updraft_model::id::RunId;
 use updraft_model::state::Place;
@@ -14,6 +15,9 @@ use crate::event::EngineEvent;
 use crate::owned::Stop;
 use crate::run_handle::RunEnd;
 use crate::shared::locked;
+
+/// How long hints about runs gather before one look at all of them.
+const GATHER_HINTS: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 struct Waiting {
@@ -147,10 +151,34 @@ impl Committer {
         self.drive_lane(run_id).await;
     }
 
-    /// Another process may have moved runs on: who waits for them is told.
-    pub(super) async fn look_at_runs(&mut self, run_id: Option<RunId>) {
-        let asked: Vec<RunId> =
-            self.open.keys().copied().filter(|open| run_id.is_none_or(|run_id| run_id == *open)).collect();
+    /// Another process may have moved this run on. Hints gather a little, since most echo commits of our own.
+    pub(super) fn hinted(&mut self, run_id: RunId) {
+        if !self.open.contains_key(&run_id) {
+            return;
+        }
+        if self.hints.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                tokio::time::sleep(GATHER_HINTS).await;
+                shared.command(Command::Changed(None));
+            });
+        }
+        self.hints.insert(run_id);
+    }
+
+    /// Who waits for a run that another process has ended is told. One load for all of them: those that were hinted at,
+    /// or all if none was.
+    pub(super) async fn look_at_runs(&mut self) {
+        let hints = std::mem::take(&mut self.hints);
+        // A run with attempts of ours tells of itself: their results find it changed.
+        let busy: HashSet<RunId> = locked(&self.shared.owned).values().map(|owned| owned.run_id).collect();
+        let asked: Vec<RunId> = self
+            .open
+            .keys()
+            .copied()
+            .filter(|run_id| hints.is_empty() || hints.contains(run_id))
+            .filter(|run_id| !busy.contains(run_id) && !self.lanes.holds(*run_id))
+            .collect();
         let question: Vec<_> = asked
             .iter()
             .map(|run_id| {
@@ -165,10 +193,7 @@ impl Committer {
         for answer in answers {
             match answer {
                 updraft_store::Loaded::Unchanged(_) | updraft_store::Loaded::Missing(_) => {}
-                updraft_store::Loaded::Tail(run_id, _) => {
-                    self.cache.remove(&run_id);
-                    Box::pin(self.look_at_runs(Some(run_id))).await;
-                }
+                updraft_store::Loaded::Tail(run_id, tail) => self.caught_up(run_id, &tail),
                 updraft_store::Loaded::Full(full) => {
                     let run_id = full.row.facts.run_id;
                     let projection = full.row.projection;
@@ -179,6 +204,33 @@ impl Committer {
                     }
                 }
             }
+        }
+    }
+
+    fn caught_up(&mut self, run_id: RunId, tail: &[updraft_store::LogEntry]) {
+        let Some(mut cached) = self.cache.remove(&run_id) else { return };
+        for entry in tail {
+            let commit = updraft_model::run::Commit {
+                version: entry.version,
+                stamp: entry.stamp,
+                at: entry.at,
+                events: &entry.events,
+            };
+            if let Err(illegal) = cached.run.catch_up(&commit) {
+                // Out of the cache: the next input loads it whole and says what is wrong, if something is.
+                tracing::warn!(run.id = %run_id, "its tail does not follow on what is known: {illegal}");
+                return;
+            }
+        }
+        for event in tail.iter().flat_map(|entry| &entry.events).filter_map(|event| EngineEvent::of(run_id, event)) {
+            self.shared.tell(event);
+        }
+        self.after_commit(run_id, &cached.run);
+        let over = cached.run.projection().state.is_final();
+        let bytes = cached.bytes();
+        self.cache.insert(run_id, cached, bytes);
+        if over {
+            self.forget(run_id);
         }
     }
 

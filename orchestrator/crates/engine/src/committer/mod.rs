@@ -16,7 +16,7 @@ mod lanes;
 mod load;
 mod trouble;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +55,8 @@ pub(crate) struct Committer {
     waiting: VecDeque<Item>,
     waiting_bytes: usize,
     lanes: Lanes,
+    /// Runs that others may have moved on.
+    hints: HashSet<RunId>,
     /// Failures of the store in a row.
     failures: u32,
     strikes: HashMap<RunId, u32>,
@@ -81,6 +83,7 @@ impl Committer {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             lanes: Lanes::default(),
+            hints: HashSet::new(),
             failures: 0,
             strikes: HashMap::new(),
             no_claims: false,
@@ -138,7 +141,8 @@ impl Committer {
             Command::Lane(run_id, job, reply) => self.enter_lane(run_id, job, reply).await,
             Command::LaneDone(done) => self.lane_done(*done).await,
             Command::Look(queue) => self.heads.look(queue.as_deref()),
-            Command::Changed(run_id) => self.look_at_runs(run_id).await,
+            Command::Changed(Some(run_id)) => self.hinted(run_id),
+            Command::Changed(None) => self.look_at_runs().await,
             Command::Registered => {
                 self.no_claims = false;
                 self.heads.look(None);

@@ -53,3 +53,9 @@ async fn every_benchmark_reports_its_figures_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     every_kind(sqlite(folder.path()).await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_benchmark_reports_its_figures_on_postgres() {
+    let Some((place, _database)) = crate::support::postgres().await else { return };
+    every_kind(place).await;
+}

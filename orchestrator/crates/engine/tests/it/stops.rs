@@ -116,6 +116,49 @@ async fn an_aborted_run_goes_on_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_run_goes_on_on_postgres() {
+    let Some((place, _database)) = crate::support::postgres().await else { return };
+    resumed_after_abort(place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_engine_can_cancel_a_run_and_cannot_take_it_from_a_live_one() {
+    let Some((place, database)) = crate::support::postgres().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let owner = Engine::start(config(&place, folder.path())).await.unwrap();
+    let mut events = owner.subscribe();
+    let tasks = json!([{ "id": "a", "type": "act", "with": { "act": "hang" } }]);
+    let mut run = start(&owner, &place, workflow(tasks)).await;
+    until(&mut events, attempt_started("a")).await;
+    let elsewhere = crate::support::postgres_at(database.url()).await;
+    let other = Engine::start(config(&elsewhere, folder.path())).await.unwrap();
+    let refused = other.resume(run.run_id()).await;
+    assert!(matches!(refused, Err(EngineError::Held { .. })), "{refused:?}");
+    other.cancel(run.run_id(), "cli:me", "enough").await.unwrap();
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Cancelled);
+    other.shutdown().await;
+    owner.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_only_waits_hears_that_another_engine_cancelled_it() {
+    let Some((place, database)) = crate::support::postgres().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let owner = Engine::start(config(&place, folder.path())).await.unwrap();
+    let mut events = owner.subscribe();
+    let tasks = json!([{ "id": "a", "type": "act", "with": { "act": "retry" }, "retry": {
+        "limit": 2, "delay": "1h", "backoff": "constant", "factor": 2.0, "max_delay": "1h", "jitter": 0.0 } }]);
+    let mut run = start(&owner, &place, workflow(tasks)).await;
+    until(&mut events, |event| matches!(event, updraft_engine::EngineEvent::RetryScheduled { .. })).await;
+    let elsewhere = crate::support::postgres_at(database.url()).await;
+    let other = Engine::start(config(&elsewhere, folder.path())).await.unwrap();
+    other.cancel(run.run_id(), "cli:me", "enough").await.unwrap();
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Cancelled);
+    other.shutdown().await;
+    owner.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_that_takes_too_long_ends_as_an_abort() {
     let place = memory();
     let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ use updraft_model::workflow::Workflow;
 use updraft_store::memory::MemoryStore;
 use updraft_store::read::RunDetail;
 use updraft_store::{NewVersion, Published, Reader, Store};
+use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 use updraft_task::{ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Registry, Task, TaskError};
 
@@ -109,6 +110,17 @@ pub fn memory() -> Place {
 pub async fn sqlite(folder: &Path) -> Place {
     let store = SqliteStore::open(folder.join("updraft.db"), OpenOptions::default()).await.unwrap();
     Place { reader: Arc::new(store.reader()), store: Arc::new(store) }
+}
+
+/// On PostgreSQL; `None`, after a loud skip, where there is none. The database goes with the value.
+pub async fn postgres() -> Option<(Place, updraft_testkit::postgres::Database)> {
+    let database = tokio::task::spawn_blocking(updraft_testkit::postgres::fresh_database).await.unwrap().unwrap()?;
+    Some((postgres_at(database.url()).await, database))
+}
+
+pub async fn postgres_at(url: &str) -> Place {
+    let store = PgStore::open(url).await.unwrap();
+    Place { reader: Arc::new(store.clone()), store: Arc::new(store) }
 }
 
 /// Delays that tests can wait for.
