@@ -205,6 +205,9 @@ impl Task for DbtRun {
             execute("run", &params, &[], ctx).await?
         };
         built(&results)?;
+        if results.is_empty() {
+            return Err(TaskError::fail("NoNodes", "nothing was built: the selection has neither models nor seeds"));
+        }
         Ok(results.output())
     }
 }
@@ -215,7 +218,7 @@ pub struct DbtTest;
 impl Task for DbtTest {
     const TYPE: &'static str = "dbt.test";
     const SUMMARY: &'static str = "runs dbt tests; every test becomes a row, and none executed is a failure";
-    const EFFECTS: Effects = Effects::ExactlyOnce;
+    const EFFECTS: Effects = Effects::Idempotent;
     const CONNECTION: ConnectionNeed = NEED;
     const ERRORS: &'static [ErrorClass] = ERRORS;
     const EXAMPLE: &'static str =

@@ -129,6 +129,11 @@ impl Results {
         Ok(Self { nodes, elapsed_s: (artefact.elapsed_time * 1000.0).round() / 1000.0 })
     }
 
+    /// Whether no node was executed.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Nodes of these kinds by how they ended.
     pub fn count(&self, kind: Kind) -> Counts {
         let mut counts = Counts::default();

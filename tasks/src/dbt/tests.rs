@@ -107,6 +107,8 @@ async fn nothing_executed_is_a_failure() {
     }
     let none = params(json!({ "select": "no_such_model" }));
     assert_eq!(DbtTest::run(none, &run.context("a", 1, None)).await.unwrap_err().class(), "NoNodes");
+    let only_tests = serde_json::from_value(json!({ "select": "never_big" })).unwrap();
+    assert_eq!(DbtRun::run(only_tests, &run.context("d", 1, None)).await.unwrap_err().class(), "NoNodes");
     let only_seed = params(json!({ "select": ["numbers"] }));
     assert_eq!(DbtBuild::run(only_seed, &run.context("b", 1, None)).await.unwrap_err().class(), "NoTests");
     run.connect(

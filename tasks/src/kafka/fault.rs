@@ -54,9 +54,12 @@ pub(super) fn is_too_large(error: &KafkaError) -> bool {
     SIZE_CODES.contains(&code(error))
 }
 
-/// Whether waiting for the broker is useless.
-pub(super) fn is_hopeless(error: &KafkaError) -> bool {
-    AUTH_CODES.contains(&code(error)) || FATAL_CODES.contains(&code(error))
+/// Whether waiting for the broker is useless. A TLS connection may also break because a broker restarts; only a word about
+/// certificates says that it will break again.
+pub(super) fn is_hopeless(error: &KafkaError, reason: &str) -> bool {
+    let code = code(error);
+    let lasting = code != Code::SSL || reason.to_lowercase().contains("certificate");
+    (AUTH_CODES.contains(&code) && lasting) || FATAL_CODES.contains(&code)
 }
 
 /// The task's error for a client's; `detail` is what the client last said about its brokers.

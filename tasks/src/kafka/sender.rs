@@ -38,7 +38,7 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, reason: &str) {
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error}: {reason}"));
-        if is_hopeless(&error) {
+        if is_hopeless(&error, reason) {
             *self.0.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             self.0.changed.notify_one();
         }

@@ -120,6 +120,35 @@ async fn the_embedded_broker_acknowledges_by_the_same_path() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_slows_down_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    run.connect(
+        "kafka",
+        json!({ "kind": "kafka", "embedded": true, "options": { "queue.buffering.max.messages": "10" } }),
+    );
+    let names: Vec<String> = (0..300).map(|row| format!("{row:06x}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (Some(name.as_str()), "BAW1")).collect();
+    let with = json!({ "input": dataset(&run, &rows).await, "topic": "flights", "key": "icao24", "linger_ms": 0 });
+    assert_eq!(publish(&run, 1, with).await.unwrap().sent, 300);
+}
+
+#[test]
+fn waiting_is_useless_for_credentials_and_certificates_but_not_for_broken_connections() {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+    for (code, reason, hopeless) in [
+        (Code::Authentication, "SASL PLAIN failed", true),
+        (Code::SSL, "SSL handshake failed: certificate verify failed", true),
+        (Code::SSL, "SSL handshake failed: disconnected", false),
+        (Code::Fatal, "sequence lost", true),
+        (Code::AllBrokersDown, "1/1 brokers are down", false),
+        (Code::BrokerTransportFailure, "connection refused", false),
+    ] {
+        assert_eq!(fault::is_hopeless(&KafkaError::Global(code), reason), hopeless, "{code:?} {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_cannot_be_sent_go_to_the_dead_letter_topic_or_fail_the_task() {
     let brokers = MockCluster::new(1).unwrap();
     let folder = tempfile::tempdir().unwrap();
