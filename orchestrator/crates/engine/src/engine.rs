@@ -153,9 +153,27 @@ impl Engine {
                 return Err(error);
             }
         }
+        self.clear_spool(run_id);
         self.shared.timer_at(self.shared.now());
         self.shared.command(Command::Look(Some(queue)));
         Ok(handle)
+    }
+
+    /// Results on disk that nothing waits for any more: the store has them, or has gone on without them.
+    fn clear_spool(&self, run_id: RunId) {
+        let left = self.shared.spool.of_run(run_id).unwrap_or_else(|error| {
+            self.shared.warn(Some(run_id), format!("spooled results cannot be read: {error}"));
+            Vec::new()
+        });
+        for result in left {
+            self.shared.warn(
+                Some(run_id),
+                format!("the result of attempt {} of `{}` on disk is not needed any more", result.dispatch_no, result.key),
+            );
+            if let Err(error) = self.shared.spool.remove(run_id, result.attempt_id) {
+                self.shared.warn(Some(run_id), format!("it cannot be removed: {error}"));
+            }
+        }
     }
 
     async fn why_broken(&self, run_id: RunId) -> Result<String, EngineError> {

@@ -56,6 +56,8 @@ struct Report {
     work: Vec<WorkRow>,
     stopped: Vec<WorkRow>,
     rejects: Vec<(usize, String)>,
+    /// Results that waited on disk and are now in the store.
+    taken: Vec<Finish>,
     refused: Option<EngineError>,
 }
 
@@ -165,7 +167,7 @@ async fn job_alone(
 
 /// Sorts results after a lane's answer.
 fn settle(done: &mut LaneDone, finishes: Vec<Finish>, outcome: &LaneOutcome, report: Report) {
-    let Report { run, events, work, stopped, rejects, .. } = report;
+    let Report { run, events, work, stopped, rejects, taken, .. } = report;
     let rejected = |at: usize| rejects.iter().find(|(index, _)| *index == at).map(|(_, why)| why.clone());
     for (at, finish) in finishes.into_iter().enumerate() {
         match (outcome, rejected(at)) {
@@ -179,6 +181,7 @@ fn settle(done: &mut LaneDone, finishes: Vec<Finish>, outcome: &LaneOutcome, rep
         }
     }
     if *outcome == LaneOutcome::Applied {
+        done.accepted.extend(taken);
         done.run = run;
         done.events = events;
         done.work = work;
@@ -309,11 +312,14 @@ impl Decision {
                 }
             }
         }
-        if let Some(job) = &self.job
-            && let Err(refused) = self.job(job, &mut part, &mut run, &removed, &executing)
-        {
-            report.refused = Some(refused);
-            return None;
+        if let Some(job) = &self.job {
+            match self.job(job, &mut part, &mut run, &removed, &executing) {
+                Ok(taken) => report.taken = taken,
+                Err(refused) => {
+                    report.refused = Some(refused);
+                    return None;
+                }
+            }
         }
         if part.events.is_empty() {
             return None;
@@ -343,7 +349,7 @@ impl Decision {
         run: &mut Run,
         removed: &[WorkRow],
         executing: &[WorkRow],
-    ) -> Result<(), EngineError> {
+    ) -> Result<Vec<Finish>, EngineError> {
         let run_id = run.facts().run_id;
         let refuse = |error| match error {
             StepError::Reject(reject) => EngineError::Rejected { run_id, reject },
@@ -353,19 +359,20 @@ impl Decision {
             removed: removed.iter().map(|row| row.dispatch.key.clone()).collect(),
             executing: executing.iter().map(|row| row.dispatch.key.clone()).collect(),
         };
+        let mut taken = Vec::new();
         match job {
             Job::Cancel { by, reason } => {
                 let input = Input::Cancel { by: by.clone(), reason: reason.clone(), halted: halted() };
-                part.step(run, input, self.at).map_err(refuse)
+                part.step(run, input, self.at).map_err(refuse)?;
             }
             Job::Abort { cause } => {
-                part.step(run, Input::Abort { cause: *cause, halted: halted() }, self.at).map_err(refuse)
+                part.step(run, Input::Abort { cause: *cause, halted: halted() }, self.at).map_err(refuse)?;
             }
-            Job::Refresh => part.step(run, Input::Refresh, self.at).map_err(refuse),
-            Job::Repair { by } => part.step(run, Input::Repair { by: by.clone() }, self.at).map_err(refuse),
+            Job::Refresh => part.step(run, Input::Refresh, self.at).map_err(refuse)?,
+            Job::Repair { by } => part.step(run, Input::Repair { by: by.clone() }, self.at).map_err(refuse)?,
             Job::Break { code, detail } => {
                 let input = Input::Break { code: code.clone(), detail: detail.clone() };
-                part.step(run, input, self.at).map_err(refuse)
+                part.step(run, input, self.at).map_err(refuse)?;
             }
             Job::Reap { worker_no } => {
                 let spooled = self
@@ -382,10 +389,13 @@ impl Decision {
                         })
                         .map_or_else(|| lost(row, attempt_id, Cause::WorkerDied), Finish::from_spool);
                     part.finish(run, &finish, Some(*worker_no), self.at).map_err(refuse)?;
+                    if finish.spooled {
+                        taken.push(finish);
+                    }
                 }
-                Ok(())
             }
         }
+        Ok(taken)
     }
 }
 

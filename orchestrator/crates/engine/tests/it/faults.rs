@@ -382,6 +382,7 @@ async fn a_result_that_finds_no_store_waits_on_disk_and_is_taken_at_the_resume()
     let mut resumed = engine.resume(run.run_id()).await.unwrap();
     assert_eq!(state_of(&ended(&mut resumed).await), RunState::Succeeded);
     assert_eq!(bodies(run.run_id(), "a"), [1], "its result lay on disk: it is not made again");
+    assert_eq!(std::fs::read_dir(folder.path().join(".updraft/spool")).unwrap().count(), 0);
     assert_eq!(outcomes(&detail(&place, run.run_id()).await, "a"), [Outcome::Succeeded]);
     engine.shutdown().await;
 }
