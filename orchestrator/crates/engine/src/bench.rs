@@ -293,7 +293,8 @@ async fn measure(options: &BenchOptions, engine: &Engine, watch: &Watch) -> Resu
     let workflow = workflow(options);
     let version = publish(store, &workflow).await?;
     let compiled = Arc::new(Compiled::new(workflow).map_err(EngineError::from)?);
-    let new = || NewRun { queue: Some(QUEUE.to_owned()), ..NewRun::manual(version, Arc::clone(&compiled), now(), "bench") };
+    let new =
+        || NewRun { queue: Some(QUEUE.to_owned()), ..NewRun::manual(version, Arc::clone(&compiled), now(), "bench") };
     let mut commits = Vec::new();
     match options.kind {
         BenchKind::Chain => {}
@@ -389,9 +390,7 @@ fn now() -> Timestamp {
 }
 
 fn workflow(options: &BenchOptions) -> Workflow {
-    let task = |id: String, upstream: Option<String>| {
-        json!({ "id": id, "type": Noop::TYPE, "depends_on": upstream.into_iter().collect::<Vec<_>>() })
-    };
+    let task = |id: String, upstream: Option<String>| json!({ "id": id, "type": Noop::TYPE, "depends_on": upstream.into_iter().collect::<Vec<_>>() });
     let tasks: Vec<Value> = match options.kind {
         BenchKind::Chain => (0..options.tasks)
             .map(|n| task(format!("t{n}"), n.checked_sub(1).map(|before| format!("t{before}"))))

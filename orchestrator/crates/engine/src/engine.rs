@@ -168,7 +168,10 @@ impl Engine {
         for result in left {
             self.shared.warn(
                 Some(run_id),
-                format!("the result of attempt {} of `{}` on disk is not needed any more", result.dispatch_no, result.key),
+                format!(
+                    "the result of attempt {} of `{}` on disk is not needed any more",
+                    result.dispatch_no, result.key
+                ),
             );
             if let Err(error) = self.shared.spool.remove(run_id, result.attempt_id) {
                 self.shared.warn(Some(run_id), format!("it cannot be removed: {error}"));

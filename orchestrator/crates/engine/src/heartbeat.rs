@@ -138,4 +138,7 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
             }
         }
     }
+    if shared.phase() < Phase::Stopped {
+        shared.warn(None, "the store sends no more hints; looks at intervals go on");
+    }
 }

@@ -23,10 +23,7 @@ async fn every_kind(place: Place) {
     for kind in BenchKind::ALL {
         let report = measure(&place, kind, 300).await;
         let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(
-            keys,
-            ["bench", "store", "tasks", "hop_ms", "commit_ms", "tasks_per_s", "commits", "round_trips"]
-        );
+        assert_eq!(keys, ["bench", "store", "tasks", "hop_ms", "commit_ms", "tasks_per_s", "commits", "round_trips"]);
         assert_eq!(report["bench"], kind.name());
         let commits = report["commits"].as_u64().unwrap();
         match kind {

@@ -204,7 +204,8 @@ async fn no_more_children_run_at_once_than_there_are_process_slots() {
     let mut config = config(&place, folder.path());
     config.process_slots = 2;
     let engine = Engine::start(config).await.unwrap();
-    let script = "mkdir busy1 2>/dev/null && mine=busy1 || { mkdir busy2 && mine=busy2; } || exit 9; sleep 0.02; rmdir $mine";
+    let script =
+        "mkdir busy1 2>/dev/null && mine=busy1 || { mkdir busy2 && mine=busy2; } || exit 9; sleep 0.02; rmdir $mine";
     let tasks: Vec<_> = (0..8)
         .map(|n| json!({ "id": format!("t{n}"), "type": "act", "with": { "act": "child", "argv": ["sh", "-c", script] } }))
         .collect();
