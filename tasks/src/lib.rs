@@ -60,6 +60,8 @@ pub fn registry() -> Registry {
     registry.add::<notify::Notify>();
     registry.add::<opensky::Collect>();
     registry.add::<opensky::Plan>();
+    #[cfg(feature = "sql")]
+    registry.add::<opensky::Validate>();
     registry
 }
 

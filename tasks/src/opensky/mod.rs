@@ -8,7 +8,17 @@ mod keys;
 pub mod plan;
 pub mod region;
 mod snapshot;
+#[cfg(feature = "sql")]
+mod state;
+#[cfg(feature = "sql")]
+mod states_parquet;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "sql")]
+pub mod validate;
 
 pub use collect::Collect;
 pub use connection::OpenSky;
 pub use plan::Plan;
+#[cfg(feature = "sql")]
+pub use validate::Validate;

@@ -1,0 +1,109 @@
+//! What each failure of the API makes of a collection, and when the API is asked at all.
+
+use std::time::Duration;
+
+use serde_json::json;
+use updraft_task::Verdict;
+use updraft_testkit::opensky::{Fault, Options};
+
+use super::*;
+
+const RETRY: Verdict = Verdict::Retry { after: None };
+
+#[tokio::test]
+async fn every_failure_has_its_verdict_class_and_message() {
+    for (fault, calls, verdict, class, words) in [
+        (Fault::TokenUnauthorized, 1, Verdict::Fail, "Auth", "wrong client_id or client_secret"),
+        (Fault::Unauthorized, 2, Verdict::Fail, "Auth", "401 with a fresh token"),
+        (Fault::TooManyRequests, 1, Verdict::Skip, "skipped", "(22688 s), which is kept as a hold"),
+        (Fault::TooManyRequestsShort, 1, Verdict::Skip, "skipped", "(2 s), which is kept as a hold"),
+        (Fault::BadGateway, 1, RETRY, "Upstream5xx", "502"),
+        (Fault::ServiceUnavailable, 1, RETRY, "Upstream5xx", "503"),
+        (Fault::Broken, 1, RETRY, "BrokenBody", "not of the documented form"),
+        (Fault::Html, 1, RETRY, "BrokenBody", "Content-Type `text/html` instead of JSON"),
+        (Fault::Slow, 1, RETRY, "Timeout", "GET /states/all"),
+        (Fault::Drop, 1, RETRY, "Network", "the body of GET /states/all"),
+    ] {
+        let bench = Bench::four();
+        bench.standin.fail(fault, calls);
+        let error = bench.collect().await.unwrap_err();
+        assert_eq!((error.verdict(), error.class()), (&verdict, class), "{fault}: {error}");
+        assert!(error.message().contains(words), "{fault}: {error}");
+        let asked = if fault == Fault::TokenUnauthorized { 0 } else { calls as usize };
+        assert_eq!(bench.asked(STATES), asked, "{fault}");
+        if verdict == RETRY {
+            let again = bench.collect().await.unwrap();
+            assert_eq!((&again["rows_out"], &again["reused"]), (&json!(4), &json!(false)), "{fault}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn odd_answers_are_kept_and_counted() {
+    for (fault, rows) in
+        [(Fault::NoStates, 0), (Fault::ShortRows, 4), (Fault::DuplicateRow, 5), (Fault::FutureContact, 4)]
+    {
+        let bench = Bench::four();
+        bench.standin.fail(fault, 1);
+        assert_eq!(bench.collect().await.unwrap()["rows_out"], rows, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_and_an_expired_one_before_it_is_used() {
+    let mut bench = Bench::new(Options { answers: vec![four()], token_ttl_s: 1, ..Options::default() });
+    bench.standin.fail(Fault::Unauthorized, 1);
+    bench.collect().await.unwrap();
+    assert_eq!((bench.asked(STATES), bench.asked(TOKEN)), (2, 2));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    bench.next();
+    bench.collect().await.unwrap();
+    assert_eq!((bench.asked(STATES), bench.asked(TOKEN)), (3, 3));
+}
+
+#[tokio::test]
+async fn calls_side_by_side_ask_for_one_token() {
+    let bench = Bench::four();
+    let calls = (0..8).map(|n| {
+        let request = json!({ "region": format!("r{n}"), "bbox": null, "extended": false, "credits": 4 });
+        bench.task::<super::super::Collect>(json!({ "requests": [request] }))
+    });
+    for output in futures::future::join_all(calls).await {
+        output.unwrap();
+    }
+    assert_eq!((bench.asked(STATES), bench.asked(TOKEN)), (8, 1));
+}
+
+#[tokio::test]
+async fn a_wrong_secret_fails_and_no_credentials_ask_anonymously() {
+    let bench = Bench::four();
+    bench.connect(json!({ "client_id": "standin", "client_secret": "wrong" }));
+    let error = bench.collect().await.unwrap_err();
+    assert_eq!((error.verdict(), error.class()), (&Verdict::Fail, "Auth"));
+    assert!(!error.message().contains("wrong\""), "{error}");
+    bench.connect(json!({}));
+    assert_eq!(bench.collect().await.unwrap()["credits_left"], 396);
+    assert_eq!(bench.asked(TOKEN), 1);
+}
+
+#[tokio::test]
+async fn a_second_attempt_fetches_only_what_is_not_in_the_lake() {
+    let bench = Bench::four();
+    let first = bench.collect().await.unwrap();
+    assert_eq!((&first["reused"], &first["credits_spent"], &first["credits_left"]), (&json!(false), &json!(4), &json!(3_996)));
+    assert_eq!(first["batch_id"], "test/20260101T000000Z/20260101T000000Z/global");
+    let again = bench.collect().await.unwrap();
+    assert_eq!((&again["reused"], &again["snapshots"]), (&json!(true), &first["snapshots"]));
+    assert_eq!(bench.asked(STATES), 1);
+    // As after a crash between the manifest and the object, and as after a loss of the manifest.
+    let lake = bench.run.context("task", 1, None).lake().unwrap();
+    for (key, asked) in [
+        (first["object_key"].as_str().unwrap(), 2),
+        ("raw-data/flights/manifest/test_20260101T000000Z_20260101T000000Z_global.json", 3),
+    ] {
+        assert!(lake.find(key).await.unwrap().is_some(), "{key}");
+        lake.delete(key).await.unwrap();
+        assert_eq!(bench.collect().await.unwrap()["reused"], false);
+        assert_eq!(bench.asked(STATES), asked);
+    }
+}
