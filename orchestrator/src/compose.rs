@@ -21,6 +21,8 @@ use crate::project::{Connections, Project};
 pub enum StoreUrl {
     /// One file.
     Sqlite(PathBuf),
+    /// This process's memory: for `bench`, to see what the engine costs without a database.
+    Memory,
     /// A server; the address may hold a password.
     Postgres(String),
 }
@@ -39,6 +41,9 @@ impl StoreUrl {
             }
             return Ok(Self::Sqlite(cwd.join(path)));
         }
+        if url == "memory" {
+            return Ok(Self::Memory);
+        }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(url.to_owned()));
         }
@@ -52,6 +57,7 @@ impl StoreUrl {
     pub fn shown(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Memory => "memory".to_owned(),
             Self::Postgres(url) => match url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')) {
                 Some((_, place)) => format!("postgres://…@{}", place.split('?').next().unwrap_or(place)),
                 None => url.split('?').next().unwrap_or(url).to_owned(),
@@ -83,8 +89,12 @@ fn held_hint(failure: Failure, session: &Session) -> Failure {
         (StoreUrl::Sqlite(_), true) => failure.hint(
             "one process owns a SQLite store: wait for it, stop it, choose another file by --store, or use PostgreSQL for many",
         ),
-        (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_), _) => failure,
+        (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) | StoreUrl::Memory, _) => failure,
     }
+}
+
+fn forgetful() -> Failure {
+    Failure::input("`--store memory` keeps nothing: it is for `updraft bench` alone")
 }
 
 async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
@@ -102,6 +112,7 @@ async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
             let reader = Arc::clone(&store) as Arc<dyn Reader>;
             Ok(Opened { store, reader, socket: None })
         }
+        StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         _ => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
     }
@@ -128,6 +139,7 @@ pub async fn reader(session: &Session) -> Result<Arc<dyn Reader>, Failure> {
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),
+        StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
     }
@@ -195,6 +207,21 @@ pub fn engine_config(
     )
 }
 
+/// A store to measure: the named one, memory, or a fresh file in `folder`.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn open_bench(session: &Session, folder: &Path) -> Result<Opened, Failure> {
+    match (&session.store, session.store_given) {
+        (StoreUrl::Memory, _) => {
+            let store = updraft_store::memory::MemoryStore::new(crate::cli::now);
+            Ok(Opened { store: Arc::new(store.clone()), reader: Arc::new(store), socket: None })
+        }
+        (_, true) => open(session).await,
+        (_, false) => open_url(&StoreUrl::Sqlite(folder.join("bench.db"))).await,
+    }
+}
+
 /// A failure of the engine with its exit code.
 pub fn engine_failure(error: EngineError) -> Failure {
     let message = error.to_string();
@@ -241,6 +268,7 @@ pub async fn migrate(url: &StoreUrl) -> Result<usize, Failure> {
         StoreUrl::Sqlite(path) => Ok(updraft_store_sqlite::SqliteStore::migrate(path).await?.len()),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(updraft_store_postgres::PgStore::migrate(url).await?),
+        StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
     }
@@ -256,6 +284,7 @@ pub async fn migration_status(url: &StoreUrl) -> Result<Vec<MigrationStatus>, Fa
         StoreUrl::Sqlite(path) => Ok(updraft_store_sqlite::SqliteStore::migration_status(path).await?),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(updraft_store_postgres::PgStore::migration_status(url).await?),
+        StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
     }

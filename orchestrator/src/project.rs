@@ -142,7 +142,9 @@ impl Project {
                 // Not fatal: a build without some tasks still runs what needs none of them. A task that names it is refused.
                 if self.has_file {
                     let known = kinds(registry);
-                    warnings.push(format!("connection `{name}` has the kind `{kind}`, which this build does not know ({known})"));
+                    warnings.push(format!(
+                        "connection `{name}` has the kind `{kind}`, which this build does not know ({known})"
+                    ));
                 }
                 variables.retain(|key, _| !key.starts_with(&format!("{upper}__")));
                 continue;

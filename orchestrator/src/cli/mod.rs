@@ -1,5 +1,6 @@
 //! The command line: one file a command, the only crate part that talks to people.
 
+mod bench;
 mod cancel;
 mod check;
 mod completions;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use updraft_task::Registry;
+
+pub use summary::now;
 
 use crate::compose::StoreUrl;
 use crate::exit_code::{ExitCode, Failure};
@@ -81,6 +84,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Brings the store's tables to this version
     Migrate(migrate::Args),
+    /// Measures this machine and store
+    Bench(bench::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
     /// Writes the generated reference pages into a folder
@@ -96,6 +101,8 @@ pub struct Session {
     pub project: Project,
     /// Where runs are kept.
     pub store: StoreUrl,
+    /// Whether that was said, by flag or environment.
+    pub store_given: bool,
     /// One JSON document instead of text.
     pub json: bool,
     /// The process's environment, read once.
@@ -158,7 +165,9 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
     };
     let project = Project::find(&cwd)?;
     let store = StoreUrl::choose(cli.store.as_deref(), &project, &cwd)?;
-    let session = Session { registry: Arc::new(registry), project, store, json: cli.json, environment, cwd };
+    let store_given = cli.store.is_some();
+    let session =
+        Session { store_given, registry: Arc::new(registry), project, store, json: cli.json, environment, cwd };
     // One provider of TLS for every client of the process; a second call would be a bug in this function.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -179,6 +188,7 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
             Command::Cancel(args) => cancel::run(&session, args).await,
             Command::Doctor(args) => doctor::run(&session, &args).await,
             Command::Migrate(args) => migrate::run(&session, &args).await,
+            Command::Bench(args) => bench::run(&session, args).await,
             Command::Completions(args) => completions::run(&args),
             Command::Reference { folder } => write_reference(&session, &folder),
         }

@@ -33,6 +33,14 @@ pub fn json(document: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints one JSON document on one line.
+pub fn json_line(document: &impl Serialize) -> Result<(), Failure> {
+    let text =
+        serde_json::to_string(document).map_err(|error| Failure::input(format!("the answer is not JSON: {error}")))?;
+    quietly(writeln!(io::stdout(), "{text}"));
+    Ok(())
+}
+
 fn quietly(result: io::Result<()>) {
     if let Err(error) = result
         && error.kind() != io::ErrorKind::BrokenPipe

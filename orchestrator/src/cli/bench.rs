@@ -1,0 +1,95 @@
+//! `updraft bench`: hops, fan-out, runs and triggers beside the same store's bare commit, in one process.
+
+use clap::{Args as ClapArgs, ValueEnum};
+use updraft_engine::bench::{self, BenchKind, BenchOptions, BenchReport};
+
+use super::{Session, output};
+use crate::compose;
+use crate::exit_code::{ExitCode, Failure};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    /// One task after the other: the latency of a hop
+    Chain,
+    /// Many tasks side by side after one: task runs a second
+    Fanout,
+    /// Many runs of one task
+    Runs,
+    /// From request to the first body running
+    Trigger,
+}
+
+/// Arguments of `updraft bench`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Measures an empty store: without --store a file that is removed afterwards; `--store memory` has no commits to wait for.\n\
+The runs stay in a store that is named."
+)]
+pub struct Args {
+    /// What is measured
+    bench: Which,
+    /// Tasks of the chain, leaves of the fan-out, or runs
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    tasks: u32,
+    /// Attempts that run at one time
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slots: u32,
+}
+
+/// Carries it out.
+pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
+    let folder = session.project.data_dir().join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::unreachable(format!("the folder {}: {error}", folder.display())))?;
+    let measured = measure(session, &args, &folder).await;
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        output::warning(&format!("{} is left behind: {error}", folder.display()));
+    }
+    let measured = measured?;
+    measured.warnings.iter().for_each(|warning| output::warning(warning));
+    if session.json {
+        output::json_line(&measured.report)?;
+    } else {
+        print(&measured.report);
+    }
+    Ok(ExitCode::Success)
+}
+
+async fn measure(session: &Session, args: &Args, folder: &std::path::Path) -> Result<bench::Bench, Failure> {
+    let opened = compose::open_bench(session, folder).await?;
+    let kind = match args.bench {
+        Which::Chain => BenchKind::Chain,
+        Which::Fanout => BenchKind::Fanout,
+        Which::Runs => BenchKind::Runs,
+        Which::Trigger => BenchKind::Trigger,
+    };
+    let options = BenchOptions {
+        kind,
+        tasks: usize::try_from(args.tasks).unwrap_or(usize::MAX),
+        slots: args.slots,
+        store: opened.store.clone(),
+        reader: opened.reader,
+        folder: folder.to_owned(),
+    };
+    let measured = bench::run(options).await;
+    opened.store.close().await;
+    measured.map_err(|error| Failure::unreachable(error.to_string()))
+}
+
+fn print(report: &BenchReport) {
+    let ms = |name: &str, of: &bench::Percentiles| {
+        vec![name.to_owned(), format!("{:.3} ms", of.p50), format!("{:.3} ms", of.p99)]
+    };
+    output::line(&format!("{} on {}, {} tasks", report.bench.name(), report.store, output::count(report.tasks as u64)));
+    let mut rows = Vec::new();
+    rows.extend(
+        report.hop_ms.as_ref().map(|hop| ms(if report.bench == BenchKind::Trigger { "trigger" } else { "hop" }, hop)),
+    );
+    rows.push(ms("bare commit", &report.commit_ms));
+    output::table(&["", "P50", "P99"], rows);
+    if let Some(rate) = report.tasks_per_s {
+        output::line(&format!("{rate:.0} task runs a second"));
+    }
+    output::line(&format!("{} commits, {} round trips", report.commits, report.round_trips));
+}
