@@ -49,7 +49,11 @@ impl Task for Archive {
         ErrorClass { name: "NotFound", retryable: false, meaning: "a dataset's bytes are gone" },
         ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset's bytes do not match its sha-256" },
         ErrorClass { name: "Conflict", retryable: false, meaning: "other bytes lie under a key of the archive" },
-        ErrorClass { name: "BadParameters", retryable: false, meaning: "`at` is no instant, or two datasets would get one key" },
+        ErrorClass {
+            name: "BadParameters",
+            retryable: false,
+            meaning: "`at` is no instant, or two datasets would get one key",
+        },
     ];
     const EXAMPLE: &'static str = "- id: keep\n  type: archive\n  depends_on: transform\n  with:\n    input: \"{{ tasks.transform.output.dataset }}\"\n    prefix: archive/flights\n";
     type Params = Params;

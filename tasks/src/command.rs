@@ -76,7 +76,11 @@ impl Task for Command {
         ErrorClass { name: "Signal", retryable: true, meaning: "the program was ended by a signal" },
         ErrorClass { name: "Spawn", retryable: false, meaning: "the program cannot be started" },
         ErrorClass { name: "BadOutput", retryable: false, meaning: "`parse_json` and the last line is not JSON" },
-        ErrorClass { name: "BadParameters", retryable: false, meaning: "`argv` is empty, or a line without `shell: true`" },
+        ErrorClass {
+            name: "BadParameters",
+            retryable: false,
+            meaning: "`argv` is empty, or a line without `shell: true`",
+        },
     ];
     const EXAMPLE: &'static str = "- id: count_files\n  type: command\n  with:\n    argv: \"ls | wc -l\"\n    shell: true\n    parse_json: true\n";
     type Params = Params;

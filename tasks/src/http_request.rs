@@ -145,16 +145,29 @@ impl Task for HttpRequest {
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass { name: "Timeout", retryable: true, meaning: "no whole answer within `timeout_s`" },
         ErrorClass { name: "Network", retryable: true, meaning: "refused, reset, or cut off" },
-        ErrorClass { name: "Upstream5xx", retryable: true, meaning: "500…599 that `expect` does not list; waits at least `Retry-After`" },
+        ErrorClass {
+            name: "Upstream5xx",
+            retryable: true,
+            meaning: "500…599 that `expect` does not list; waits at least `Retry-After`",
+        },
         ErrorClass { name: "RateLimited", retryable: true, meaning: "429; waits at least `Retry-After`" },
         ErrorClass { name: "Status", retryable: false, meaning: "another status that `expect` does not list" },
         ErrorClass { name: "BrokenBody", retryable: true, meaning: "a body that says it is JSON and is not" },
-        ErrorClass { name: "TooLarge", retryable: false, meaning: "a body over 32 KiB without `save_to`, or over 256 MiB with it" },
-        ErrorClass { name: "BadParameters", retryable: false, meaning: "no address or none that is one, two bodies, a bad header, no time" },
+        ErrorClass {
+            name: "TooLarge",
+            retryable: false,
+            meaning: "a body over 32 KiB without `save_to`, or over 256 MiB with it",
+        },
+        ErrorClass {
+            name: "BadParameters",
+            retryable: false,
+            meaning: "no address or none that is one, two bodies, a bad header, no time",
+        },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "the connection does not fit" },
         ErrorClass { name: "Lake", retryable: true, meaning: "the body cannot be kept just now" },
     ];
-    const EXAMPLE: &'static str = "- id: ping\n  type: http.request\n  with:\n    url: http://127.0.0.1:8080/health\n    expect: [200, 204]\n";
+    const EXAMPLE: &'static str =
+        "- id: ping\n  type: http.request\n  with:\n    url: http://127.0.0.1:8080/health\n    expect: [200, 204]\n";
     type Params = Params;
     type Output = Output;
 
@@ -183,7 +196,8 @@ async fn ask(
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let is_json = content_type.as_ref().is_some_and(|kind| kind.contains("json"));
     let limit = if params.save_to.is_some() { SAVED_BYTES } else { INLINE_BYTES };
-    let bytes = body(response, limit, &format!("the body of {shown}")).await.map_err(|error| too_large(error, params))?;
+    let bytes =
+        body(response, limit, &format!("the body of {shown}")).await.map_err(|error| too_large(error, params))?;
     let size = bytes.len() as u64;
     let mut output = Output { status, content_type, bytes: size, json: None, text: None, dataset: None };
     if let Some(key) = &params.save_to {
@@ -191,8 +205,15 @@ async fn ask(
         ctx.lake()?.put(key, bytes).await?;
         ctx.info(format!("{size} bytes lie at {key}"));
         let format = if is_json { Format::Json } else { Format::Bytes };
-        output.dataset =
-            Some(Dataset { uri: key.clone(), format, schema: Vec::new(), rows: 1, bytes: size, sha256, batch_id: None });
+        output.dataset = Some(Dataset {
+            uri: key.clone(),
+            format,
+            schema: Vec::new(),
+            rows: 1,
+            bytes: size,
+            sha256,
+            batch_id: None,
+        });
         return Ok(output);
     }
     match serde_json::from_slice(&bytes) {
@@ -280,6 +301,7 @@ fn request(params: &Params, ctx: &Context) -> Result<(reqwest::RequestBuilder, S
 }
 
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, TaskError> {
-    HeaderValue::from_str(value)
-        .map_err(|_| TaskError::fail("BadParameters", format!("the header `{name}` has a value that HTTP does not allow")))
+    HeaderValue::from_str(value).map_err(|_| {
+        TaskError::fail("BadParameters", format!("the header `{name}` has a value that HTTP does not allow"))
+    })
 }

@@ -93,7 +93,8 @@ mod tests {
             // What is a template has any type, so only its name can be checked.
             for (name, _) in with.as_object().into_iter().flatten().filter(|(_, value)| !literal(value)) {
                 let known = schema.pointer_mut(&format!("/properties/{name}"));
-                *known.unwrap_or_else(|| panic!("{}: the example sets `{name}`, which is unknown", task.name)) = Value::Bool(true);
+                *known.unwrap_or_else(|| panic!("{}: the example sets `{name}`, which is unknown", task.name)) =
+                    Value::Bool(true);
             }
             if let Err(error) = jsonschema::validate(&schema, &with) {
                 panic!("the example of {} does not fit its parameters: {}: {error}", task.name, error.instance_path());

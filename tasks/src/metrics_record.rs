@@ -84,7 +84,10 @@ fn bad(measure: &Measure, what: &str) -> TaskError {
 
 fn check(measure: &Measure) -> Result<(), TaskError> {
     if !is_name(&measure.name, true) {
-        return Err(bad(measure, "has a name that Prometheus refuses: use letters, digits, `_` and `:`, no digit first"));
+        return Err(bad(
+            measure,
+            "has a name that Prometheus refuses: use letters, digits, `_` and `:`, no digit first",
+        ));
     }
     if measure.value.is_some_and(|value| !value.is_finite()) {
         return Err(bad(measure, "is not a finite number"));

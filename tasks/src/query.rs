@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
@@ -126,7 +126,7 @@ impl Session {
             TaskError::fail("BadInput", format!("table `{name}`: {}", error.strip_backtrace()))
         };
         let table = MemTable::try_new(schema, vec![rows]).map_err(bad)?;
-        self.session.register_table(name, Arc::new(table)).map_err(bad)?;
+        self.session.register_table(TableReference::bare(name), Arc::new(table)).map_err(bad)?;
         Ok(())
     }
 

@@ -144,17 +144,13 @@ async fn post(webhook: &Webhook, state: &str, message: &str, ctx: &Context) -> R
     match response.status().as_u16() {
         200..=299 => Ok(()),
         status @ (429 | 500..=599) => Err(TaskError::retry("Unavailable", format!("the webhook answered {status}"))),
-        status => Err(TaskError::fail("Refused", format!("the webhook answered {status}: {}", excerpt(response).await))),
+        status => {
+            Err(TaskError::fail("Refused", format!("the webhook answered {status}: {}", excerpt(response).await)))
+        }
     }
 }
 
-async fn mail(
-    smtp: &Smtp,
-    recipients: &[String],
-    state: &str,
-    message: &str,
-    ctx: &Context,
-) -> Result<(), TaskError> {
+async fn mail(smtp: &Smtp, recipients: &[String], state: &str, message: &str, ctx: &Context) -> Result<(), TaskError> {
     let address = |text: &str| {
         text.parse::<Mailbox>()
             .map_err(|error| TaskError::fail("BadParameters", format!("`{text}` is no mail address: {error}")))
@@ -172,7 +168,9 @@ async fn mail(
     }
     let mail = mail.body(message.to_owned()).map_err(|error| TaskError::fail("BadParameters", error.to_string()))?;
     let mut builder = match smtp.tls {
-        Tls::Implicit => AsyncSmtpTransport::<Tokio1Executor>::relay(&smtp.host).map_err(|error| bad(error.to_string()))?,
+        Tls::Implicit => {
+            AsyncSmtpTransport::<Tokio1Executor>::relay(&smtp.host).map_err(|error| bad(error.to_string()))?
+        }
         Tls::Starttls => {
             AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(&smtp.host).map_err(|error| bad(error.to_string()))?
         }

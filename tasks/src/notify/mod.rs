@@ -78,7 +78,11 @@ impl Task for Notify {
         ErrorClass { name: "Timeout", retryable: true, meaning: "a channel did not answer in time" },
         ErrorClass { name: "Network", retryable: true, meaning: "a channel cannot be reached" },
         ErrorClass { name: "Refused", retryable: false, meaning: "a channel refused the message" },
-        ErrorClass { name: "Unavailable", retryable: true, meaning: "a webhook answered 429 or 500…599, a mail server 4yz" },
+        ErrorClass {
+            name: "Unavailable",
+            retryable: true,
+            meaning: "a webhook answered 429 or 500…599, a mail server 4yz",
+        },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "a channel's connection does not fit" },
         ErrorClass { name: "BadParameters", retryable: false, meaning: "an address that is none" },
         ErrorClass { name: "Store", retryable: true, meaning: "what was told last cannot be read or kept" },
@@ -155,7 +159,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = TestRun::new(dir.path());
         let mut told = Vec::new();
-        for state in [TaskRunState::Succeeded, TaskRunState::Succeeded, TaskRunState::Failed, TaskRunState::Failed, TaskRunState::Succeeded] {
+        for state in [
+            TaskRunState::Succeeded,
+            TaskRunState::Succeeded,
+            TaskRunState::Failed,
+            TaskRunState::Failed,
+            TaskRunState::Succeeded,
+        ] {
             run.set_siblings(vec![sibling("a", state), sibling("tell", TaskRunState::Running)]);
             let output = tell(&run, json!({})).await.unwrap();
             told.push((output.state, output.sent.len()));

@@ -159,7 +159,9 @@ impl Client {
             }
             401 if self.credentials.is_some() => Err(TaskError::fail(
                 "Auth",
-                format!("{asked}: 401 with a fresh token: this account may not call the API; check client_id and its rights"),
+                format!(
+                    "{asked}: 401 with a fresh token: this account may not call the API; check client_id and its rights"
+                ),
             )),
             401 => Err(TaskError::fail(
                 "Auth",
@@ -216,10 +218,9 @@ impl Client {
             200 => response.json().await.map_err(|error| {
                 TaskError::retry("BrokenBody", format!("the answer with the token does not read: {}", chain(&error)))
             }),
-            400 | 401 | 403 => Err(TaskError::fail(
-                "Auth",
-                format!("{}: {status}: wrong client_id or client_secret", self.token_url),
-            )),
+            400 | 401 | 403 => {
+                Err(TaskError::fail("Auth", format!("{}: {status}: wrong client_id or client_secret", self.token_url)))
+            }
             429 | 500..=599 => Err(TaskError::retry("Upstream5xx", format!("{}: {status}", self.token_url))),
             _ => Err(TaskError::fail("Unexpected", format!("{}: {status}", self.token_url))),
         }

@@ -94,7 +94,11 @@ impl Task for Collect {
         ErrorClass { name: "Timeout", retryable: true, meaning: "no connection in 5 s, or no whole answer in 30 s" },
         ErrorClass { name: "Network", retryable: true, meaning: "refused, reset, or cut off half-way" },
         ErrorClass { name: "Upstream5xx", retryable: true, meaning: "500…599: OpenSky is overloaded" },
-        ErrorClass { name: "BrokenBody", retryable: true, meaning: "status 200, but not JSON of the documented form; the bytes are kept" },
+        ErrorClass {
+            name: "BrokenBody",
+            retryable: true,
+            meaning: "status 200, but not JSON of the documented form; the bytes are kept",
+        },
         ErrorClass { name: "Auth", retryable: false, meaning: "wrong credentials, or 401 with a fresh token" },
         ErrorClass { name: "BadRequest", retryable: false, meaning: "400: the message holds the request" },
         ErrorClass { name: "Forbidden", retryable: false, meaning: "403" },

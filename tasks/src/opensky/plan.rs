@@ -72,7 +72,11 @@ impl Task for Plan {
     const EFFECTS: Effects = Effects::ExactlyOnce;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["opensky"]);
     const ERRORS: &'static [ErrorClass] = &[
-        ErrorClass { name: "BadParameters", retryable: false, meaning: "a region without a box, or a box that is none" },
+        ErrorClass {
+            name: "BadParameters",
+            retryable: false,
+            meaning: "a region without a box, or a box that is none",
+        },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "the connection does not fit" },
         ErrorClass { name: "Store", retryable: true, meaning: "holds and credits cannot be read just now" },
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be read just now" },

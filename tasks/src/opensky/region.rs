@@ -74,10 +74,15 @@ pub fn chosen(names: &[String], boxes: &BTreeMap<String, RegionBox>) -> Result<V
     for name in names {
         let found = boxes.get(name).ok_or_else(|| {
             let known: Vec<&str> = boxes.keys().map(String::as_str).collect();
-            TaskError::fail("BadParameters", format!("region `{name}` has no box in `region_boxes`; known: {}", known.join(", ")))
+            TaskError::fail(
+                "BadParameters",
+                format!("region `{name}` has no box in `region_boxes`; known: {}", known.join(", ")),
+            )
         })?;
         found.check(name)?;
-        if super::keys::RESERVED.contains(&name.as_str()) || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if super::keys::RESERVED.contains(&name.as_str())
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        {
             return Err(TaskError::fail(
                 "BadParameters",
                 format!("`{name}` cannot name a region: use letters, digits and `_`, not `global` or `unlocated`"),

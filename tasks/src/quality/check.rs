@@ -1,28 +1,21 @@
 //! The task `quality.check`: groups, rules, results, verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::record_batch::RecordBatch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use updraft_task::{Context, Effects, ErrorClass, Input, Lake, Task, TaskError, TaskItem};
+use updraft_task::{Context, Effects, ErrorClass, Input, Task, TaskError, TaskItem};
 
-use super::judge::{Limits, State, judge, limits, score};
-use super::measure::{bad_rule, observe};
-use super::rule::{AsOf, Dimension, Per, Rule, Severity};
+use super::groups::{ALL, Group, Groups};
+use super::judge::{Limits, State, judge, score};
+use super::measure::{Prepared, observe, prepare};
+use super::rule::{Dimension, Per, Range, Rule, Severity};
 use super::store;
 use crate::batch::batch_id;
-use crate::parquet;
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
 
 /// Below this score the log warns.
 const LOW_SCORE: f64 = 75.0;
 /// Bytes of JSON that results may take in the output; all of them are in the table.
 const OUTPUT_BYTES: usize = 40 * 1024;
-/// Name of the group of all rows.
-const ALL: &str = "all";
-
 /// Parameters of `quality.check`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,12 +24,16 @@ pub struct QualityParams {
     pub input: Input,
     /// The rules.
     pub rules: Vec<Rule>,
-    /// Names that are expected in `input`: rules `per: region` judge these alone, and one without rows is a warning.
+    /// Names that are expected in `input`. One without rows is a warning of its `row_count` rule `per: region`, and of one
+    /// with `min: 1` if there is no such rule; it is never an error.
     #[serde(default)]
     pub regions: Option<Vec<String>>,
-    /// What `freshness` counts ages from.
+    /// Table of the lake that the results go to (default `quality_results`): `warehouse/{table}/dt=…/….parquet`.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Limits of the score itself, which is then one more result, `score`.
     #[serde(default)]
-    pub as_of: AsOf,
+    pub min_score: Option<MinScore>,
     /// Memory for the queries, in MiB.
     #[serde(default = "memory_limit_mb")]
     pub memory_limit_mb: u64,
@@ -44,6 +41,22 @@ pub struct QualityParams {
 
 const fn memory_limit_mb() -> u64 {
     512
+}
+
+fn default_table() -> String {
+    "quality_results".to_owned()
+}
+
+/// Limits of the score.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MinScore {
+    /// Warn below this, 0 to 100.
+    #[serde(default)]
+    pub warn: Option<f64>,
+    /// Fail below this, 0 to 100.
+    #[serde(default)]
+    pub error: Option<f64>,
 }
 
 /// What one rule says of one region.
@@ -67,13 +80,16 @@ pub struct RuleResult {
     /// Its points, 0 to 100; null without rows.
     pub score: Option<f64>,
     #[serde(skip)]
-    pub(super) dimension: Dimension,
+    pub(super) batch: String,
 }
 
 /// Output of `quality.check`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct QualityReport {
-    /// 0 to 100: 30 completeness, 30 validity, 25 consistency, 15 timeliness; parts without rules are left out.
+    /// Rows of all datasets.
+    pub rows_in: u64,
+    /// 0 to 100: 30 completeness, 30 validity, 25 consistency, 15 timeliness. Each part is the mean of its results' points,
+    /// and full if it has none.
     pub score: f64,
     /// Results that passed.
     pub passed: u64,
@@ -83,8 +99,10 @@ pub struct QualityReport {
     pub failed: u64,
     /// Results, worst first.
     pub rules: Vec<RuleResult>,
-    /// Results that did not fit here; the table `quality_results` has all.
+    /// Results that did not fit here; the table has all.
     pub left_out: u64,
+    /// Key of the file with all results in the lake.
+    pub results: String,
 }
 
 /// The task.
@@ -104,7 +122,12 @@ impl Task for QualityCheck {
         ErrorClass {
             name: "BadRule",
             retryable: false,
-            meaning: "a rule has no limit, an unknown column, or a mistake in its SQL",
+            meaning: "a rule has no limit, an unknown column, or a mistake in its SQL; all such rules are named at once",
+        },
+        ErrorClass {
+            name: "BadTable",
+            retryable: false,
+            meaning: "the table's name has other characters than letters, digits and `_`",
         },
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or their columns differ" },
         MEMORY_LIMIT,
@@ -131,111 +154,56 @@ impl Task for QualityCheck {
     type Params = QualityParams;
     type Output = QualityReport;
 
-    async fn run(params: QualityParams, ctx: &Context) -> Result<QualityReport, TaskError> {
-        let rules = params
-            .rules
-            .iter()
-            .map(|rule| match limits(rule) {
-                Some(limits) => Ok((rule, limits)),
-                None => Err(bad_rule(rule, "it has no limit: set `warn`, `error`, or the check's own bounds")),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+    async fn run(mut params: QualityParams, ctx: &Context) -> Result<QualityReport, TaskError> {
+        if params.table.is_empty() || !params.table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(TaskError::fail(
+                "BadTable",
+                format!("`table: {}`: a table's name has letters, digits and `_` only", params.table),
+            ));
+        }
+        let requested = params.regions.unwrap_or_default();
+        let counted = |rule: &Rule| matches!(rule, Rule::RowCount { per: Per::Region, .. });
+        if !requested.is_empty() && !params.rules.iter().any(counted) {
+            params.rules.push(Rule::rows_present());
+        }
         let lake = ctx.lake()?;
-        let groups = Groups::read(ctx, &lake, &params.input).await?;
+        let groups = Groups::read(ctx, &lake, &params.input, &requested).await?;
         let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
-        let mut results: Vec<(String, Vec<RuleResult>)> = Vec::new();
-        let whole = Group { name: ALL.to_owned(), batch: batch_id(ctx.run(), ALL), rows: groups.all() };
-        let judged = judge_group(ctx, &session, &rules, &params.as_of, Per::All, &groups.schema, &whole).await?;
-        results.push((whole.batch, judged));
-        for group in
-            groups.groups.iter().filter(|group| params.regions.as_ref().is_none_or(|names| names.contains(&group.name)))
-        {
-            let judged = judge_group(ctx, &session, &rules, &params.as_of, Per::Region, &groups.schema, group).await?;
-            results.push((group.batch.clone(), judged));
-        }
-        for name in params.regions.iter().flatten().collect::<BTreeSet<_>>() {
-            let group = groups.groups.iter().find(|group| &group.name == name);
-            let batch = group.map_or_else(|| batch_id(ctx.run(), name), |group| group.batch.clone());
-            let presence = presence(name, group.map_or(0, Group::count));
-            match results.iter_mut().find(|(known, _)| *known == batch) {
-                Some((_, results)) => results.push(presence),
-                None => results.push((batch, vec![presence])),
+        groups.register(&session)?;
+        let whole = groups.all(ctx);
+        groups.focus(&session, &whole)?;
+        let end_ms = ctx.run().interval.end.as_millis();
+        let prepared = prepare(&session, &params.rules, groups.schema(), end_ms).await?;
+
+        let mut results = Vec::new();
+        let mut shares = Vec::new();
+        for (per, group) in std::iter::once((Per::All, &whole)).chain(groups.iter().map(|group| (Per::Region, group))) {
+            let chosen: Vec<&Prepared<'_>> = prepared.iter().filter(|rule| rule.rule.common().per == per).collect();
+            if !chosen.is_empty() {
+                groups.focus(&session, group)?;
+                judge_group(&chosen, group, observe(ctx, &session, &chosen).await?, &mut results, &mut shares);
             }
         }
-        for (batch, results) in results.iter().filter(|(_, results)| !results.is_empty()) {
-            store::write(ctx, &lake, batch, &results.iter().collect::<Vec<_>>()).await?;
-        }
-        report(ctx, results.into_iter().flat_map(|(_, results)| results).collect())
+        let score = score(&shares);
+        results.extend(params.min_score.map(|limits| judge_score(ctx, limits, score)));
+        let key = store::write(ctx, &lake, &params.table, &results).await?.uri;
+        report(ctx, results, score, whole.count() as u64, key)
     }
 }
 
-struct Group {
-    name: String,
-    batch: String,
-    rows: Vec<RecordBatch>,
-}
-
-impl Group {
-    fn count(&self) -> usize {
-        self.rows.iter().map(RecordBatch::num_rows).sum()
-    }
-}
-
-struct Groups {
-    schema: SchemaRef,
-    groups: Vec<Group>,
-}
-
-impl Groups {
-    async fn read(ctx: &Context, lake: &Lake, input: &Input) -> Result<Self, TaskError> {
-        let mut schema: Option<(SchemaRef, &str)> = None;
-        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-        for (index, (name, dataset)) in input.datasets().into_iter().enumerate() {
-            let (columns, rows) = parquet::read_batches(lake, dataset).await?;
-            if let Some((first, uri)) = &schema
-                && first.fields() != columns.fields()
-            {
-                return Err(TaskError::fail(
-                    "BadInput",
-                    format!("`{}` has other columns than `{uri}`: judge them by two tasks", dataset.uri),
-                ));
-            }
-            schema.get_or_insert((columns, &dataset.uri));
-            let last = dataset.batch_id.as_deref().and_then(|id| id.rsplit('/').next());
-            let name = name.or(last).map_or_else(|| index.to_string(), str::to_owned);
-            let batch = dataset.batch_id.clone().unwrap_or_else(|| batch_id(ctx.run(), &name));
-            groups.entry(name.clone()).or_insert_with(|| Group { name, batch, rows: Vec::new() }).rows.extend(rows);
-        }
-        let Some((schema, _)) = schema else {
-            return Err(TaskError::fail("BadInput", "`input` names no dataset: there is nothing to judge"));
-        };
-        Ok(Self { schema, groups: groups.into_values().collect() })
-    }
-
-    fn all(&self) -> Vec<RecordBatch> {
-        self.groups.iter().flat_map(|group| group.rows.iter().cloned()).collect()
-    }
-}
-
-async fn judge_group(
-    ctx: &Context,
-    session: &Session,
-    rules: &[(&Rule, Limits)],
-    as_of: &AsOf,
-    per: Per,
-    schema: &SchemaRef,
+fn judge_group(
+    rules: &[&Prepared<'_>],
     group: &Group,
-) -> Result<Vec<RuleResult>, TaskError> {
-    let chosen: Vec<(&Rule, Limits)> = rules.iter().filter(|(rule, _)| rule.common().per == per).copied().collect();
-    if chosen.is_empty() {
-        return Ok(Vec::new());
-    }
-    let only: Vec<&Rule> = chosen.iter().map(|(rule, _)| *rule).collect();
-    let observed = observe(ctx, session, &only, as_of, SchemaRef::clone(schema), group.rows.clone()).await?;
-    let mut results = Vec::new();
-    for ((rule, limits), values) in chosen.into_iter().zip(observed) {
+    observed: Vec<Vec<Option<f64>>>,
+    results: &mut Vec<RuleResult>,
+    shares: &mut Vec<(Dimension, f64)>,
+) {
+    for (Prepared { rule, limits, .. }, values) in rules.iter().zip(observed) {
+        let counts_rows = matches!(rule, Rule::RowCount { .. });
+        let limits = if counts_rows && group.is_missed() { limits.of_no_rows() } else { *limits };
         for (column, observed) in rule.columns().into_iter().zip(values) {
             let verdict = judge(&limits, observed);
+            shares.extend(verdict.share.map(|share| (rule.dimension(), share)));
             results.push(RuleResult {
                 name: rule.name(),
                 column: Some(column).filter(|column| !column.is_empty()),
@@ -245,35 +213,37 @@ async fn judge_group(
                 threshold: verdict.threshold,
                 severity: limits.severity(),
                 score: verdict.share.map(|share| (share * 10_000.0).round() / 100.0),
-                dimension: rule.dimension(),
+                batch: group.batch.clone(),
             });
         }
     }
-    Ok(results)
 }
 
-/// A requested region without rows is a warning.
-fn presence(region: &str, rows: usize) -> RuleResult {
-    let there = rows > 0;
+fn judge_score(ctx: &Context, limits: MinScore, score: f64) -> RuleResult {
+    let least = |min: Option<f64>| min.map(|min| Range { min: Some(min), max: None });
+    let limits = Limits { warn: least(limits.warn), error: least(limits.error), bad_rows: false };
+    let verdict = judge(&limits, Some(score));
     RuleResult {
-        name: "region_present".to_owned(),
+        name: "score".to_owned(),
         column: None,
-        region: region.to_owned(),
-        state: if there { State::Passed } else { State::Warned },
-        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
-        observed: Some(rows as f64),
-        threshold: Some(1.0),
-        severity: Severity::Warning,
-        score: Some(if there { 100.0 } else { 50.0 }),
-        dimension: Dimension::Completeness,
+        region: ALL.to_owned(),
+        state: verdict.state,
+        observed: Some(score),
+        threshold: verdict.threshold,
+        severity: limits.severity(),
+        score: Some(score),
+        batch: batch_id(ctx.run(), ALL),
     }
 }
 
-fn report(ctx: &Context, mut results: Vec<RuleResult>) -> Result<QualityReport, TaskError> {
+fn report(
+    ctx: &Context,
+    mut results: Vec<RuleResult>,
+    score: f64,
+    rows_in: u64,
+    key: String,
+) -> Result<QualityReport, TaskError> {
     results.sort_by_key(|result| result.state);
-    let shares: Vec<_> =
-        results.iter().filter_map(|result| result.score.map(|points| (result.dimension, points / 100.0))).collect();
-    let score = score(&shares);
     for result in &results {
         let line = line(result);
         match result.state {
@@ -302,7 +272,7 @@ fn report(ctx: &Context, mut results: Vec<RuleResult>) -> Result<QualityReport, 
         return Err(TaskError::fail(
             "QualityFailed",
             format!(
-                "{failed} of {} results are beyond their error limit (score {score}): {}{}. All of them are in warehouse/quality_results",
+                "{failed} of {} results are beyond their error limit (score {score}): {}{}. All of them are in the lake's `{key}`",
                 results.len(),
                 names.join("; "),
                 if failed > 10 { "; …" } else { "" }
@@ -318,7 +288,16 @@ fn report(ctx: &Context, mut results: Vec<RuleResult>) -> Result<QualityReport, 
             bytes <= OUTPUT_BYTES
         })
         .collect();
-    Ok(QualityReport { score, passed, warned, failed, left_out: (all - rules.len()) as u64, rules })
+    Ok(QualityReport {
+        rows_in,
+        score,
+        passed,
+        warned,
+        failed,
+        left_out: (all - rules.len()) as u64,
+        rules,
+        results: key,
+    })
 }
 
 /// `europe/latitude_range(latitude_deg)`.

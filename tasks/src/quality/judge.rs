@@ -33,6 +33,8 @@ impl State {
 pub(super) struct Limits {
     pub(super) warn: Option<Range>,
     pub(super) error: Option<Range>,
+    /// What is observed is the share of rows that break the rule.
+    pub(super) bad_rows: bool,
 }
 
 /// A verdict.
@@ -49,11 +51,15 @@ pub(super) struct Verdict {
 pub(super) fn limits(rule: &Rule) -> Option<Limits> {
     let common = rule.common();
     let own = rule.own_limit();
-    let shares = !matches!(rule, Rule::RowCount { .. } | Rule::Freshness { .. });
+    let shares = rule.counts_bad_rows();
     // The 0 of a share gives way to any limit that is written; bounds that are written stand beside it.
     let own = if shares && (common.warn.is_some() || common.error.is_some()) { None } else { own };
     let at = |severity: Severity, written: Option<Range>| written.or(own.filter(|_| common.severity == severity));
-    let limits = Limits { warn: at(Severity::Warning, common.warn), error: at(Severity::Error, common.error) };
+    let limits = Limits {
+        warn: at(Severity::Warning, common.warn),
+        error: at(Severity::Error, common.error),
+        bad_rows: rule.counts_bad_rows(),
+    };
     (limits.warn.is_some() || limits.error.is_some()).then_some(limits)
 }
 
@@ -61,6 +67,13 @@ impl Limits {
     /// The worst that breaking it means.
     pub(super) const fn severity(&self) -> Severity {
         if self.error.is_some() { Severity::Error } else { Severity::Warning }
+    }
+
+    /// Of a number of rows in a region that was asked for and has none: a warning, whatever the rule says.
+    pub(super) fn of_no_rows(self) -> Self {
+        let range = self.error.or(self.warn).unwrap_or_default();
+        let least = range.min.unwrap_or(1.0).max(1.0);
+        Self { warn: Some(Range { min: Some(least), max: range.max }), error: None, ..self }
     }
 }
 
@@ -83,6 +96,7 @@ pub(super) fn judge(limits: &Limits, observed: Option<f64>) -> Verdict {
         Some(Range { max: Some(max), .. }) if max > 0.0 => 1.0 - observed / max,
         Some(Range { max: Some(_), .. }) => 1.0 - observed,
         Some(Range { min: Some(min), .. }) if state == State::Failed && min > 0.0 => observed / min,
+        None if limits.bad_rows => 1.0 - observed,
         Some(_) | None => match state {
             State::Passed => 1.0,
             State::Warned => 0.5,
@@ -101,21 +115,18 @@ const fn weight(dimension: Dimension) -> f64 {
     }
 }
 
-/// 0 to 100 with two decimals: the weighted mean of the parts' means. Parts without a judged rule are left out.
+/// 0 to 100 with two decimals: the weighted sum of the parts' means. A part without a judged rule counts as full.
 pub(super) fn score(shares: &[(Dimension, f64)]) -> f64 {
-    let (mut points, mut weights) = (0.0, 0.0);
+    let mut points = 0.0;
     for part in [Dimension::Completeness, Dimension::Validity, Dimension::Consistency, Dimension::Timeliness] {
         let (mut sum, mut count) = (0.0, 0.0);
         for (_, share) in shares.iter().filter(|(dimension, _)| *dimension == part) {
             sum += share;
             count += 1.0;
         }
-        if count > 0.0 {
-            points += weight(part) * sum / count;
-            weights += weight(part);
-        }
+        points += weight(part) * if count > 0.0 { sum / count } else { 1.0 };
     }
-    if weights > 0.0 { (10_000.0 * points / weights).round() / 100.0 } else { 100.0 }
+    (100.0 * points).round() / 100.0
 }
 
 #[cfg(test)]
@@ -129,7 +140,7 @@ mod tests {
         let cases = [
             (json!({"check": "not_null", "columns": ["a"]}), Some(0.0), State::Passed, 1.0),
             (json!({"check": "not_null", "columns": ["a"]}), Some(0.25), State::Failed, 0.75),
-            (json!({"check": "not_null", "columns": ["a"], "severity": "warning"}), Some(0.25), State::Warned, 0.5),
+            (json!({"check": "not_null", "columns": ["a"], "severity": "warning"}), Some(0.25), State::Warned, 0.75),
             (
                 json!({"check": "regex", "column": "a", "pattern": "x", "warn": 0.1, "error": 0.5}),
                 Some(0.05),
@@ -175,15 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_without_limits_is_none_and_nothing_observed_passes_without_a_score() {
+    fn a_rule_without_limits_has_none_and_nothing_observed_passes_without_a_score() {
         let rule: Rule = serde_json::from_value(json!({"check": "sql", "sql": "select 1"})).unwrap();
         assert_eq!(limits(&rule), None);
-        let verdict = judge(&Limits { warn: None, error: Some(Range { min: None, max: Some(0.5) }) }, None);
+        let verdict =
+            judge(&Limits { warn: None, error: Some(Range { min: None, max: Some(0.5) }), bad_rows: true }, None);
         assert_eq!((verdict.state, verdict.share), (State::Passed, None));
     }
 
     #[test]
-    fn the_score_weighs_its_parts_and_leaves_out_those_without_rules() {
+    fn the_score_weighs_its_parts_and_those_without_rules_are_full() {
         use Dimension::{Completeness, Consistency, Timeliness, Validity};
         for (shares, expected) in [
             (vec![], 100.0),
@@ -192,7 +204,7 @@ mod tests {
                 vec![(Completeness, 1.0), (Completeness, 0.0), (Validity, 1.0), (Consistency, 1.0), (Timeliness, 1.0)],
                 85.0,
             ),
-            (vec![(Validity, 0.5)], 50.0),
+            (vec![(Validity, 0.5)], 85.0),
         ] {
             assert!((score(&shares) - expected).abs() < 1e-9, "{shares:?}");
         }

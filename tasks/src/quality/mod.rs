@@ -1,6 +1,7 @@
 //! `quality.check`: rules about the rows of datasets, judged by region or over all, with a score and a row per result.
 
 mod check;
+mod groups;
 mod judge;
 mod measure;
 mod rule;
@@ -8,6 +9,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use check::{QualityCheck, QualityParams, QualityReport, RuleResult};
+pub use check::{MinScore, QualityCheck, QualityParams, QualityReport, RuleResult};
 pub use judge::State;
-pub use rule::{AsOf, Dimension, Limit, Per, Range, Rule, Severity};
+pub use rule::{Dimension, Limit, Per, Range, Rule, Severity};

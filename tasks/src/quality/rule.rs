@@ -63,7 +63,7 @@ pub struct Range {
 
 /// A limit of what was observed: a greatest value, or a range.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a greatest value, or a range of `min` and `max`")]
 pub enum Limit {
     /// Greatest value.
     Max(f64),
@@ -72,23 +72,13 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub(super) const fn range(self) -> Range {
+    /// `None` for a range without ends.
+    pub(super) fn range(self) -> Option<Range> {
         match self {
-            Self::Max(max) => Range { min: None, max: Some(max) },
-            Self::Range(range) => range,
+            Self::Max(max) => Some(Range { min: None, max: Some(max) }),
+            Self::Range(range) => Some(range).filter(|range| range.min.is_some() || range.max.is_some()),
         }
     }
-}
-
-/// The instant that ages are counted from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AsOf {
-    /// End of the run's data interval.
-    #[default]
-    IntervalEnd,
-    /// The newest value of a column, such as `fetched_at`.
-    Column(String),
 }
 
 /// What all rules have.
@@ -141,8 +131,8 @@ macro_rules! rules {
                         severity: severity.unwrap_or(Severity::Error),
                         dimension: *dimension,
                         per: *per,
-                        warn: warn.map(Limit::range),
-                        error: error.map(Limit::range),
+                        warn: warn.and_then(Limit::range),
+                        error: error.and_then(Limit::range),
                     },)*
                 }
             }
@@ -202,6 +192,10 @@ rules! {
         /// Greatest age, in seconds.
         #[serde(default)]
         max_age_s: Option<f64>,
+        /// What ages are counted to: a column, whose newest value is taken, such as `fetched_at`, or an instant such as
+        /// `2026-01-31T12:00:00Z` (default: the end of the run's data interval).
+        #[serde(default)]
+        as_of: Option<String>,
     }
     /// Share of some rows among others. Observed: rows with `where` and `of`, divided by rows with `of`.
     Ratio {
@@ -210,7 +204,8 @@ rules! {
         /// SQL predicate of the rows that they are compared with.
         of: String,
     }
-    /// A number of one's own. Observed: the one value of the query; the rows are the table `data`.
+    /// A number of one's own. Observed: the one value of the query. The rows are the table `data`; beside it every dataset
+    /// of `input` is a table by its name (but for one that is itself named `data`).
     Sql {
         /// A query with one row and one column.
         sql: String,
@@ -218,6 +213,32 @@ rules! {
 }
 
 impl Rule {
+    /// That a region that was asked for has rows: judged if the author has no rule about it.
+    pub(super) const fn rows_present() -> Self {
+        Self::RowCount {
+            min: Some(1),
+            max: None,
+            name: None,
+            severity: Some(Severity::Warning),
+            dimension: None,
+            per: Per::Region,
+            warn: None,
+            error: None,
+        }
+    }
+
+    /// Whether what is observed is the share of rows that break the rule.
+    pub(super) const fn counts_bad_rows(&self) -> bool {
+        match self {
+            Self::NotNull { .. }
+            | Self::Between { .. }
+            | Self::Unique { .. }
+            | Self::Accepted { .. }
+            | Self::Regex { .. } => true,
+            Self::RowCount { .. } | Self::Freshness { .. } | Self::Ratio { .. } | Self::Sql { .. } => false,
+        }
+    }
+
     /// Name of the check.
     pub(super) const fn check(&self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! Results as rows of the lake's table `quality_results`, one file per batch and task, the same place in every run of an
-//! interval.
+//! Results as rows of the lake's table `quality_results`, one file per task, the same place in every run of an
+//! interval, so that a repeated run leaves no row of the one before.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use datafusion::arrow::record_batch::RecordBatch;
 use updraft_task::{Context, Dataset, Lake, TaskError};
 
 use super::check::RuleResult;
-use crate::batch::{day, slug};
+use super::groups::ALL;
+use crate::batch::{batch_id, day, slug};
 use crate::parquet;
 
 fn schema() -> Schema {
@@ -31,29 +32,29 @@ fn schema() -> Schema {
     ])
 }
 
-/// Writes the results of one batch.
+/// Writes all results and answers their key.
 pub(super) async fn write(
     ctx: &Context,
     lake: &Lake,
-    batch: &str,
-    results: &[&RuleResult],
+    table: &str,
+    results: &[RuleResult],
 ) -> Result<Dataset, TaskError> {
     let run = ctx.run();
     let task = ctx.attempt().key.to_string();
     let count = results.len();
     let same = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; count])) };
     let texts = |of: &dyn Fn(&RuleResult) -> Option<String>| -> ArrayRef {
-        Arc::new(results.iter().map(|result| of(result)).collect::<StringArray>())
+        Arc::new(results.iter().map(of).collect::<StringArray>())
     };
     let numbers = |of: &dyn Fn(&RuleResult) -> Option<f64>| -> ArrayRef {
-        Arc::new(results.iter().map(|result| of(result)).collect::<Float64Array>())
+        Arc::new(results.iter().map(of).collect::<Float64Array>())
     };
     let at = TimestampMillisecondArray::from(vec![run.interval.end.as_millis(); count]).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![
         same(&run.run_id.to_string()),
         same(&run.workflow),
         same(&task),
-        same(batch),
+        texts(&|result| Some(result.batch.clone())),
         texts(&|result| Some(result.region.clone())),
         texts(&|result| Some(result.name.clone())),
         texts(&|result| result.column.clone()),
@@ -67,6 +68,7 @@ pub(super) async fn write(
     let rows = RecordBatch::try_new(Arc::new(schema()), columns)
         .map_err(|error| TaskError::fail("BadParquet", format!("the results do not fit their table: {error}")))?;
     let file = task.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "_");
-    let key = format!("warehouse/quality_results/dt={}/{}_{file}.parquet", day(run.interval.end), slug(batch));
-    parquet::write_batches(lake, &key, &schema(), &[rows], Some(batch)).await
+    let batch = batch_id(run, ALL);
+    let key = format!("warehouse/{table}/dt={}/{}_{file}.parquet", day(run.interval.end), slug(&batch));
+    parquet::write_batches(lake, &key, &schema(), &[rows], Some(&batch)).await
 }

@@ -102,8 +102,11 @@ async fn every_check_observes_what_is_in_the_rows() {
         };
         assert!(near && result.state == state, "{rule}: {result:?}");
     }
-    let with = json!({ "input": input, "as_of": { "column": "fetched_at" }, "rules": [{"check": "freshness", "column": "snapshot_time", "max_age_s": 5}] });
-    assert_eq!(check(&run, with).await.unwrap().rules[0].observed, Some(2.0));
+    for (as_of, observed) in [("fetched_at", 2.0), ("2026-01-01T00:01:00Z", 90.0), ("2025-01-01T00:00:00Z", 0.0)] {
+        let rule = json!({"check": "freshness", "column": "snapshot_time", "max_age_s": 5, "severity": "warning", "as_of": as_of});
+        let report = check(&run, json!({ "input": input, "rules": [rule] })).await.unwrap();
+        assert_eq!(report.rules[0].observed, Some(observed), "{as_of}");
+    }
 }
 
 #[tokio::test]
@@ -150,7 +153,9 @@ async fn an_error_fails_the_task_after_results_and_items_are_kept() {
     );
     let lake = run.context("x", 1, None).lake().unwrap();
     let table = "warehouse/quality_results/dt=2026-01-01";
-    let bytes = lake.get(&format!("{table}/w_s_e_europe_quality.parquet")).await.unwrap();
+    let key = format!("{table}/test_20260101T000000Z_20260101T000000Z_all_quality.parquet");
+    assert!(error.message().contains(&key), "{error}");
+    let bytes = lake.get(&key).await.unwrap();
     let (schema, rows) = parquet::decode(bytes.clone()).unwrap();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(
@@ -171,11 +176,21 @@ async fn an_error_fails_the_task_after_results_and_items_are_kept() {
             "at"
         ]
     );
-    assert_eq!(rows[0].num_rows(), 2);
-    let states = rows[0].column_by_name("state").unwrap();
-    assert_eq!(states.as_any().downcast_ref::<StringArray>().unwrap().value(0), "failed");
+    let texts = |name: &str| -> Vec<String> {
+        let column = rows[0].column_by_name(name).unwrap();
+        column
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap()
+            .iter()
+            .map(|value| value.unwrap_or("-").to_owned())
+            .collect()
+    };
+    assert_eq!(texts("state"), ["passed", "failed", "passed"]);
+    assert_eq!(texts("column_name"), ["-", "icao24", "position_source"]);
+    assert_eq!(texts("batch_id"), ["test/20260101T000000Z/20260101T000000Z/all", "w/s/e/europe", "w/s/e/europe"]);
     assert_eq!(rows[0].column_by_name("threshold").unwrap().null_count(), 0);
-    assert_eq!(lake.list(table).await.unwrap().len(), 2, "one file for europe, one for all");
+    assert_eq!(lake.list(table).await.unwrap().len(), 1, "one file of this task and interval");
 }
 
 #[tokio::test]
@@ -190,31 +205,85 @@ async fn rules_per_region_judge_each_dataset_and_a_missing_region_warns() {
         "asia": { "dataset": asia }, "america": { "dataset": none }, "unlocated": { "dataset": stray },
     });
     let rules = json!([
-        {"name": "located", "check": "not_null", "columns": ["latitude_deg"], "per": "region"},
+        {"name": "keyed", "check": "not_null", "columns": ["icao24"], "per": "region"},
         {"name": "once", "check": "unique", "columns": ["icao24"]},
     ]);
     let with = json!({ "input": input, "rules": rules, "regions": ["asia", "america", "africa"] });
     let report = check(&run, with.clone()).await.unwrap();
-    let mut found: Vec<_> =
+    let found: Vec<_> =
         report.rules.iter().map(|rule| (rule.region.as_str(), rule.name.as_str(), rule.state, rule.observed)).collect();
-    found.sort_by_key(|(region, name, ..)| (*region, *name));
     assert_eq!(
         found,
         [
-            ("africa", "region_present", State::Warned, Some(0.0)),
+            ("africa", "row_count", State::Warned, Some(0.0)),
+            ("america", "row_count", State::Warned, Some(0.0)),
             ("all", "once", State::Passed, Some(0.0)),
-            ("america", "located", State::Passed, None),
-            ("america", "region_present", State::Warned, Some(0.0)),
-            ("asia", "located", State::Passed, Some(0.0)),
-            ("asia", "region_present", State::Passed, Some(1.0)),
+            ("africa", "keyed", State::Passed, None),
+            ("america", "keyed", State::Passed, None),
+            ("asia", "keyed", State::Passed, Some(0.0)),
+            ("asia", "row_count", State::Passed, Some(1.0)),
+            ("unlocated", "keyed", State::Passed, Some(0.0)),
+            ("unlocated", "row_count", State::Passed, Some(1.0)),
         ]
     );
-    assert_eq!((report.passed, report.warned, report.failed), (4, 2, 0));
+    assert_eq!((report.rows_in, report.passed, report.warned, report.failed), (2, 7, 2, 0));
     assert!(report.score < 100.0 && report.score > 75.0, "{}", report.score);
 
-    let before = lake.list("warehouse").await.unwrap();
+    let before = lake.get(&report.results).await.unwrap();
+    let objects = lake.list("warehouse").await.unwrap();
     check(&run, with).await.unwrap();
-    assert_eq!(lake.list("warehouse").await.unwrap(), before, "a second run writes over the first");
+    assert_eq!(lake.list("warehouse").await.unwrap(), objects, "a second run writes over the first");
+    assert_eq!(lake.get(&report.results).await.unwrap(), before, "with equal bytes");
+
+    let strict = json!([{"check": "row_count", "min": 1, "max": 9, "per": "region"}]);
+    let with = json!({ "input": input, "rules": strict, "regions": ["asia", "africa"] });
+    let error = check(&run, with).await.unwrap_err();
+    assert!(error.message().starts_with("1 of 4 results"), "only what was not asked for fails: {error}");
+    assert!(error.message().contains("america/row_count failed: observed 0, limit 1"), "{error}");
+}
+
+#[tokio::test]
+async fn queries_see_all_rows_and_each_dataset_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let asia = region(&lake, "asia", &[(Some("aaaaaa"), Some(1.0), 0), (Some("dddddd"), Some(2.0), 0)]).await;
+    let input = json!({ "asia": { "dataset": asia }, "europe": { "dataset": europe(&run).await } });
+    let sql =
+        "select 100 * (select count(*) from data) + 10 * (select count(*) from asia) + (select count(*) from europe)";
+    for (per, observed) in [("all", vec![624.0]), ("region", vec![224.0, 424.0])] {
+        let rules = json!([{"check": "sql", "sql": sql, "warn": {"min": 0}, "per": per}]);
+        let report = check(&run, json!({ "input": input, "rules": rules })).await.unwrap();
+        assert_eq!(report.rules.iter().filter_map(|rule| rule.observed).collect::<Vec<_>>(), observed);
+    }
+}
+
+#[tokio::test]
+async fn the_score_has_limits_of_its_own_and_results_may_go_to_another_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = europe(&run).await;
+    let rules = json!([{"check": "not_null", "columns": ["icao24"], "severity": "warning"}]);
+    for (limits, state) in [
+        (json!({"warn": 92}), Some(State::Passed)),
+        (json!({"warn": 93, "error": 50}), Some(State::Warned)),
+        (json!({"warn": 95, "error": 93}), None),
+    ] {
+        let with = json!({ "input": input, "rules": rules, "min_score": limits, "table": "judged" });
+        match (check(&run, with).await, state) {
+            (Ok(report), Some(state)) => {
+                let result = report.rules.iter().find(|rule| rule.name == "score").unwrap();
+                assert_eq!((report.score, result.observed, result.state), (92.5, Some(92.5), state));
+                assert!(report.results.starts_with("warehouse/judged/dt=2026-01-01/"), "{}", report.results);
+            }
+            (Err(error), None) => {
+                assert!(error.message().contains("all/score failed: observed 92.5, limit 93"), "{error}")
+            }
+            (outcome, _) => panic!("{limits}: {outcome:?}"),
+        }
+    }
+    let with = json!({ "input": input, "rules": rules, "table": "../judged" });
+    assert_eq!(check(&run, with).await.unwrap_err().class(), "BadTable");
 }
 
 #[tokio::test]
@@ -223,7 +292,10 @@ async fn a_rule_that_cannot_be_judged_is_named() {
     let run = TestRun::new(folder.path());
     let input = europe(&run).await;
     for (rule, part) in [
-        (json!({"name": "typo", "check": "not_null", "columns": ["icao42"]}), "rule `typo`: line 1"),
+        (
+            json!({"name": "typo", "check": "not_null", "columns": ["icao42"]}),
+            "rule `typo`: there is no column `icao42`; the columns are icao24, latitude_deg",
+        ),
         (json!({"check": "ratio", "where": "on_ground", "of": "true"}), "no limit"),
         (
             json!({"name": "broken", "check": "ratio", "where": "on_ground and", "of": "true", "error": 1}),
@@ -234,12 +306,39 @@ async fn a_rule_that_cannot_be_judged_is_named() {
         (json!({"check": "accepted", "column": "icao24", "values": []}), "at least one"),
         (json!({"check": "sql", "sql": "select 1, 2", "error": 1}), "2 columns"),
         (json!({"check": "sql", "sql": "drop table data", "error": 1}), "DDL"),
-        (json!({"check": "sql", "sql": "select icao24 from data", "error": 1}), "several rows"),
+        (json!({"check": "sql", "sql": "select icao24 from data", "error": 1}), "answers Utf8"),
+        (json!({"check": "sql", "sql": "select latitude_deg from data", "error": 1}), "several rows"),
+        (json!({"check": "sql", "sql": "select 1 where 1 = 2", "error": 1}), "no row"),
+        (json!({"check": "sql", "sql": "select 1", "error": {}}), "no limit"),
+        (json!({"check": "between", "column": "icao24", "max": 1}), "`icao24` is Utf8, but a number is needed"),
+        (json!({"check": "accepted", "column": "icao24", "values": ["a", 1]}), "type of `values`"),
+        (json!({"check": "freshness", "column": "latitude_deg", "max_age_s": 1}), "a timestamp is needed"),
+        (
+            json!({"check": "freshness", "column": "snapshot_time", "max_age_s": 1, "as_of": "now"}),
+            "neither a column nor",
+        ),
+        (json!({"check": "not_null", "columns": []}), "at least one"),
     ] {
         let error = check(&run, json!({ "input": input, "rules": [rule] })).await.unwrap_err();
         assert_eq!(error.class(), "BadRule", "{rule}: {error}");
         assert!(error.message().contains(part), "{rule}: {error}");
     }
+    let rules = json!([
+        {"name": "first", "check": "not_null", "columns": ["a"]},
+        {"name": "good", "check": "row_count", "min": 1},
+        {"name": "second", "check": "ratio", "where": "b = 1", "of": "true", "error": 1},
+    ]);
+    let error = check(&run, json!({ "input": input, "rules": rules })).await.unwrap_err();
+    let named = |name: &str| error.message().contains(&format!("rule `{name}`"));
+    assert!(named("first") && named("second") && !named("good"), "{error}");
+
+    let rules = json!([
+        {"check": "row_count", "min": 1},
+        {"name": "cast", "check": "ratio", "where": "cast(icao24 as int) = 1", "of": "true", "error": 1},
+    ]);
+    let error = check(&run, json!({ "input": input, "rules": rules })).await.unwrap_err();
+    assert!(error.class() == "QueryFailed" && error.message().contains("rule `cast`"), "{error}");
+
     let unknown = json!({ "input": input, "rules": [{"check": "unique", "columns": ["a"], "column": "b"}] });
     assert!(
         serde_json::from_value::<QualityParams>(unknown).unwrap_err().to_string().contains("unknown field `column`")
