@@ -1,6 +1,8 @@
 //! The OpenSky tasks against the stand-in server.
 
 mod collecting;
+#[cfg(feature = "sql")]
+mod judging;
 mod planning;
 #[cfg(feature = "sql")]
 mod validating;
