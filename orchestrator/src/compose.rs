@@ -126,6 +126,8 @@ pub async fn reader(session: &Session) -> Result<Arc<dyn Reader>, Failure> {
     match &session.store {
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite(path) => {
+            use crate::control::held::{HeldReader, OpenFile};
+            use updraft_store_sqlite::SqliteReader;
             if !path.exists() {
                 return Err(Failure::input(format!("there is no store {} yet", session.store.shown()))
                     .hint("the first `updraft run FILE` makes it"));
@@ -133,9 +135,14 @@ pub async fn reader(session: &Session) -> Result<Arc<dyn Reader>, Failure> {
             if updraft_store_sqlite::owner(path)?.is_some()
                 && let Some(client) = Client::connect(&socket_path(path)).await
             {
-                return Ok(Arc::new(client));
+                let path = path.clone();
+                let file: OpenFile = Box::new(move || {
+                    let path = path.clone();
+                    Box::pin(async move { Ok(Arc::new(SqliteReader::open(&path).await?) as Arc<dyn Reader>) })
+                });
+                return Ok(Arc::new(HeldReader::new(client, file)));
             }
-            Ok(Arc::new(updraft_store_sqlite::SqliteReader::open(path).await?))
+            Ok(Arc::new(SqliteReader::open(path).await?))
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),

@@ -1,11 +1,6 @@
 //! Signals: the first SIGINT or SIGTERM drains, the second aborts.
 
-use std::time::Duration;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// How long running attempts may take to end after the first signal.
-pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// Both stop signals.
 pub struct Signals {

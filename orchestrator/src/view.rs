@@ -149,25 +149,59 @@ fn task_part(
     let first = first.or(work.and_then(|row| row.claimed_at));
     let end = if executing { Some(now) } else { attempts.last().map(|attempt| attempt.ended_at) };
     let last = attempts.last();
+    let state = shown_state(done.map(|row| row.state), work.map(|row| (row.place, deferred)));
+    // A task that was skipped with its upstreams has no attempt that could say so.
+    let unstarted = || {
+        let cause = done.filter(|_| state == TaskRunState::Skipped)?.cause;
+        Some(ErrorPart { class: SKIPPED.to_owned(), message: in_words(cause).to_owned() })
+    };
     TaskPart {
         id: id.to_owned(),
         task_type: task_type.to_owned(),
-        state: shown_state(done.map(|row| row.state), work.map(|row| (row.place, deferred))),
+        state,
         cause: done.map(|row| row.cause),
-        error: last.and_then(|attempt| error_part(attempt)),
+        error: last.map_or_else(unstarted, |attempt| error_part(attempt)),
         attempts: attempts.len() + usize::from(executing),
         seconds: first.zip(end).map(|(start, end)| end.since(start).as_secs_f64()),
         output: last.and_then(|attempt| attempt.output.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
     }
 }
 
+/// Class of every skip.
+const SKIPPED: &str = "skipped";
+
 fn error_part(attempt: &AttemptRow) -> Option<ErrorPart> {
     let class = match attempt.outcome {
         Outcome::Succeeded | Outcome::Deferred => return None,
-        Outcome::Skipped => "skipped",
+        Outcome::Skipped => SKIPPED,
         Outcome::Failed | Outcome::TimedOut | Outcome::Lost | Outcome::Cancelled => {
             attempt.class.as_deref().unwrap_or(attempt.cause.name())
         }
     };
-    Some(ErrorPart { class: class.to_owned(), message: attempt.message.clone().unwrap_or_default() })
+    let said = attempt.message.clone().filter(|message| !message.is_empty());
+    Some(ErrorPart { class: class.to_owned(), message: said.unwrap_or_else(|| in_words(attempt.cause).to_owned()) })
+}
+
+/// A cause for people, where nobody said more.
+fn in_words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Task => "the task said so, without a reason",
+        Cause::Panic => "the task's code panicked",
+        Cause::Timeout => "it passed its time limit",
+        Cause::WorkerDied => "the process that ran it died",
+        Cause::Orphaned => "the process that ran it could not account for it",
+        Cause::Drained => "the process was stopped before it ended",
+        Cause::LossBudget => "it was lost too often",
+        Cause::UpstreamFailed => "an upstream task failed",
+        Cause::UpstreamSkipped => "an upstream task was skipped",
+        Cause::TriggerRule => "its trigger rule can no longer be met",
+        Cause::CancelRequested => "somebody asked the run to stop",
+        Cause::RunTimeout => "the run passed its time limit",
+        Cause::TaskFailed => "a task of the run failed",
+        Cause::Completed => "everything ended well",
+        Cause::BadParameters => "its parameters do not fit",
+        Cause::StoreRejected => "the store refused its result",
+        Cause::EventLimit => "the run has more than 100,000 events",
+        Cause::BadOutput => "its output is too large, or not what its type promises",
+    }
 }

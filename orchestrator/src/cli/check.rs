@@ -37,22 +37,14 @@ pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
             checked.iter().flat_map(|one| &one.diagnostics).filter(|found| found.severity == severity).count()
         };
         let (errors, warnings) = (found(Severity::Error), found(Severity::Warning));
-        output::line(&match (checked.len(), errors, warnings) {
-            (1, 0, 0) => "1 file, no mistakes".to_owned(),
-            (files, 0, 0) => format!("{files} files, no mistakes"),
-            (files, errors, warnings) => format!(
-                "{files} {}, {errors} {}, {warnings} {}",
-                plural(files, "file"),
-                plural(errors, "error"),
-                plural(warnings, "warning")
-            ),
+        let files = output::plural(checked.len(), "file");
+        output::line(&if errors + warnings == 0 {
+            format!("{files}, no mistakes")
+        } else {
+            format!("{files}, {}, {}", output::plural(errors, "error"), output::plural(warnings, "warning"))
         });
     }
     Ok(if ok { ExitCode::Success } else { ExitCode::BadInput })
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 /// Prints a checked file's diagnostics to standard error.

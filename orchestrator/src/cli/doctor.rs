@@ -77,7 +77,7 @@ fn project(session: &Session) -> Finding {
     let files = files::find(session, &[]).map_or(0, |files| files.len());
     let place = session.project.dir.display();
     if session.project.has_file {
-        finding("project", State::Ok, format!("{place} · {files} workflow files"))
+        finding("project", State::Ok, format!("{place} · {}", output::plural(files, "workflow file")))
     } else {
         finding(
             "project",

@@ -175,7 +175,7 @@ fn over(detail: &RunDetail, key: &TaskKey) -> bool {
 
 fn choose(key: &TaskKey, known: &[u32], wanted: Option<u32>) -> Result<u32, Failure> {
     match (known.last(), wanted) {
-        (None, _) => Err(Failure::input(format!("{key} has no attempt yet"))),
+        (None, _) => Err(Failure::input(format!("{key} has no attempt: it has not started"))),
         (Some(last), None) => Ok(*last),
         (Some(_), Some(no)) if known.contains(&no) => Ok(no),
         (Some(_), Some(no)) => {

@@ -24,7 +24,7 @@ pub async fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
         } else if applied == 0 {
             output::line(&format!("{} is current", session.store.shown()));
         } else {
-            output::line(&format!("{}: {applied} migrations applied", session.store.shown()));
+            output::line(&format!("{}: {} applied", session.store.shown(), output::plural(applied, "migration")));
         }
         return Ok(ExitCode::Success);
     }

@@ -163,6 +163,11 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A count of things: `1 file`, `2 files`.
+pub fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A count with thousands apart: `1,744`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

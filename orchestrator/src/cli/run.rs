@@ -98,6 +98,7 @@ async fn carry_out(
         Some(prepared) => create(session, engine, opened, prepared).await?,
         None => {
             let run = unfinished(&*opened.reader, resume.unwrap_or_default()).await?;
+            output::note(&output::dim(&format!("run {run} goes on")));
             engine.resume(run).await.map_err(compose::engine_failure)?
         }
     };
@@ -122,6 +123,8 @@ async fn wait(engine: &Engine, handle: &mut RunHandle, signals: &mut Signals) ->
         () = engine.drain() => {}
         () = signals.next() => engine.abort().await,
     }
+    // Only an engine that has stopped tells who waits that its run stays open.
+    engine.shutdown().await;
     handle.wait().await
 }
 

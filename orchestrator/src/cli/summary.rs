@@ -72,7 +72,7 @@ pub fn print(document: &RunDocument, detail: &RunDetail) {
     )));
     output::line("");
     tasks(document);
-    for task in &document.tasks {
+    for task in document.tasks.iter().filter(|task| task.attempts > 0 && !not_begun(task)) {
         if let Some(error) = &task.error {
             output::line(&format!("\n{} {}: {}", output::task_sign(task.state), task.id, output::dim(&error.class)));
             for text in error.message.lines() {
@@ -118,8 +118,13 @@ pub fn tasks(document: &RunDocument) {
     );
 }
 
+/// Nothing of it is under way, and its next attempt is its first or follows one that was lost.
+fn not_begun(task: &TaskPart) -> bool {
+    matches!(task.state, TaskRunState::Waiting | TaskRunState::Ready)
+}
+
 fn row(task: &TaskPart) -> Vec<String> {
-    let started = !matches!(task.state, TaskRunState::Waiting | TaskRunState::Ready);
+    let started = task.attempts > 0 || !not_begun(task);
     vec![
         output::task_sign(task.state),
         task.id.clone(),

@@ -3,6 +3,8 @@
 //! One JSON object a line in, one out; the socket file belongs to its owner alone (0600). PostgreSQL needs none of this.
 
 pub mod client;
+#[cfg(feature = "sqlite")]
+pub mod held;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
