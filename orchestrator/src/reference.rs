@@ -9,7 +9,7 @@ use updraft_task::{ConnectionNeed, Registry, TaskType};
 
 /// The page of a task type, as Markdown.
 pub fn task(task: &TaskType) -> String {
-    let mut text = format!("# `{}`\n\n{}.\n\n", task.name, task.summary.trim_end_matches('.'));
+    let mut text = format!("# `{}`\n\n{}\n\n", task.name, sentence(task.summary));
     let effects = match task.effects {
         updraft_task::Effects::ExactlyOnce => {
             "exactly once: the sink refuses or replaces what a second execution brings"
@@ -51,6 +51,12 @@ fn code_list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
+/// A summary as a sentence.
+fn sentence(summary: &str) -> String {
+    let mut letters = summary.trim_end_matches('.').chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
@@ -69,28 +75,102 @@ fn fields(schema: &Value, text: &mut String) {
     rows(properties, schema, "", text);
 }
 
+/// How deep fields of fields are told.
+const DEPTH: usize = 2;
+
 fn rows(properties: &serde_json::Map<String, Value>, parent: &Value, prefix: &str, text: &mut String) {
-    let required = |name: &str| {
-        parent.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|one| one == name))
-    };
     for (name, schema) in properties {
-        let default = match schema.get("default") {
-            Some(Value::Null) | None if required(name) => "required".to_owned(),
-            Some(Value::Null) | None => String::new(),
-            Some(value) => format!("`{}`", cell(&value.to_string())),
-        };
-        let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        let _ = writeln!(text, "| `{prefix}{name}` | {} | {default} | {} |", cell(&type_of(schema)), cell(meaning));
-        if let Some(inner) = schema.get("properties").and_then(Value::as_object)
-            && prefix.matches('.').count() < 2
-        {
-            rows(inner, schema, &format!("{prefix}{name}."), text);
+        row(&format!("{prefix}{name}"), schema, is_required(parent, name), "", text);
+        if prefix.matches('.').count() < DEPTH {
+            inside(schema, &format!("{prefix}{name}"), text);
         }
     }
 }
 
+fn is_required(parent: &Value, name: &str) -> bool {
+    parent.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|one| one == name))
+}
+
+fn row(path: &str, schema: &Value, required: bool, only: &str, text: &mut String) {
+    let default = match schema.get("default") {
+        Some(Value::Null) | None if required => "required".to_owned(),
+        Some(Value::Null) | None => String::new(),
+        Some(value) => format!("`{}`", cell(&value.to_string())),
+    };
+    let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let _ = writeln!(text, "| `{path}` | {} | {default} | {}{only} |", cell(&type_of(schema)), cell(meaning));
+}
+
+/// The fields inside a field: of a map, of a list's entries (`path[]`), of a map's values (`path.*`), of either form.
+fn inside(schema: &Value, path: &str, text: &mut String) {
+    if is_dataset(schema) {
+        return;
+    }
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        return rows(properties, schema, &format!("{path}."), text);
+    }
+    if let Some(items) = schema.get("items") {
+        return inside(items, &format!("{path}[]"), text);
+    }
+    if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+        return inside(values, &format!("{path}.*"), text);
+    }
+    for key in ["anyOf", "oneOf"] {
+        let Some(forms) = schema.get(key).and_then(Value::as_array) else { continue };
+        match forms.iter().map(tag).collect::<Option<Vec<_>>>() {
+            Some(tagged) if tagged.len() > 1 => variants(&tagged, path, text),
+            Some(_) | None => forms.iter().for_each(|form| inside(form, path, text)),
+        }
+    }
+}
+
+/// One of several forms of a map that are told apart by a constant field.
+struct Variant<'s> {
+    tag: &'s str,
+    value: &'s str,
+    schema: &'s Value,
+    properties: &'s serde_json::Map<String, Value>,
+}
+
+fn tag(schema: &Value) -> Option<Variant<'_>> {
+    let properties = schema.get("properties")?.as_object()?;
+    let (tag, value) =
+        properties.iter().find_map(|(name, field)| Some((name.as_str(), field.get("const")?.as_str()?)))?;
+    Some(Variant { tag, value, schema, properties })
+}
+
+/// What each form is, then every field once, with the forms that have it.
+fn variants(forms: &[Variant<'_>], path: &str, text: &mut String) {
+    for form in forms {
+        let meaning = form.schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "| `{path}.{}: {}` | | | {} |", form.tag, form.value, cell(meaning));
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for (name, schema) in forms.iter().flat_map(|form| form.properties) {
+        if told.contains(&name.as_str()) || forms.iter().any(|form| form.tag == name) {
+            continue;
+        }
+        told.push(name);
+        let with: Vec<&Variant<'_>> = forms.iter().filter(|form| form.properties.contains_key(name)).collect();
+        let only = if with.len() == forms.len() {
+            String::new()
+        } else {
+            format!(" Of {}.", with.iter().map(|form| format!("`{}`", form.value)).collect::<Vec<_>>().join(", "))
+        };
+        row(&format!("{path}.{name}"), schema, with.iter().all(|form| is_required(form.schema, name)), &only, text);
+    }
+}
+
+/// A handle of data: its fields are the same everywhere.
+fn is_dataset(schema: &Value) -> bool {
+    ["uri", "format", "sha256"].iter().all(|name| schema.pointer(&format!("/properties/{name}")).is_some())
+}
+
 /// A schema's type in words: `integer`, `list of string`, `"a" or "b"`.
 fn type_of(schema: &Value) -> String {
+    if is_dataset(schema) {
+        return "dataset".to_owned();
+    }
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return values
             .iter()
@@ -130,7 +210,7 @@ fn type_of(schema: &Value) -> String {
 }
 
 fn connection(kind: &ConnectionType) -> String {
-    let mut text = format!("## `{}`\n\n{}.\n\n", kind.name, kind.summary.trim_end_matches('.'));
+    let mut text = format!("## `{}`\n\n{}\n\n", kind.name, sentence(kind.summary));
     fields(&kind.schema, &mut text);
     let secret = kind.secret_fields();
     if !secret.is_empty() {
@@ -144,7 +224,8 @@ pub fn pages(registry: &Registry) -> Vec<(String, String)> {
     let mut pages: Vec<(String, String)> =
         registry.tasks().map(|one| (format!("tasks/{}.md", one.name), task(one))).collect();
     let mut index = String::from(
-        "# Task types\n\nGenerated from the types by `cargo xtask gen`.\n\n| type | effects | what it does |\n|---|---|---|\n",
+        "# Task types\n\nGenerated from the types by `cargo xtask gen`. A `dataset` is a handle of data in the lake: `uri`, `format`, \
+         `schema`, `rows`, `bytes`, `sha256`.\n\n| type | effects | what it does |\n|---|---|---|\n",
     );
     for one in registry.tasks() {
         let _ = writeln!(index, "| [`{0}`]({0}.md) | {1} | {2} |", one.name, one.effects.name(), cell(one.summary));

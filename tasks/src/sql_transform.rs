@@ -58,7 +58,7 @@ pub struct SqlTransform;
 
 impl Task for SqlTransform {
     const TYPE: &'static str = "sql.transform";
-    const SUMMARY: &'static str = "query datasets of the lake with SQL; the rows become a dataset";
+    const SUMMARY: &'static str = "queries datasets of the lake with SQL; the rows become a dataset";
     const EFFECTS: Effects = Effects::Idempotent;
     const ERRORS: &'static [ErrorClass] = &[
         BAD_SQL,

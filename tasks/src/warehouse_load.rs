@@ -128,7 +128,7 @@ pub struct WarehouseLoad;
 
 impl Task for WarehouseLoad {
     const TYPE: &'static str = "warehouse.load";
-    const SUMMARY: &'static str = "load datasets into a table, replacing their batches";
+    const SUMMARY: &'static str = "loads datasets into a table, replacing their batches";
     const EFFECTS: Effects = Effects::Idempotent;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse"]);
     const ERRORS: &'static [ErrorClass] = &[

@@ -97,6 +97,14 @@ fn a_task_type_describes_itself() {
     let place = Place::new(&[]);
     assert_snapshot!("task_type_command", place.transcript(&["tasks", "--types", "command"]));
     assert_snapshot!("task_type_unknown", place.updraft(&["tasks", "--types", "comand"]).err.lines().next().unwrap());
+    let quality = place.updraft(&["tasks", "--types", "quality.check"]).out;
+    for inner in [
+        "| `rules[].check: not_null` |",
+        "| `rules[].columns` | list of string | required |",
+        "`not_null`, `unique`. |",
+    ] {
+        assert!(quality.contains(inner), "fields inside lists are told: {inner}\n{quality}");
+    }
     let types = place.json(&["tasks", "--types", "noop", "--json"]);
     assert_json_snapshot!("task_type_noop", types);
     let listed = place.updraft(&["tasks", "--types"]);

@@ -153,7 +153,7 @@ pub struct KafkaPublish;
 
 impl Task for KafkaPublish {
     const TYPE: &'static str = "kafka.publish";
-    const SUMMARY: &'static str = "publish the rows of datasets to a Kafka topic";
+    const SUMMARY: &'static str = "publishes the rows of datasets to a Kafka topic";
     /// An attempt that is cut off may have sent a part; the next one sends all again, with the same keys and `batch_id`.
     const EFFECTS: Effects = Effects::AtLeastOnce;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["kafka"]);

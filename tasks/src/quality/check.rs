@@ -111,7 +111,7 @@ pub struct QualityCheck;
 
 impl Task for QualityCheck {
     const TYPE: &'static str = "quality.check";
-    const SUMMARY: &'static str = "judge datasets by rules; fail on an error-level one";
+    const SUMMARY: &'static str = "judges datasets by rules; fails on an error-level one";
     const EFFECTS: Effects = Effects::Idempotent;
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass {
