@@ -8,3 +8,5 @@ mod cli_history;
 mod cli_run;
 mod cli_store;
 mod cli_support;
+mod e2e_flagship;
+mod e2e_support;
