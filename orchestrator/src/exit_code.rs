@@ -1,4 +1,4 @@
-//! Exit codes, as documented in `updraft help exit-codes` and docs/reference/cli.md.
+//! Exit codes, as documented in `updraft --help` and docs/reference/cli.md.
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

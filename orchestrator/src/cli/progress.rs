@@ -77,14 +77,12 @@ impl View {
             EngineEvent::AttemptStarted { key, try_no, .. } => self.started(key, try_no),
             EngineEvent::Progress { key, done, total, unit, .. } => self.progressed(&key, done, total, &unit),
             EngineEvent::AttemptEnded { key, outcome, class, message, .. } => {
-                let said = [class, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
-                let line = self.line(&key);
-                line.error = match outcome {
+                self.line(&key).error = match outcome {
                     Outcome::Succeeded | Outcome::Deferred => None,
-                    Outcome::Skipped => Some(said),
-                    Outcome::Failed | Outcome::TimedOut | Outcome::Lost | Outcome::Cancelled => {
-                        Some(if said.is_empty() { outcome.name().to_owned() } else { format!("{outcome}: {said}") })
-                    }
+                    // The state that is shown beside it says the rest.
+                    Outcome::Skipped | Outcome::Cancelled => message,
+                    Outcome::Failed => joined([class, message]),
+                    Outcome::TimedOut | Outcome::Lost => joined([Some(outcome.name().to_owned()), message]),
                 };
             }
             EngineEvent::RetryScheduled { key, try_no, due_at, .. } => self.waits(&key, try_no, due_at),
@@ -169,6 +167,11 @@ impl View {
             }
         }
     }
+}
+
+fn joined(parts: [Option<String>; 2]) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
 }
 
 fn spinner() -> ProgressStyle {
