@@ -69,8 +69,8 @@ impl Task for Archive {
         let datasets: Vec<&Dataset> = params.input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
         let mut names: Vec<&str> = datasets.iter().map(|dataset| file_name(&dataset.uri)).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(TaskError::fail("BadParameters", format!("two datasets would become `{folder}/{}`", twice[0])));
+        if let Some([name, ..]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(TaskError::fail("BadParameters", format!("two datasets would become `{folder}/{name}`")));
         }
         let (mut copied, mut entries) = (0, Vec::new());
         for dataset in &datasets {

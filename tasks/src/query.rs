@@ -1,6 +1,7 @@
 //! SQL over datasets of the lake by DataFusion: which tables there are, what a statement may do, how much memory it may take,
 //! and errors that say where in the text they are. What the rows are for is the tasks' matter.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -230,7 +231,10 @@ fn check_sum(file: &Path, uri: &str, expected: &str) -> Result<(), TaskError> {
             read => sum.update(&buffer[..read]),
         }
     }
-    let found: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = sum.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     if found == expected {
         return Ok(());
     }

@@ -4,6 +4,8 @@ mod connection;
 mod invoke;
 mod results;
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -176,7 +178,7 @@ fn listed(failures: &[String], what: &str) -> String {
     let more = failures.len().saturating_sub(NAMED);
     let mut text = format!("{} {what}:\n{}", failures.len(), failures[..failures.len().min(NAMED)].join("\n"));
     if more > 0 {
-        text.push_str(&format!("\nand {more} more"));
+        let _ = write!(text, "\nand {more} more");
     }
     text
 }

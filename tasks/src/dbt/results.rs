@@ -296,7 +296,7 @@ mod tests {
         );
         let output = results.output();
         assert_eq!((output.nodes[0].name.as_str(), output.nodes[0].rows), ("not_null_a_icao24", Some(2)));
-        assert_eq!(output.elapsed_s, 1.235);
+        assert!((output.elapsed_s - 1.235).abs() < 1e-9);
         let kinds: Vec<String> = results.items().map(|item| item.kind).collect();
         assert_eq!(kinds, ["dbt_model", "dbt_test", "dbt_test", "dbt_test", "dbt_seed"]);
     }

@@ -9,9 +9,9 @@ use super::connection::OpenSky;
 
 const SCOPE: &str = "opensky.states";
 /// Budgets are daily: what was heard longer ago says nothing.
-const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
+const STALE_AFTER: Duration = Duration::from_hours(24);
 /// A shorter wait is that of a burst limit and says nothing about the day's credits.
-const BURST: Duration = Duration::from_secs(600);
+const BURST: Duration = Duration::from_mins(10);
 /// Tries of a compare-and-set before it is given up.
 const TRIES: u32 = 16;
 

@@ -25,7 +25,7 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 /// A larger answer is none of the API's: the whole planet is about 1.5 MB.
 const BODY_BYTES: usize = 64 * 1024 * 1024;
 /// A hold where the answer names none.
-const DEFAULT_HOLD: Duration = Duration::from_secs(60);
+const DEFAULT_HOLD: Duration = Duration::from_mins(1);
 
 /// What came back from a data call.
 #[derive(Debug)]

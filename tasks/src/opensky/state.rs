@@ -164,7 +164,8 @@ impl StateVector {
     }
 
     fn outliers(&self) -> i32 {
-        let outside = |value: Option<f64>, range: std::ops::RangeInclusive<f64>| value.is_some_and(|v| !range.contains(&v));
+        let outside =
+            |value: Option<f64>, range: std::ops::RangeInclusive<f64>| value.is_some_and(|v| !range.contains(&v));
         let difference = self.baro_altitude_m.zip(self.geo_altitude_m).map(|(baro, geo)| geo - baro);
         let before_2000 = self.last_contact < EARLIEST || self.time_position.is_some_and(|at| at < EARLIEST);
         [
@@ -260,8 +261,23 @@ mod tests {
 
     fn row(edits: &[(usize, Value)]) -> Value {
         let mut row = json!([
-            "3c6444", "DLH9LF  ", "Germany", TIME - 1, TIME, 8.55, 50.03, 10_000.0, false, 220.5, 181.2, 0.0, null, 10_100.0,
-            "1000", false, 0
+            "3c6444",
+            "DLH9LF  ",
+            "Germany",
+            TIME - 1,
+            TIME,
+            8.55,
+            50.03,
+            10_000.0,
+            false,
+            220.5,
+            181.2,
+            0.0,
+            null,
+            10_100.0,
+            "1000",
+            false,
+            0
         ]);
         for (at, value) in edits {
             row[*at] = value.clone();

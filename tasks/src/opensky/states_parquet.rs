@@ -102,9 +102,8 @@ pub fn record_batch(rows: &[Seen], batch: &Batch<'_>) -> Result<RecordBatch, Arr
     let small = |of: &dyn Fn(&StateVector) -> Option<i32>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(&row.state)).collect::<Int32Array>())
     };
-    let ages = |of: &dyn Fn(&Seen) -> Option<i64>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<Int64Array>())
-    };
+    let ages =
+        |of: &dyn Fn(&Seen) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
     RecordBatch::try_new(
         schema(),
         vec![

@@ -89,7 +89,11 @@ impl Task for Validate {
         ErrorClass { name: "BrokenBody", retryable: false, meaning: "a kept answer is not of the documented form" },
         ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a kept answer does not match its sha-256" },
         ErrorClass { name: "NotFound", retryable: false, meaning: "a kept answer is gone" },
-        ErrorClass { name: "BadParameters", retryable: false, meaning: "a region without a box, or without an answer that covers it" },
+        ErrorClass {
+            name: "BadParameters",
+            retryable: false,
+            meaning: "a region without a box, or without an answer that covers it",
+        },
         ErrorClass { name: "BadParquet", retryable: false, meaning: "the rows do not fit their columns" },
         ErrorClass { name: "BadOutput", retryable: false, meaning: "the rows cannot be packed" },
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be read or written just now" },
@@ -185,7 +189,8 @@ impl Sorted {
             let state = match StateVector::judge(row, snapshot.time, asked.map(|(_, bbox)| bbox)) {
                 Ok(state) => state,
                 Err(reason) => {
-                    let entry = json!({ "reason": reason.name(), "object_key": raw.object_key, "index": index, "row": row });
+                    let entry =
+                        json!({ "reason": reason.name(), "object_key": raw.object_key, "index": index, "row": row });
                     self.rejected.entry((raw.batch_id.clone(), snapshot.time, reason)).or_default().push(entry);
                     continue;
                 }
@@ -194,13 +199,14 @@ impl Sorted {
                 (None, _) => keys::UNLOCATED,
                 // A call for one box: every row belongs to it, flagged if it lies outside.
                 (Some(_), Some((name, _))) => name,
-                (Some((lat, lon)), None) => match regions.iter().find(|(_, bbox)| bbox.contains(lat, lon, 0.0)) {
-                    Some((name, _)) => name,
-                    None => {
+                (Some((lat, lon)), None) => {
+                    if let Some((name, _)) = regions.iter().find(|(_, bbox)| bbox.contains(lat, lon, 0.0)) {
+                        name
+                    } else {
                         self.outside += 1;
                         continue;
                     }
-                },
+                }
             };
             let rows = self.regions.entry(region.to_owned()).or_default();
             rows.time = snapshot.time;

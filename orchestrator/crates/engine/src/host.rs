@@ -180,7 +180,7 @@ impl Host for AttemptHost {
             token: child::token_of(self.attempt_id),
             cancelled: &self.cancelled,
         };
-        run.to_end(spec, lines).await
+        run.run_to_end(spec, lines).await
     }
 
     async fn siblings(&self) -> Result<Vec<Sibling>, TaskError> {

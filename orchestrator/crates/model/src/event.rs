@@ -10,6 +10,7 @@ use crate::id::{MapIndex, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
 use crate::state::{Cause, DispatchWhy, FinalState, Outcome, RunState, Trigger};
 use crate::time::{DataInterval, Timestamp};
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` asks for this shape")]
 fn is_unmapped(index: &MapIndex) -> bool {
     *index == MapIndex::NONE
 }

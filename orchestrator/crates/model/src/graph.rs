@@ -136,7 +136,8 @@ impl Graph {
             for need in *needs {
                 match index.get(need) {
                     None => {
-                        problems.push(GraphProblem::UnknownDependency { task: (*id).clone(), dependency: need.clone() })
+                        problems
+                            .push(GraphProblem::UnknownDependency { task: (*id).clone(), dependency: need.clone() });
                     }
                     Some(&parent) if upstream[position].contains(&parent) => {}
                     Some(&parent) => {

@@ -49,7 +49,7 @@ impl Default for RetryPolicy {
             delay: Duration::from_secs(30),
             backoff: Backoff::Exponential,
             factor: 2.0,
-            max_delay: Duration::from_secs(600),
+            max_delay: Duration::from_mins(10),
             jitter: 0.2,
             retry_on: Vec::new(),
         }

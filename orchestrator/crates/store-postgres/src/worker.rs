@@ -88,12 +88,11 @@ impl Pulses {
         let pulse = self.of(worker);
         let mut pulse = pulse.lock().await;
         // Taken out while in use: whatever breaks the use closes the connection.
-        let mut connection = match pulse.connection.take() {
-            Some(connection) => connection,
-            None => {
-                pulse.locked = false;
-                self.options.connect().await.map_err(|error| error::plain(&error))?
-            }
+        let mut connection = if let Some(connection) = pulse.connection.take() {
+            connection
+        } else {
+            pulse.locked = false;
+            self.options.connect().await.map_err(|error| error::plain(&error))?
         };
         if pulse.direct && !pulse.locked {
             // Refused while the server has not yet noticed the end of the session before: the next beat tries again.

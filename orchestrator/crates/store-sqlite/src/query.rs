@@ -8,7 +8,7 @@ use crate::rows;
 /// What `run_open` covers.
 const OPEN: &str = "r.state IN ('queued', 'running', 'cancelling', 'broken')";
 
-/// $1 workflow or null, $2 the last run of the page before or null, $3 limit. UUIDv7 ids are in the order of creation, so
+/// $1 workflow or null, $2 the last run of the page before or null, $3 limit. `UUIDv7` ids are in the order of creation, so
 /// the key itself is the order of the list.
 pub(crate) fn runs(filter: &RunFilter) -> String {
     let mut conditions = Vec::new();

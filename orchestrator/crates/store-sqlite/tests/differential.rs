@@ -1,4 +1,11 @@
 //! SQLite against the memory store: the same operations, the same answers, the same rows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,11 @@
 //! What is SQLite's alone: the file, its lock, its schema, its readers in other processes, its constraints.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -322,7 +329,8 @@ async fn the_tables_refuse_impossible_rows() {
     for sql in refused {
         let answer = connection.execute(sql).await;
         let Err(error) = answer else { panic!("not refused: {sql}") };
-        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         assert_eq!(code.parse::<i32>().expect("a number") & 0xff, 19, "{sql}: {error}");
     }
     let allowed = [

@@ -1,6 +1,13 @@
 //! What a hop and a fan-out cost the store, beside a bare commit in the same file. For whoever changes the hot path:
 //! `cargo test -p updraft-store-sqlite --test speed -- --ignored --nocapture`. The figures that are promised come from
 //! `updraft bench`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::time::Instant;
 

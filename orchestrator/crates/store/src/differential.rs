@@ -490,6 +490,7 @@ impl Game {
 ///
 /// # Panics
 /// If that variable holds no number.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 pub fn seeds(fresh: u64) -> Vec<u64> {
     match std::env::var("UPDRAFT_DIFFERENTIAL_SEED") {
         Ok(seed) => vec![seed.parse().expect("UPDRAFT_DIFFERENTIAL_SEED is a number")],

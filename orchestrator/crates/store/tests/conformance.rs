@@ -1,4 +1,11 @@
 //! The memory store behind the suite that every store passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use nix::{
 };
 
 /// How long anything may take that should happen at once, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What a child sees of the caller's environment: where programs, temporary files and loaded coverage data lie.
 const INHERITED: [&str; 4] = ["PATH", "TMPDIR", "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"];

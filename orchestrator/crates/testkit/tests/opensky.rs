@@ -1,4 +1,11 @@
 //! The stand-in as its clients see it: over HTTP, byte by byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::{
     sync::{
@@ -59,7 +66,7 @@ struct Sky {
 const EUROPE: &str = "lamin=35&lomin=-10&lamax=70&lomax=40";
 
 fn client() -> Client {
-    Client::builder().timeout(Duration::from_secs(60)).build().unwrap()
+    Client::builder().timeout(Duration::from_mins(1)).build().unwrap()
 }
 
 impl Sky {
@@ -336,7 +343,7 @@ async fn drop_closes_the_connection_halfway_through_the_body() {
 
 #[tokio::test]
 async fn a_slow_answer_is_neither_played_nor_charged_if_the_client_goes_away() {
-    let sky = Sky::new(|options| options.slow = Duration::from_secs(600));
+    let sky = Sky::new(|options| options.slow = Duration::from_mins(10));
     sky.standin.fail(Fault::Slow, 1);
     let waiting = tokio::spawn(sky.client.get(format!("{}/states/all", sky.standin.url())).send());
     while sky.standin.ledger().requests.is_empty() {

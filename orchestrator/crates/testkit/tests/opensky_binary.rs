@@ -1,4 +1,11 @@
 //! `opensky-standin` as a process: its first line, its arguments, its ways to end, and real recordings.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;

@@ -1,4 +1,11 @@
 //! The PostgreSQL fixture against the real server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,11 @@
 //! The proxy between a client and an echo server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},

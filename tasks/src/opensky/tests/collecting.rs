@@ -90,7 +90,10 @@ async fn a_wrong_secret_fails_and_no_credentials_ask_anonymously() {
 async fn a_second_attempt_fetches_only_what_is_not_in_the_lake() {
     let bench = Bench::four();
     let first = bench.collect().await.unwrap();
-    assert_eq!((&first["reused"], &first["credits_spent"], &first["credits_left"]), (&json!(false), &json!(4), &json!(3_996)));
+    assert_eq!(
+        (&first["reused"], &first["credits_spent"], &first["credits_left"]),
+        (&json!(false), &json!(4), &json!(3_996))
+    );
     assert_eq!(first["batch_id"], "test/20260101T000000Z/20260101T000000Z/global");
     let again = bench.collect().await.unwrap();
     assert_eq!((&again["reused"], &again["snapshots"]), (&json!(true), &first["snapshots"]));

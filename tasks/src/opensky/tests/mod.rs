@@ -70,7 +70,8 @@ impl Bench {
 
     /// Connects with these fields over the addresses.
     pub(super) fn connect(&self, fields: Value) {
-        let mut entry = json!({ "kind": "opensky", "base_url": self.standin.url(), "token_url": self.standin.token_url() });
+        let mut entry =
+            json!({ "kind": "opensky", "base_url": self.standin.url(), "token_url": self.standin.token_url() });
         entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         self.run.connect("opensky", entry);
     }

@@ -16,7 +16,8 @@ async fn a_plan_is_one_global_call_or_one_call_a_region() {
     assert_eq!(global["requests"][0]["region"], "global");
     let both = json!({ "scope": "per_region", "regions": ["north_america", "europe"] });
     let each = bench.plan(both).await.unwrap();
-    let regions: Vec<&str> = each["requests"].as_array().unwrap().iter().map(|r| r["region"].as_str().unwrap()).collect();
+    let regions: Vec<&str> =
+        each["requests"].as_array().unwrap().iter().map(|r| r["region"].as_str().unwrap()).collect();
     assert_eq!((regions, &each["est_credits"]), (vec!["north_america", "europe"], &json!(8)));
     bench.connect(json!({}));
     assert_eq!(bench.plan(json!({})).await.unwrap()["reserve"], 40, "anonymous");

@@ -29,16 +29,33 @@ fn adds_up(output: &Value) -> bool {
 async fn the_numbers_of_recorded_snapshots_come_out() {
     // states, on the ground, baro null, squawk null, blank, countries, older than 15, 60, 300 s, mean velocity
     for (file, region, numbers, mean) in [
-        ("recorded/states_europe_20251202T093439Z.json", "europe", [1_744, 168, 163, 373, 16, 65, 195, 131, 13], 161.180),
-        ("derived/states_north_america_ny_20260729T144058Z.json", "north_america", [509, 78, 79, 21, 9, 9, 34, 0, 0], 121.858),
+        (
+            "recorded/states_europe_20251202T093439Z.json",
+            "europe",
+            [1_744, 168, 163, 373, 16, 65, 195, 131, 13],
+            161.180,
+        ),
+        (
+            "derived/states_north_america_ny_20260729T144058Z.json",
+            "north_america",
+            [509, 78, 79, 21, 9, 9, 34, 0, 0],
+            121.858,
+        ),
         ("recorded/states_small_20180213T201329Z.json", "world", [6, 1, 1, 0, 0, 2, 0, 0, 0], 155.443),
         ("recorded/states_extended_small_20230507T194544Z.json", "world", [4, 1, 1, 4, 0, 2, 1, 1, 0], 120.425),
     ] {
         let Some(path) = updraft_testkit::shared_data_file(&format!("opensky/{file}")) else { return };
         let output = Bench::playing(path).validate(&[region]).await.unwrap();
         let found = [
-            "/accepted", "/on_ground", "/nulls/baro_altitude_m", "/nulls/squawk", "/blank_callsign", "/countries",
-            "/position_older/15", "/position_older/60", "/position_older/300",
+            "/accepted",
+            "/on_ground",
+            "/nulls/baro_altitude_m",
+            "/nulls/squawk",
+            "/blank_callsign",
+            "/countries",
+            "/position_older/15",
+            "/position_older/60",
+            "/position_older/300",
         ]
         .map(|at| output.pointer(at).and_then(Value::as_u64).unwrap());
         assert_eq!(found, numbers, "{file}");

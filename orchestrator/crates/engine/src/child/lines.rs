@@ -1,5 +1,6 @@
 //! Cuts a child's output into lines of bounded length.
 
+use std::fmt::Write as _;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use updraft_task::Output;
@@ -45,7 +46,7 @@ fn finish(line: &mut Vec<u8>, over_bytes: &mut u64) -> String {
     }
     let mut text = String::from_utf8_lossy(line).into_owned();
     if *over_bytes > 0 {
-        text.push_str(&format!(" … (cut, {over_bytes} bytes more)"));
+        let _ = write!(text, " … (cut, {over_bytes} bytes more)");
     }
     line.clear();
     *over_bytes = 0;

@@ -97,7 +97,7 @@ impl ChildRun<'_> {
     }
 
     /// Runs it to its end.
-    pub(crate) async fn to_end(self, mut spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {
+    pub(crate) async fn run_to_end(self, mut spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {
         let Some(program) = spec.argv.first().map(|program| program.to_string_lossy().into_owned()) else {
             return Err(TaskError::fail("Spawn", "a child without a program: `argv` is empty"));
         };

@@ -75,12 +75,11 @@ fn base64_inside(secret: &[u8], shift: usize) -> Vec<String> {
     for sextet in (shift * 8).div_ceil(6).. {
         let mut value = 0;
         for offset in 0..6 {
-            match bit(sextet * 6 + offset) {
-                Some(set) => value = value << 1 | usize::from(set),
-                None => {
-                    let url = text.replace('+', "-").replace('/', "_");
-                    return if url == text { vec![text] } else { vec![text, url] };
-                }
+            if let Some(set) = bit(sextet * 6 + offset) {
+                value = (value << 1) | usize::from(set);
+            } else {
+                let url = text.replace('+', "-").replace('/', "_");
+                return if url == text { vec![text] } else { vec![text, url] };
             }
         }
         text.push(char::from(STANDARD[value]));

@@ -1,5 +1,5 @@
 //! The engine from outside: real stores, real children, faults.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod benches;
 mod children;

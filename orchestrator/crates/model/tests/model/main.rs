@@ -1,4 +1,11 @@
 //! What the pure core promises.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 mod canonical;
 mod decide;

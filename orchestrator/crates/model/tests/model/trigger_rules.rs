@@ -6,8 +6,8 @@ use updraft_model::trigger_rule::TriggerRule;
 
 use super::oracle::{self, Answer};
 
-/// Two direct upstreams, in any order: `s`ucceeded, `f`ailed, s`k`ipped, `u`pstream_failed, `c`ancelled, `.` not over.
-/// Answers: `run`, `skip`, `uf` (upstream_failed), `…` (not yet known).
+/// Two direct upstreams, in any order: `s`ucceeded, `f`ailed, s`k`ipped, `u``pstream_failed`, `c`ancelled, `.` not over.
+/// Answers: `run`, `skip`, `uf` (`upstream_failed`), `…` (not yet known).
 ///
 /// All rows without `.` and `c` are Airflow's own answers. Rows with `.` are Airflow's too, but for one: `all_success`
 /// over `k.`, which Airflow skips if it happens to look before the other upstream has ended; this waits.

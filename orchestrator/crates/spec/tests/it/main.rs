@@ -1,4 +1,11 @@
 //! Tests over files in `testdata/`: what people write, right and wrong.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    reason = "tests say what they expect"
+)]
 
 mod bounds;
 mod corpus;

@@ -220,7 +220,7 @@ async fn actor(store: PgStore, seed: u64, runs: Vec<RunId>, until: Instant) -> u
             0 => store.claim(worker, "q", &[attempt(), attempt(), attempt()], AT).await.err(),
             1 => store.due(AT, 10).await.err(),
             2 | 3 => {
-                let chosen: Vec<_> = (0..1 + draw(4)).map(|_| (runs[draw(runs.len())], None)).collect();
+                let chosen: Vec<_> = (0..=draw(4)).map(|_| (runs[draw(runs.len())], None)).collect();
                 match store.load(&chosen).await {
                     Ok(loaded) => match store.commit(&hops(worker, loaded)).await {
                         Ok(Committed::Applied { .. }) => {

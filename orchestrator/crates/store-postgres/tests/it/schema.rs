@@ -121,8 +121,10 @@ async fn the_tables_refuse_impossible_rows() {
         "UPDATE shared_state SET version = 0",
     ] {
         let refused = sqlx::query(AssertSqlSafe(change.to_owned())).execute(&mut connection).await;
-        let code =
-            refused.as_ref().err().and_then(|error| error.as_database_error()?.code().map(|code| code.into_owned()));
+        let code = refused
+            .as_ref()
+            .err()
+            .and_then(|error| error.as_database_error()?.code().map(std::borrow::Cow::into_owned));
         assert_eq!(code.as_deref(), Some("23514"), "{change}: {refused:?}");
     }
 }

@@ -101,13 +101,13 @@ pub async fn a_cancelling_lane_deletes_what_waits_and_flags_what_executes(world:
     let flagged = WorkRow { cancel_at: Some(at), ..busy };
     let locked = taken(&seen);
     assert_eq!(locked.run, before, "the run is shown as it was before the lane touched it");
-    assert_eq!(locked.executing, [flagged.clone()]);
+    assert_eq!(locked.executing, std::slice::from_ref(&flagged));
     let mut removed: Vec<String> = locked.removed.iter().map(|row| row.dispatch.key.to_string()).collect();
     removed.sort();
     assert_eq!(removed, ["ready", "timer"]);
-    assert_eq!(world.full(known.run).await.work, [flagged.clone()]);
+    assert_eq!(world.full(known.run).await.work, std::slice::from_ref(&flagged));
     let beaten = world.store.beat(world.worker).await.expect("beat");
-    assert_eq!(beaten.executing, [flagged.clone()]);
+    assert_eq!(beaten.executing, std::slice::from_ref(&flagged));
     let woken = async {
         while let Some(wake) = wakes.next().await {
             if matches!(wake, Wake::Cancel(worker) if worker == world.worker) || wake == Wake::Everything {

@@ -21,7 +21,7 @@ use updraft_testkit::opensky::{Announcement, Options, PlannedFault, Standin};
 
 /// Plays recorded OpenSky answers on a local port, counts credits, and fails on demand.
 ///
-/// The first line of the output is JSON: url (the API's base URL), token_url, client_id, client_secret, pid.
+/// The first line of the output is JSON: url (the API's base URL), `token_url`, `client_id`, `client_secret`, pid.
 /// GET /_ledger lists what was asked; POST /_fail?kind=KIND&n=N plans a failure while it runs.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -15,7 +15,7 @@ use updraft_testkit::postgres;
 
 /// Starts a server for tests and holds it until standard input is closed.
 ///
-/// The first line of the output is JSON: url, for UPDRAFT_TEST_POSTGRES_URL or --store.
+/// The first line of the output is JSON: url, for `UPDRAFT_TEST_POSTGRES_URL` or --store.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

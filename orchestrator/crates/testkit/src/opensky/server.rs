@@ -125,7 +125,7 @@ impl Server {
         });
     }
 
-    fn bearer<'a>(headers: &'a HeaderMap) -> Bearer<'a> {
+    fn bearer(headers: &HeaderMap) -> Bearer<'_> {
         let Some(value) = headers.get(header::AUTHORIZATION) else { return Bearer::Absent };
         match value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")) {
             Some(token) => Bearer::Token(token),

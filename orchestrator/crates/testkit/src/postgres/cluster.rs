@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::{LocalUrl, execute, install::Install};
 
 /// A busy machine takes several times the usual two seconds, and recovery after a crash may take ten.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the server, and ends it and its folder when standard input closes, that is, when the owner is gone.

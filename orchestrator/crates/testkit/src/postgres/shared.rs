@@ -31,7 +31,7 @@ use super::{
     install::Install,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const GRACE_S: &str = "20";
 /// Somebody else may take the port between our finding it free and the server's taking it.
 const TRIES: usize = 3;
