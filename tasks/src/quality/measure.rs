@@ -200,24 +200,22 @@ fn plans(rule: &Rule, schema: &Schema, interval_end_ms: i64) -> Result<Vec<Plan>
             let end = match as_of {
                 None => interval_end_ms.to_string(),
                 Some(name) if schema.field_with_name(name).is_ok() => newest_ms(&time(name)?),
-                Some(instant) => match instant.parse::<jiff::Timestamp>() {
-                    Ok(instant) => instant.as_millisecond().to_string(),
-                    Err(_) => {
+                Some(instant) => {
+                    if let Ok(instant) = instant.parse::<jiff::Timestamp>() {
+                        instant.as_millisecond().to_string()
+                    } else {
                         let reason = format!(
                             "`as_of: {instant}` is neither a column nor an instant such as 2026-01-31T12:00:00Z"
                         );
                         return Err(bad_rule(rule, &reason));
                     }
-                },
+                }
             };
             vec![Plan::Age(end, newest_ms(&time(name)?))]
         }
         // Line ends keep a comment in the author's text from reaching beyond it.
         Rule::Ratio { r#where, of, .. } => {
-            vec![Plan::Share(
-                rows_with(&format!("({where}\n) AND ({of}\n)", where = r#where)),
-                rows_with(&format!("({of}\n)")),
-            )]
+            vec![Plan::Share(rows_with(&format!("({where}\n) AND ({of}\n)")), rows_with(&format!("({of}\n)")))]
         }
         Rule::Sql { sql, .. } => vec![Plan::Query(sql.clone())],
     })
@@ -330,7 +328,7 @@ async fn number(ctx: &Context, session: &Session, sql: &str) -> Result<Option<f6
         .run(ctx, frame, |batch| {
             let values = cast(batch.column(0), &DataType::Float64).map_err(|error| bad(error.to_string()))?;
             let values = values.as_any().downcast_ref::<Float64Array>();
-            found.extend(values.into_iter().flat_map(|values| values.iter()).take(2));
+            found.extend(values.into_iter().flat_map(datafusion::arrow::array::PrimitiveArray::iter).take(2));
             Ok(())
         })
         .await?;

@@ -277,7 +277,7 @@ async fn the_score_has_limits_of_its_own_and_results_may_go_to_another_table() {
                 assert!(report.results.starts_with("warehouse/judged/dt=2026-01-01/"), "{}", report.results);
             }
             (Err(error), None) => {
-                assert!(error.message().contains("all/score failed: observed 92.5, limit 93"), "{error}")
+                assert!(error.message().contains("all/score failed: observed 92.5, limit 93"), "{error}");
             }
             (outcome, _) => panic!("{limits}: {outcome:?}"),
         }
