@@ -25,9 +25,9 @@ const SAVED_BYTES: usize = 256 * 1024 * 1024;
 pub struct Http {
     /// Base address; `path` of the task is appended.
     pub base_url: String,
-    /// Headers of every request. They are not masked in logs: secrets belong into `token` or `password`.
+    /// Headers of every request; their values are secret.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
     /// Bearer token.
     #[serde(default)]
     pub token: Option<Secret>,
@@ -279,8 +279,11 @@ fn request(params: &Params, ctx: &Context) -> Result<(reqwest::RequestBuilder, S
     if !matches!(params.method, Method::Get | Method::Head) {
         headers.insert("idempotency-key", header_value("idempotency-key", ctx.idempotency_key())?);
     }
-    for (name, value) in connection.iter().flat_map(|connection| &connection.headers).chain(&params.headers) {
-        let parsed = HeaderName::try_from(name.as_str()).map_err(|_| bad(format!("`{name}` is no header name")))?;
+    let of_connection = connection.iter().flat_map(|connection| &connection.headers);
+    let of_connection = of_connection.map(|(name, value)| (name.as_str(), value.expose()));
+    let of_params = params.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in of_connection.chain(of_params) {
+        let parsed = HeaderName::try_from(name).map_err(|_| bad(format!("`{name}` is no header name")))?;
         headers.insert(parsed, header_value(name, value)?);
     }
     let mut request = client.request(method, url).headers(headers).query(&params.query);

@@ -41,9 +41,9 @@ pub enum Channel {
 pub struct Webhook {
     /// The address; often holds a token, so it is secret.
     pub url: Secret,
-    /// Headers of every request. They are not masked in logs.
+    /// Headers of every request; their values are secret.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
 }
 
 impl ConnectionKind for Webhook {
@@ -133,7 +133,7 @@ async fn post(webhook: &Webhook, state: &str, message: &str, ctx: &Context) -> R
     });
     let mut request = client.post(webhook.url.expose()).json(&body).header("idempotency-key", ctx.idempotency_key());
     for (name, value) in &webhook.headers {
-        request = request.header(name, value);
+        request = request.header(name, value.expose());
     }
     let response = request.send().await.map_err(|error| {
         if error.is_builder() {

@@ -86,18 +86,33 @@ pub struct ConnectionType {
 }
 
 impl ConnectionType {
-    /// Names of its secret fields.
+    /// Names of its secret fields: texts, and maps or lists of them.
     pub fn secret_fields(&self) -> Vec<&str> {
         let fields = self.schema.get("properties").and_then(Value::as_object);
         fields.into_iter().flatten().filter(|(_, schema)| is_secret(schema)).map(|(name, _)| name.as_str()).collect()
     }
 }
 
+/// Schemas that a value may have instead of this one.
+fn alternatives(schema: &Value) -> impl Iterator<Item = &Value> {
+    ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten()
+}
+
+/// Whether a text of this schema is secret, or all values of a map or list of it are.
 fn is_secret(schema: &Value) -> bool {
     schema.get("writeOnly") == Some(&Value::Bool(true))
-        || ["anyOf", "oneOf"]
-            .iter()
-            .any(|key| schema.get(key).and_then(Value::as_array).is_some_and(|any| any.iter().any(is_secret)))
+        || ["additionalProperties", "items"].iter().filter_map(|key| schema.get(key)).any(is_secret)
+        || alternatives(schema).any(is_secret)
+}
+
+/// Texts inside a value.
+fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => found.push(text),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+        Value::Object(fields) => fields.values().for_each(|value| texts(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Every task type and connection kind of a binary.
@@ -168,9 +183,52 @@ impl Registry {
         self.connections.values()
     }
 
-    /// The values of a connection's secret fields, for masking.
+    /// The texts in a connection's secret fields, for masking: of a map or list every value.
     pub fn secrets<'a>(&'a self, kind: &str, fields: &'a Map<String, Value>) -> Vec<&'a str> {
         let Some(known) = self.connections.get(kind) else { return Vec::new() };
-        known.secret_fields().into_iter().filter_map(|name| fields.get(name)?.as_str()).collect()
+        let mut found = Vec::new();
+        for value in known.secret_fields().into_iter().filter_map(|name| fields.get(name)) {
+            texts(value, &mut found);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Secret;
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema matters here")]
+    struct Service {
+        url: String,
+        token: Option<Secret>,
+        headers: BTreeMap<String, Secret>,
+        tags: BTreeMap<String, String>,
+        keys: Option<Vec<Secret>>,
+    }
+
+    impl ConnectionKind for Service {
+        const KIND: &'static str = "service";
+        const SUMMARY: &'static str = "something with secrets";
+    }
+
+    #[test]
+    fn secrets_are_found_in_texts_maps_and_lists_and_nowhere_else() {
+        let mut registry = Registry::new();
+        registry.add_connection::<Service>();
+        let fields = json!({
+            "url": "http://a", "token": "t0", "headers": { "x-a": "h1", "x-b": "h2" }, "tags": { "a": "b" }, "keys": ["k1"],
+        });
+        let mut secrets = registry.secrets("service", fields.as_object().unwrap());
+        secrets.sort_unstable();
+        assert_eq!(secrets, ["h1", "h2", "k1", "t0"]);
+        let mut names = registry.connection("service").unwrap().secret_fields();
+        names.sort_unstable();
+        assert_eq!(names, ["headers", "keys", "token"]);
+        assert!(registry.secrets("unknown", fields.as_object().unwrap()).is_empty());
     }
 }
