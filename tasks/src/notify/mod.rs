@@ -37,7 +37,8 @@ pub struct Params {
     /// When a message goes out; on a change of state if left out.
     #[serde(default)]
     pub when: When,
-    /// State that is told; from the run's other tasks if left out: `failed` if one failed, else `succeeded`.
+    /// State that is told; from the run's other tasks if left out: `failed` if one failed without
+    /// `allow_failure`, else `succeeded`.
     #[serde(default)]
     pub state: Option<String>,
     /// Text after the first line.
@@ -94,7 +95,7 @@ impl Task for Notify {
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let siblings = ctx.siblings().await?;
         let own = ctx.attempt().key.task.to_string();
-        let state = params.state.clone().unwrap_or_else(|| outcome(&siblings, &own).to_owned());
+        let state = params.state.clone().unwrap_or_else(|| outcome(&siblings).to_owned());
         let message = message(&state, &siblings, &params, ctx);
         let (mut sent, mut unchanged) = (Vec::new(), Vec::new());
         for channel in &params.channels {
@@ -121,11 +122,12 @@ impl Task for Notify {
     }
 }
 
-fn outcome(siblings: &[Sibling], own: &str) -> &'static str {
-    let bad = |sibling: &&Sibling| {
-        sibling.task != own && matches!(sibling.state, TaskRunState::Failed | TaskRunState::UpstreamFailed)
+/// As the run will end: what is `upstream_failed` has a failed task above it, whose `allow_failure` excuses both.
+fn outcome(siblings: &[Sibling]) -> &'static str {
+    let counts = |sibling: &Sibling| {
+        matches!(sibling.state, TaskRunState::Failed | TaskRunState::Cancelled) && !sibling.allow_failure
     };
-    if siblings.iter().any(|sibling| bad(&sibling)) { "failed" } else { "succeeded" }
+    if siblings.iter().any(counts) { "failed" } else { "succeeded" }
 }
 
 fn message(state: &str, siblings: &[Sibling], params: &Params, ctx: &Context) -> String {
@@ -147,7 +149,7 @@ mod tests {
     use updraft_task::testing::TestRun;
 
     fn sibling(task: &str, state: TaskRunState) -> Sibling {
-        Sibling { task: task.to_owned(), state, error: None, output: None }
+        Sibling { task: task.to_owned(), state, allow_failure: false, error: None, output: None }
     }
 
     async fn tell(run: &TestRun, params: serde_json::Value) -> Result<Output, TaskError> {
@@ -166,12 +168,24 @@ mod tests {
             TaskRunState::Failed,
             TaskRunState::Succeeded,
         ] {
-            run.set_siblings(vec![sibling("a", state), sibling("tell", TaskRunState::Running)]);
+            run.set_siblings(vec![sibling("a", state)]);
             let output = tell(&run, json!({})).await.unwrap();
             told.push((output.state, output.sent.len()));
         }
         let told: Vec<(&str, usize)> = told.iter().map(|(state, sent)| (state.as_str(), *sent)).collect();
         assert_eq!(told, [("succeeded", 1), ("succeeded", 0), ("failed", 1), ("failed", 0), ("succeeded", 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_is_allowed_fails_neither_the_run_nor_the_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let excused = Sibling { allow_failure: true, ..sibling("a", TaskRunState::Failed) };
+        let below = sibling("b", TaskRunState::UpstreamFailed);
+        run.set_siblings(vec![excused.clone(), below.clone()]);
+        assert_eq!(tell(&run, json!({})).await.unwrap().state, "succeeded");
+        run.set_siblings(vec![excused, below, sibling("c", TaskRunState::Failed)]);
+        assert_eq!(tell(&run, json!({})).await.unwrap().state, "failed");
     }
 
     #[tokio::test]

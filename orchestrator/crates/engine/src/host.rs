@@ -213,6 +213,7 @@ impl Host for AttemptHost {
             siblings.push(Sibling {
                 task: task.id.to_string(),
                 state: shown_state(ended, work),
+                allow_failure: task.allow_failure,
                 error: last.and_then(error_of),
                 output: last.and_then(|row| row.output.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
             });

@@ -72,6 +72,8 @@ pub struct Sibling {
     pub task: String,
     /// Its state as shown.
     pub state: updraft_model::state::TaskRunState,
+    /// Whether its failure leaves the run's outcome alone.
+    pub allow_failure: bool,
     /// Error class and message of its last attempt, or the reason of a skip.
     pub error: Option<(String, String)>,
     /// Its output.

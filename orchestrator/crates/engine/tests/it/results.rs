@@ -59,6 +59,28 @@ async fn templates_read_params_and_outputs_of_upstream_tasks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_sees_how_the_others_ended_and_which_may_fail() {
+    let place = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    let tasks = json!([
+        { "id": "a", "type": "act", "with": { "act": "fail" }, "allow_failure": true },
+        { "id": "b", "type": "act", "depends_on": ["a"] },
+        { "id": "c", "type": "act" },
+        { "id": "tell", "type": "act", "with": { "act": "siblings" }, "depends_on": ["b", "c"], "trigger_rule": "all_done" },
+    ]);
+    let mut run = start(&engine, &place, workflow(tasks)).await;
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    let detail = detail(&place, run.run_id()).await;
+    let told = detail.attempts.iter().find(|row| row.key.task.as_str() == "tell").and_then(|row| row.output.as_deref());
+    assert_eq!(
+        serde_json::from_str::<Value>(told.unwrap()).unwrap(),
+        json!([["a", "failed", true], ["b", "upstream_failed", false], ["c", "succeeded", false]])
+    );
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_without_a_value_fails_its_task_before_the_body_runs() {
     let place = memory();
     let folder = tempfile::tempdir().unwrap();

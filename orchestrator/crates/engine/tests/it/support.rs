@@ -17,7 +17,7 @@ use updraft_store::read::RunDetail;
 use updraft_store::{NewVersion, Published, Reader, Store};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
-use updraft_task::{ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Registry, Task, TaskError};
+use updraft_task::{ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Registry, Sibling, Task, TaskError};
 
 pub fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
@@ -29,7 +29,7 @@ pub struct Act;
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`.
+    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`, `siblings`.
     #[serde(default)]
     act: String,
     /// Goes into the output.
@@ -86,6 +86,10 @@ impl Task for Act {
             "stubborn" => std::future::pending().await,
             "large" => Ok(Value::from("x".repeat(50_000))),
             "nul" => Ok(Value::from("a\0b")),
+            "siblings" => {
+                let shown = |sibling: &Sibling| json!([sibling.task, sibling.state.to_string(), sibling.allow_failure]);
+                Ok(ctx.siblings().await?.iter().map(shown).collect())
+            }
             "child" => {
                 let exit = ctx.run_child(ChildSpec::new(params.argv), &mut |_, line| ctx.info(line)).await?;
                 Ok(json!({ "exit": format!("{exit:?}") }))
