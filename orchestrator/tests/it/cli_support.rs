@@ -1,5 +1,6 @@
 //! A project in a folder of its own, the binary in it, and what it printed in a form that is the same every time.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -141,9 +142,9 @@ pub fn transcript(arguments: &[&str], finished: &Finished) -> String {
     let mut text = format!("$ updraft {}\n", words.join(" "));
     for (name, printed) in [("stdout", &finished.out), ("stderr", &finished.err)] {
         if !printed.is_empty() {
-            text.push_str(&format!("── {name}\n{printed}"));
+            let _ = write!(text, "── {name}\n{printed}");
         }
     }
-    text.push_str(&format!("── {end}\n"));
+    let _ = writeln!(text, "── {end}");
     text
 }

@@ -1,10 +1,12 @@
 //! The real binary from outside: what a person types, reads and gets back.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cli_check;
 mod cli_docs;
 mod cli_exit_codes;
 mod cli_help;
 mod cli_history;
+mod cli_postgres;
 mod cli_run;
 mod cli_store;
 mod cli_support;
