@@ -140,7 +140,7 @@ fn row(task: &TaskPart) -> Vec<String> {
     ]
 }
 
-/// Names by which outputs tell how many rows came in and went out, most telling first (docs/tasks.md).
+/// Names by which outputs tell how many rows came in and went out, most telling first.
 const ROWS_IN: [&str; 2] = ["rows_in", "received"];
 const ROWS_OUT: [&str; 4] = ["rows_out", "accepted", "sent", "inserted"];
 

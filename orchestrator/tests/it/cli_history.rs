@@ -1,6 +1,7 @@
 //! What is read afterwards: `runs`, `tasks`, `logs`.
 
 use insta::{assert_json_snapshot, assert_snapshot};
+use updraft_testkit::process::Program;
 
 use crate::cli_support::{CHAIN, MIXED, Place};
 
@@ -110,4 +111,22 @@ fn a_task_type_describes_itself() {
     let listed = place.updraft(&["tasks", "--types"]);
     assert_eq!(listed.code(), Some(0));
     assert!(listed.out.lines().next().unwrap().starts_with("TYPE"), "{}", listed.out);
+}
+
+#[test]
+fn colour_is_for_terminals_and_those_who_force_it_and_never_against_no_color() {
+    let place = with_two_runs();
+    for (variables, coloured) in [
+        (vec![], false),
+        (vec![("CLICOLOR_FORCE", "1")], true),
+        (vec![("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+    ] {
+        let mut program =
+            Program::of_workspace("updraft").unwrap().args(["runs", "show", "latest"]).folder(place.path(""));
+        for (name, value) in &variables {
+            program = program.env(name, value);
+        }
+        let finished = program.run().unwrap();
+        assert_eq!(finished.out.contains('\u{1b}'), coloured, "{variables:?}: {}", finished.out);
+    }
 }
