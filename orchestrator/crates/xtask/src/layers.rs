@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
 ];
 
 /// What any crate may use in its tests.
-const DEVELOPMENT: [&str; 2] = ["updraft-testkit", "updraft-store-sqlite"];
+const DEVELOPMENT: [&str; 3] = ["updraft-testkit", "updraft-store-sqlite", "updraft-store-postgres"];
 
 /// Crates of others that only some of ours may use directly.
 const RESERVED: [(&str, &[&str]); 8] = [
@@ -83,7 +83,8 @@ pub fn check() -> anyhow::Result<()> {
     bail!("{} dependencies point the wrong way", wrong.len())
 }
 
-fn say(line: &str) {
+/// Prints a line to standard error.
+pub fn say(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{line}");
 }

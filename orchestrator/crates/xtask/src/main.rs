@@ -26,10 +26,17 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> std::process::ExitCode {
+    let done = match Cli::parse().command {
         Command::Layers => layers::check(),
         Command::Gen { check } => generate::run(&root(), check),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            layers::say(&format!("error: {error}"));
+            std::process::ExitCode::FAILURE
+        }
     }
 }
 
