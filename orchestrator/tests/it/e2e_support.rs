@@ -121,6 +121,11 @@ impl Project {
         self.edit(WORKFLOW, from, to);
     }
 
+    /// The project's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The lake's folder.
     pub fn lake(&self) -> PathBuf {
         self.folder.path().join(".updraft/lake")
@@ -183,10 +188,11 @@ impl Project {
         found
     }
 
-    /// All of the lake but the files of `quality_results`, whose rows name their run.
+    /// All of the lake but the files of `quality_results`, whose rows name their run, and half-written files that have no key yet:
+    /// `object_store` writes to `KEY#1` and renames, lists no such file, and a `kill -9` between the two leaves it.
     pub fn lake_but_quality(&self) -> BTreeMap<String, String> {
         let mut files = self.lake_files("");
-        files.retain(|key, _| !key.starts_with("warehouse/quality_results/"));
+        files.retain(|key, _| !key.starts_with("warehouse/quality_results/") && !key.contains('#'));
         files
     }
 
