@@ -16,7 +16,7 @@ pub struct Dbt {
     /// Folder with `profiles.yml`; the dbt project's if left out.
     #[serde(default)]
     pub profiles_dir: Option<String>,
-    /// Target of the profile.
+    /// Target of the profile; the profile's own default if left out.
     #[serde(default)]
     pub target: Option<String>,
     /// The dbt program; if left out, the one that `make dbt` installs in the cache folder, else `dbt` on the PATH.
@@ -25,7 +25,7 @@ pub struct Dbt {
     /// File of the DuckDB warehouse, relative to the project; reaches the profile as `UPDRAFT_DUCKDB_PATH`.
     #[serde(default)]
     pub duckdb_path: Option<String>,
-    /// Models built at one time.
+    /// Models built at one time, from 1; the profile's `threads` if left out.
     #[serde(default)]
     pub threads: Option<u32>,
     /// Further variables for `env_var(…)` in the project.
@@ -42,6 +42,11 @@ impl ConnectionKind for Dbt {
 }
 
 impl Dbt {
+    /// File of the DuckDB warehouse.
+    pub fn database(&self, ctx: &Context) -> Option<PathBuf> {
+        self.duckdb_path.as_ref().map(|path| ctx.path(path))
+    }
+
     /// The dbt project's folder.
     ///
     /// # Errors

@@ -79,22 +79,22 @@ impl Selectors {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// dbt selectors (`tag:marts`, `staging+`); everything if left out.
+    /// dbt selectors (`tag:marts`, `staging+`), one or a list whose union is taken; everything if left out.
     #[serde(default)]
     pub select: Option<Selectors>,
-    /// dbt selectors of what to leave out.
+    /// dbt selectors of what to leave out; nothing if left out.
     #[serde(default)]
     pub exclude: Option<Selectors>,
-    /// `--vars`.
+    /// Values for `var(…)` in the project (`--vars`).
     #[serde(default)]
     pub vars: Map<String, Value>,
-    /// Rebuilds incremental models from nothing.
+    /// Rebuilds incremental models from nothing; tests do not mind it.
     #[serde(default)]
     pub full_refresh: bool,
     /// Ends with the first failure.
     #[serde(default)]
     pub fail_fast: bool,
-    /// Nodes built at one time, over the connection's.
+    /// Nodes built at one time, from 1; the connection's `threads` if left out.
     #[serde(default)]
     pub threads: Option<u32>,
 }
@@ -103,22 +103,22 @@ pub struct Params {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunParams {
-    /// dbt selectors (`tag:marts`, `staging+`); everything if left out.
+    /// dbt selectors (`tag:marts`, `staging+`), one or a list whose union is taken; everything if left out.
     #[serde(default)]
     pub select: Option<Selectors>,
-    /// dbt selectors of what to leave out.
+    /// dbt selectors of what to leave out; nothing if left out.
     #[serde(default)]
     pub exclude: Option<Selectors>,
-    /// `--vars`.
+    /// Values for `var(…)` in the project (`--vars`).
     #[serde(default)]
     pub vars: Map<String, Value>,
-    /// Rebuilds incremental models from nothing.
+    /// Rebuilds incremental models from nothing; tests do not mind it.
     #[serde(default)]
     pub full_refresh: bool,
     /// Ends with the first failure.
     #[serde(default)]
     pub fail_fast: bool,
-    /// Nodes built at one time, over the connection's.
+    /// Nodes built at one time, from 1; the connection's `threads` if left out.
     #[serde(default)]
     pub threads: Option<u32>,
     /// Loads the selected seeds before the models that need them.
@@ -150,7 +150,7 @@ async fn execute(command: &'static str, params: &Params, more: &[&str], ctx: &Co
     let results =
         call(&connection, &Call { command, arguments, vars: &params.vars, threads: params.threads }, ctx).await?;
     results.items().for_each(|item| ctx.record_item(item));
-    Ok(results)
+    Ok(results.of_database(connection.database(ctx).map(|file| file.display().to_string())))
 }
 
 /// Models that failed are told before tests: a failed model explains the rest.

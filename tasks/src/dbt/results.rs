@@ -108,6 +108,8 @@ pub struct Output {
     pub nodes: Vec<Node>,
     /// Nodes that are not listed.
     pub nodes_left_out: u64,
+    /// File of the DuckDB warehouse, whole path, if the connection has `duckdb_path`.
+    pub database: Option<String>,
 }
 
 /// All nodes of one call.
@@ -115,6 +117,7 @@ pub struct Output {
 pub struct Results {
     nodes: Vec<Node>,
     elapsed_s: f64,
+    database: Option<String>,
 }
 
 impl Results {
@@ -126,7 +129,13 @@ impl Results {
         let artefact: Artefact = serde_json::from_slice(text)
             .map_err(|error| TaskError::fail("BadArtefact", format!("run_results.json does not read: {error}")))?;
         let nodes = artefact.results.into_iter().map(node).collect::<Result<_, _>>()?;
-        Ok(Self { nodes, elapsed_s: (artefact.elapsed_time * 1000.0).round() / 1000.0 })
+        Ok(Self { nodes, elapsed_s: (artefact.elapsed_time * 1000.0).round() / 1000.0, database: None })
+    }
+
+    /// The same, built in this file.
+    pub fn of_database(mut self, file: Option<String>) -> Self {
+        self.database = file;
+        self
     }
 
     /// Whether no node was executed.
@@ -212,6 +221,7 @@ impl Results {
             elapsed_s: self.elapsed_s,
             nodes,
             nodes_left_out: left_out as u64,
+            database: self.database.clone(),
         }
     }
 }
