@@ -17,7 +17,7 @@ use crate::query::{BAD_SQL, MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
 pub struct OutputPlace {
     /// Prefix in the lake, such as `derived/hourly_counts`; the object is `{prefix}/dt={day of the interval's start}/{batch id}.parquet`.
     pub prefix: String,
-    /// Batch that the rows are (default: workflow, interval and the last part of `prefix`).
+    /// Batch that the rows belong to; workflow, interval and the last part of `prefix` if left out.
     #[serde(default)]
     pub batch_id: Option<String>,
 }
@@ -44,10 +44,12 @@ const fn memory_limit_mb() -> u64 {
 /// Output of `sql.transform`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TransformReport {
-    /// The rows.
+    /// Rows of all inputs, as their handles say.
+    pub rows_in: u64,
+    /// Rows that the query gave.
+    pub rows_out: u64,
+    /// These rows.
     pub dataset: Dataset,
-    /// Number of rows.
-    pub rows: u64,
     /// Columns with their types.
     pub columns: Vec<Column>,
 }
@@ -96,8 +98,10 @@ impl Task for SqlTransform {
     async fn run(params: TransformParams, ctx: &Context) -> Result<TransformReport, TaskError> {
         let lake = ctx.lake()?;
         let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
+        let mut rows_in = 0;
         for (name, input) in &params.inputs {
             let datasets: Vec<&Dataset> = input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
+            rows_in += datasets.iter().map(|dataset| dataset.rows).sum::<u64>();
             session.register(ctx, &lake, name, &datasets).await?;
         }
         let frame = session.plan(&params.sql).await.map_err(|error| error.context("`sql`"))?;
@@ -117,7 +121,7 @@ impl Task for SqlTransform {
         let encoded: parquet::Encoded = rows.finish()?;
         let dataset = encoded.put(&lake, &key, Some(&batch)).await?;
         ctx.info(format!("{} rows, {} bytes: {key}", dataset.rows, dataset.bytes));
-        Ok(TransformReport { rows: dataset.rows, columns: dataset.schema.clone(), dataset })
+        Ok(TransformReport { rows_in, rows_out: dataset.rows, columns: dataset.schema.clone(), dataset })
     }
 }
 

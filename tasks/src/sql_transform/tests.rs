@@ -77,7 +77,7 @@ async fn csv_and_json_join_parquet() {
     });
     let sql = "select n.name, s.velocity_mps, z.km2 from states s join names n on n.code = s.country
                join size z on z.code = s.country join seen on seen.code = s.country order by 1";
-    assert_eq!(query(&run, inputs, sql).await.unwrap().rows, 2);
+    assert_eq!(query(&run, inputs, sql).await.unwrap().rows_out, 2);
 }
 
 #[tokio::test]
