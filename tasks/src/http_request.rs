@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +17,10 @@ use crate::http::{USER_AGENT, body, chain, excerpt, retry_after, transport};
 
 /// Largest answer kept in the output, in bytes; larger ones need `save_to`.
 const INLINE_BYTES: usize = 32 * 1024;
+/// Largest output, in bytes of JSON: below what the engine keeps.
+const OUTPUT_BYTES: usize = 40 * 1024;
+/// Redirects that are followed.
+const REDIRECTS: usize = 10;
 /// Largest answer kept in the lake, in bytes: it passes through memory.
 const SAVED_BYTES: usize = 256 * 1024 * 1024;
 
@@ -48,7 +53,7 @@ impl ConnectionKind for Http {
 pub struct HttpRequest;
 
 /// HTTP method.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// GET.
@@ -83,16 +88,16 @@ impl Method {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Method; GET if left out.
+    /// Method.
     #[serde(default)]
     pub method: Method,
-    /// Whole address; without a connection.
+    /// Whole address; without a connection. Logs and messages leave out its user, query and fragment.
     #[serde(default)]
     pub url: Option<String>,
-    /// Path after the connection's `base_url`.
+    /// Path after the connection's `base_url`; the base itself if left out.
     #[serde(default)]
     pub path: Option<String>,
-    /// Query parameters.
+    /// Query parameters; they are in no log or message.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
     /// Headers, over the connection's. `Idempotency-Key` is added to other methods than GET and HEAD.
@@ -104,10 +109,11 @@ pub struct Params {
     /// Body as text.
     #[serde(default)]
     pub body: Option<String>,
-    /// Statuses that are fine; 200…299 if left out.
+    /// Statuses that are fine; 200…299 if left out. Redirects are followed, at most 10 and with a connection only on its
+    /// host, unless a 3xx is listed here.
     #[serde(default)]
     pub expect: Vec<u16>,
-    /// The whole call takes no longer, seconds, from 1. Connecting takes no longer than 5 s in any case.
+    /// Longest time of the whole call in seconds, from 1. Connecting takes no longer than 5 s in any case.
     #[serde(default = "thirty")]
     #[schemars(range(min = 1))]
     pub timeout_s: u32,
@@ -224,6 +230,11 @@ async fn ask(
         }
         Err(_) => output.text = Some(String::from_utf8_lossy(&bytes).into_owned()),
     }
+    // What is escaped grows: control characters to six times their size.
+    if serde_json::to_vec(&output).map_or(0, |written| written.len()) > OUTPUT_BYTES {
+        let error = TaskError::fail("TooLarge", format!("the body of {shown} is too large for an output as JSON"));
+        return Err(too_large(error, params));
+    }
     Ok(output)
 }
 
@@ -248,7 +259,33 @@ async fn refused(status: u16, shown: &str, response: reqwest::Response, ctx: &Co
     }
 }
 
-/// The request, and how it is shown: without query, which may hold what is secret.
+/// Headers of a connection are for its host alone; reqwest itself holds back only the usual ones on the way to another.
+fn redirects(params: &Params, connected: bool) -> Policy {
+    if params.expect.iter().any(|status| (300..400).contains(status)) {
+        return Policy::none();
+    }
+    if !connected {
+        return Policy::limited(REDIRECTS);
+    }
+    Policy::custom(|attempt| {
+        let elsewhere = attempt.previous().first().is_some_and(|first| first.host() != attempt.url().host());
+        if elsewhere {
+            attempt.stop()
+        } else if attempt.previous().len() > REDIRECTS {
+            attempt.error("too many redirects")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+/// An address without its user, query and fragment, which may hold what is secret.
+fn without_secrets(url: &reqwest::Url) -> String {
+    let at = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{at}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// The request, and how it is shown.
 fn request(params: &Params, ctx: &Context) -> Result<(reqwest::RequestBuilder, String), TaskError> {
     let bad = |text: String| TaskError::fail("BadParameters", text);
     let connection = match ctx.connection_name() {
@@ -267,14 +304,16 @@ fn request(params: &Params, ctx: &Context) -> Result<(reqwest::RequestBuilder, S
     if params.timeout_s == 0 {
         return Err(bad("`timeout_s` is 0: give at least one second".to_owned()));
     }
+    let url = reqwest::Url::parse(&url).map_err(|error| bad(format!("the address is none: {error}")))?;
     let client = reqwest::Client::builder()
+        .redirect(redirects(params, connection.is_some()))
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(params.timeout_s.into()))
         .user_agent(USER_AGENT)
         .build()
         .map_err(|error| bad(chain(&error)))?;
     let method = params.method.of();
-    let shown = format!("{method} {}", url.split('?').next().unwrap_or(&url));
+    let shown = format!("{method} {}", without_secrets(&url));
     let mut headers = HeaderMap::new();
     if !matches!(params.method, Method::Get | Method::Head) {
         headers.insert("idempotency-key", header_value("idempotency-key", ctx.idempotency_key())?);
@@ -308,3 +347,6 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, TaskError> {
         TaskError::fail("BadParameters", format!("the header `{name}` has a value that HTTP does not allow"))
     })
 }
+
+#[cfg(test)]
+mod tests;

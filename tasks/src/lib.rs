@@ -6,6 +6,8 @@
 
 pub mod archive;
 pub mod command;
+#[cfg(test)]
+mod fake;
 mod http;
 pub mod http_request;
 pub mod metrics_record;

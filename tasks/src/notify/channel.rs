@@ -7,11 +7,11 @@ use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use updraft_task::{ConnectionKind, Context, Secret, TaskError};
 
-use crate::http::{USER_AGENT, chain, excerpt, transport};
+use crate::http::{USER_AGENT, chain, excerpt, retry_after, transport};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -52,7 +52,7 @@ impl ConnectionKind for Webhook {
 }
 
 /// How an SMTP connection is protected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// TLS from the start (port 465).
@@ -73,16 +73,16 @@ pub struct Smtp {
     /// Port; 465, 587 or 25 by the kind of protection if left out.
     #[serde(default)]
     pub port: Option<u16>,
-    /// Protection.
+    /// How the connection is protected.
     #[serde(default)]
     pub tls: Tls,
-    /// User.
+    /// User; none means no authentication.
     #[serde(default)]
     pub username: Option<String>,
     /// Password.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// Sender's address.
+    /// Sender's address: `updraft@example.org` or `Updraft <updraft@example.org>`.
     pub from: String,
 }
 
@@ -143,7 +143,13 @@ async fn post(webhook: &Webhook, state: &str, message: &str, ctx: &Context) -> R
     })?;
     match response.status().as_u16() {
         200..=299 => Ok(()),
-        status @ (429 | 500..=599) => Err(TaskError::retry("Unavailable", format!("the webhook answered {status}"))),
+        status @ (429 | 500..=599) => {
+            let text = format!("the webhook answered {status}");
+            Err(match retry_after(response.headers(), ctx.now()) {
+                Some(wait) => TaskError::retry_after("Unavailable", wait, text),
+                None => TaskError::retry("Unavailable", text),
+            })
+        }
         status => {
             Err(TaskError::fail("Refused", format!("the webhook answered {status}: {}", excerpt(response).await)))
         }

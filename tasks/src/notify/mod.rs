@@ -17,7 +17,7 @@ const SCOPE: &str = "notify";
 pub struct Notify;
 
 /// When a message goes out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// When the state differs from the one told last.
@@ -34,14 +34,14 @@ pub struct Params {
     /// Where messages go; the attempt's log if left out.
     #[serde(default = "log_only")]
     pub channels: Vec<Channel>,
-    /// When a message goes out; on a change of state if left out.
+    /// When a message goes out.
     #[serde(default)]
     pub when: When,
     /// State that is told; from the run's other tasks if left out: `failed` if one failed without
     /// `allow_failure`, else `succeeded`.
     #[serde(default)]
     pub state: Option<String>,
-    /// Text after the first line.
+    /// Text after the message's first line; none if left out.
     #[serde(default)]
     pub text: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct Output {
     pub sent: Vec<String>,
     /// Channels that knew the state already.
     pub unchanged: Vec<String>,
-    /// The message.
+    /// The message: workflow, state, logical date and run, `text`, and a line for each task run with an error.
     pub message: String,
 }
 
@@ -82,7 +82,7 @@ impl Task for Notify {
         ErrorClass {
             name: "Unavailable",
             retryable: true,
-            meaning: "a webhook answered 429 or 500…599, a mail server 4yz",
+            meaning: "a webhook answered 429 or 500…599 (waits at least `Retry-After`), a mail server 4yz",
         },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "a channel's connection does not fit" },
         ErrorClass { name: "BadParameters", retryable: false, meaning: "an address that is none" },
@@ -143,68 +143,4 @@ fn message(state: &str, siblings: &[Sibling], params: &Params, ctx: &Context) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use updraft_task::testing::TestRun;
-
-    fn sibling(task: &str, state: TaskRunState) -> Sibling {
-        Sibling { task: task.to_owned(), state, allow_failure: false, error: None, output: None }
-    }
-
-    async fn tell(run: &TestRun, params: serde_json::Value) -> Result<Output, TaskError> {
-        Notify::run(serde_json::from_value(params).unwrap(), &run.context("tell", 1, None)).await
-    }
-
-    #[tokio::test]
-    async fn one_message_goes_out_per_change_of_state() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = TestRun::new(dir.path());
-        let mut told = Vec::new();
-        for state in [
-            TaskRunState::Succeeded,
-            TaskRunState::Succeeded,
-            TaskRunState::Failed,
-            TaskRunState::Failed,
-            TaskRunState::Succeeded,
-        ] {
-            run.set_siblings(vec![sibling("a", state)]);
-            let output = tell(&run, json!({})).await.unwrap();
-            told.push((output.state, output.sent.len()));
-        }
-        let told: Vec<(&str, usize)> = told.iter().map(|(state, sent)| (state.as_str(), *sent)).collect();
-        assert_eq!(told, [("succeeded", 1), ("succeeded", 0), ("failed", 1), ("failed", 0), ("succeeded", 1)]);
-    }
-
-    #[tokio::test]
-    async fn a_failure_that_is_allowed_fails_neither_the_run_nor_the_message() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = TestRun::new(dir.path());
-        let excused = Sibling { allow_failure: true, ..sibling("a", TaskRunState::Failed) };
-        let below = sibling("b", TaskRunState::UpstreamFailed);
-        run.set_siblings(vec![excused.clone(), below.clone()]);
-        assert_eq!(tell(&run, json!({})).await.unwrap().state, "succeeded");
-        run.set_siblings(vec![excused, below, sibling("c", TaskRunState::Failed)]);
-        assert_eq!(tell(&run, json!({})).await.unwrap().state, "failed");
-    }
-
-    #[tokio::test]
-    async fn always_means_every_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = TestRun::new(dir.path());
-        for _ in 0..2 {
-            assert_eq!(tell(&run, json!({ "when": "always" })).await.unwrap().sent, ["log"]);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_message_that_did_not_go_out_is_not_taken_as_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = TestRun::new(dir.path());
-        run.connect("chat", json!({ "kind": "webhook", "url": "http://127.0.0.1:1/hook" }));
-        let params = json!({ "channels": [{ "to": "webhook", "conn": "chat" }] });
-        for _ in 0..2 {
-            assert_eq!(tell(&run, params.clone()).await.unwrap_err().class(), "Network");
-        }
-    }
-}
+mod tests;
