@@ -1,5 +1,6 @@
 //! What each failure of the API makes of a collection, and when the API is asked at all.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -109,4 +110,47 @@ async fn a_second_attempt_fetches_only_what_is_not_in_the_lake() {
         assert_eq!(bench.collect().await.unwrap()["reused"], false);
         assert_eq!(bench.asked(STATES), asked);
     }
+}
+
+/// Files in a folder and below.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn a_crash_before_the_manifest_leaves_nothing_and_the_next_attempt_asks_again() {
+    let bench = Bench::four();
+    bench.standin.fail(Fault::Slow, 1);
+    {
+        let attempt = bench.collect();
+        tokio::pin!(attempt);
+        while bench.asked(STATES) == 0 {
+            tokio::select! {
+                ended = &mut attempt => panic!("it ended by itself: {ended:?}"),
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+        // Dropped here: asked, and never told what came.
+    }
+    assert_eq!(files(&bench.run.folder().join("lake")), Vec::<PathBuf>::new());
+    let output = bench.collect().await.unwrap();
+    assert_eq!((&output["reused"], &output["requests"]), (&json!(false), &json!(1)));
+    assert_eq!(bench.asked(STATES), 2);
+    assert_eq!(files(&bench.run.folder().join("lake")).len(), 2, "a manifest and its object");
+}
+
+#[tokio::test]
+async fn another_run_of_the_interval_reads_what_is_there_and_one_of_the_next_asks() {
+    let mut bench = Bench::four();
+    let first = bench.collect().await.unwrap();
+    bench.run.info.run_id.0 = uuid::Uuid::from_u128(2);
+    let second = bench.collect().await.unwrap();
+    assert_eq!((&second["reused"], &second["credits_spent"]), (&json!(true), &json!(0)));
+    assert_eq!((&second["snapshots"], &second["rows_out"]), (&first["snapshots"], &first["rows_out"]));
+    assert_eq!((bench.asked(STATES), bench.asked(TOKEN)), (1, 1));
+    bench.next();
+    assert_eq!(bench.collect().await.unwrap()["reused"], false);
+    assert_eq!(bench.asked(STATES), 2);
 }

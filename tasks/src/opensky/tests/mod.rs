@@ -5,6 +5,8 @@ mod collecting;
 mod judging;
 mod planning;
 #[cfg(feature = "sql")]
+mod regions;
+#[cfg(feature = "sql")]
 mod validating;
 
 use std::path::PathBuf;
