@@ -235,3 +235,22 @@ fn new_york_gives_its_known_numbers() {
     KNOWN_NEW_YORK.shows_in(&ran);
     KNOWN_NEW_YORK.stand_in(&project, &python);
 }
+
+#[test]
+fn one_call_a_region_and_only_the_tasks_asked_for() {
+    let standin = standin(demo_recording());
+    let project = Project::new(&standin);
+    let arguments = ["-p", "scope=per_region", "--task", "load_processed", "--task", "data_quality_check"];
+    let ran = project.run(&arguments).ended_with(0);
+    let ids: Vec<&str> = ran.tasks().iter().map(|task| task["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [TASKS[0], TASKS[1], TASKS[2], TASKS[4], TASKS[5]], "the others do not appear");
+    let ledger = standin.ledger();
+    let asked: Vec<&str> = ledger.to(STATES).map(|request| request.query.as_str()).collect();
+    assert_eq!(
+        asked,
+        ["lamin=35&lomin=-10&lamax=70&lomax=40&extended=1", "lamin=25&lomin=-125&lamax=50&lomax=-65&extended=1",]
+    );
+    let output = &ran.task("split_and_validate")["output"];
+    assert_eq!((&output["regions"]["europe"]["accepted"], &output["accepted"]), (&json!(0), &json!(509)));
+    assert_eq!(ran.task("load_processed")["output"]["inserted"], 509);
+}

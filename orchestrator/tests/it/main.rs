@@ -11,5 +11,6 @@ mod cli_run;
 mod cli_store;
 mod cli_support;
 mod crash_recovery;
+mod e2e_faults;
 mod e2e_flagship;
 mod e2e_support;
