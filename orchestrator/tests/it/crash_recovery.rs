@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -89,15 +91,21 @@ const DBT_TESTED: Moment = Moment {
     reached: |_, said| any(said, &["dbt_test_models succeeded"]),
     cuts: None,
 };
+const MEASURED: Moment = Moment {
+    name: "update_flight_metrics accepted; inside notify, which is not answered",
+    reached: |_, said| any(said, &["notify_pipeline_completion running"]),
+    cuts: Some("notify_pipeline_completion"),
+};
 
 fn any(said: &str, wanted: &[&str]) -> bool {
     wanted.iter().any(|wanted| said.contains(wanted))
 }
 
-/// A project, the API and the broker that it speaks to. Both outlive its processes.
+/// A project, and the API, the broker and the webhook that it speaks to. They outlive its processes.
 struct Scene {
     project: Project,
     standin: Standin,
+    webhook: TcpListener,
     broker: MockCluster<'static, DefaultProducerContext>,
     consumer: BaseConsumer,
 }
@@ -116,11 +124,15 @@ impl Scene {
         let project = Project::new(&standin);
         let servers = format!("bootstrap_servers: {}", broker.bootstrap_servers());
         project.edit("updraft.yaml", "embedded: true", &servers);
+        let webhook = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let hook = format!("hook: {{kind: webhook, url: \"http://{}\"}}\n      lake:", webhook.local_addr().unwrap());
+        project.edit("updraft.yaml", "lake:\n", &format!("{hook}\n"));
+        project.edit_workflow("{to: log}", "{to: webhook, conn: hook}");
         let project = match store {
             Some(url) => project.on_store(url),
             None => project,
         };
-        Self { project, standin, broker, consumer }
+        Self { project, standin, webhook, broker, consumer }
     }
 
     fn has_answer(&self) -> bool {
@@ -137,6 +149,25 @@ impl Scene {
 
     fn free_broker(&self) {
         self.broker.clear_request_errors(RDKafkaApiKey::Produce);
+    }
+
+    /// Answers what is sent to the webhook, from now on; before, connections are taken by the system alone.
+    fn answer_webhook(&self) {
+        let webhook = self.webhook.try_clone().unwrap();
+        std::thread::spawn(move || {
+            for mut connection in webhook.incoming().flatten() {
+                let mut request = Vec::new();
+                let mut part = [0; 4_096];
+                // The body is a JSON object, the only thing in a request that ends with a brace. One that was cut off just ends.
+                while !request.ends_with(b"}") {
+                    match connection.read(&mut part) {
+                        Ok(length) if length > 0 => request.extend_from_slice(&part[..length]),
+                        Ok(_) | Err(_) => break,
+                    }
+                }
+                connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
+            }
+        });
     }
 
     /// Messages that the broker holds.
@@ -236,6 +267,7 @@ impl Scene {
             running = self.project.resume();
         }
         self.free_broker();
+        self.answer_webhook();
         let ran = Ran::of(running.wait(RUN).unwrap()).ended_with(0);
         assert!(asked_when_kept.is_none_or(|before| self.standin.ledger().count(STATES) == before), "fetched again");
         let lost = self.lost();
@@ -300,6 +332,7 @@ fn survives_all(store: Option<&str>) {
         DBT_RAN,
         DBT_TESTING,
         DBT_TESTED,
+        MEASURED,
     ];
     let ran = scene.crash_at(&moments, &[]);
     assert_eq!(scene.standin.ledger().count(STATES), 2, "the one that was cut off, and the one that was kept");
@@ -309,14 +342,14 @@ fn survives_all(store: Option<&str>) {
 }
 
 #[test]
-fn ten_kills_of_one_run_on_sqlite_leave_what_an_undisturbed_run_leaves() {
+fn a_run_killed_at_every_moment_on_sqlite_leaves_what_an_undisturbed_run_leaves() {
     if dbt_python().is_some() {
         survives_all(None);
     }
 }
 
 #[test]
-fn ten_kills_of_one_run_on_postgresql_leave_what_an_undisturbed_run_leaves() {
+fn a_run_killed_at_every_moment_on_postgresql_leaves_what_an_undisturbed_run_leaves() {
     if dbt_python().is_none() {
         return;
     }
