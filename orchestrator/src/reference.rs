@@ -212,9 +212,9 @@ fn type_of(schema: &Value) -> String {
 fn connection(kind: &ConnectionType) -> String {
     let mut text = format!("## `{}`\n\n{}\n\n", kind.name, sentence(kind.summary));
     fields(&kind.schema, &mut text);
-    let secret = kind.secret_fields();
+    let secret: Vec<String> = kind.secret_fields().iter().map(|name| format!("`{name}`")).collect();
     if !secret.is_empty() {
-        let _ = writeln!(text, "\nSecret, never printed: {}.", code_list(&secret));
+        let _ = writeln!(text, "\nSecret, never printed: {}.", secret.join(", "));
     }
     text
 }

@@ -36,7 +36,7 @@ pub enum Engine {
 pub struct WarehouseConnection {
     /// What keeps the tables.
     pub engine: Engine,
-    /// Address or folder; for `lake` a folder or `s3://bucket/prefix` (default: the connection `lake`).
+    /// Address or folder; for `lake` a folder or `s3://bucket/prefix` (the connection `lake` if left out).
     #[serde(default)]
     pub url: Option<String>,
     /// Password of a database.
@@ -75,7 +75,7 @@ impl WarehouseConnection {
 }
 
 /// How rows meet those that are there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The rows of each dataset's batch are replaced; other batches stay.

@@ -56,16 +56,16 @@ impl SecurityProtocol {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConnection {
-    /// `host:port`, several with commas.
+    /// Brokers as `host:port`, several with commas; left out with `embedded: true`.
     #[serde(default)]
     pub bootstrap_servers: Option<String>,
     /// A broker in this process's memory instead; what it got is gone when the task ends.
     #[serde(default)]
     pub embedded: bool,
-    /// How brokers are spoken to (default `plaintext`).
+    /// How brokers are spoken to; `plaintext` if left out.
     #[serde(default)]
     pub security_protocol: Option<SecurityProtocol>,
-    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    /// How SASL authenticates: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     #[serde(default)]
     pub sasl_mechanism: Option<String>,
     /// User of SASL.
@@ -74,7 +74,7 @@ pub struct KafkaConnection {
     /// Password of SASL.
     #[serde(default)]
     pub sasl_password: Option<Secret>,
-    /// File with the certificates to trust (PEM; default: the system's).
+    /// File with the certificates to trust (PEM); the system's if left out.
     #[serde(default)]
     pub ssl_ca_location: Option<String>,
     /// More settings of the client, by librdkafka's names; a closed list.

@@ -18,7 +18,7 @@ use crate::batch::batch_id;
 use crate::parquet;
 
 /// Form of a message's value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageFormat {
     /// A JSON object by column name, nulls kept, instants as RFC 3339.
@@ -27,7 +27,7 @@ pub enum MessageFormat {
 }
 
 /// Compression of what is sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// None.
@@ -72,7 +72,7 @@ pub struct PublishParams {
     /// Form of the values.
     #[serde(default)]
     pub format: MessageFormat,
-    /// Name of the values' schema, in the header `schema` (default: the topic).
+    /// Name of the values' schema, in the header `schema`; the topic if left out.
     #[serde(default)]
     pub schema: Option<String>,
     /// Version of the schema, put into values that have no `schema_version` of their own.

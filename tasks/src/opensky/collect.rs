@@ -38,7 +38,7 @@ pub struct Params {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSnapshot {
-    /// Its region; `global` for the call without a box.
+    /// Region that was asked for; `global` for the call without a box.
     pub region: String,
     /// Equal in every run of the interval.
     pub batch_id: String,
@@ -46,15 +46,15 @@ pub struct RawSnapshot {
     pub api_time: i64,
     /// When the answer came, RFC 3339 UTC.
     pub fetched_at: String,
-    /// Key of the exact bytes, gzip.
+    /// Key in the lake of the answer's exact bytes, in gzip.
     pub object_key: String,
     /// sha-256 of the exact bytes (before gzip), hex.
     pub sha256: String,
-    /// Size of the exact bytes.
+    /// Size of the answer before gzip, in bytes.
     pub bytes: u64,
     /// HTTP status.
     pub status: u16,
-    /// Credits left after the call, as the answer said.
+    /// Credits left after the call, as the answer said; null if it did not.
     pub credits_left: Option<u32>,
 }
 

@@ -22,7 +22,7 @@ pub struct Params {
     pub scope: Scope,
     /// Names of the wanted regions.
     pub regions: Vec<String>,
-    /// Boxes of the known regions, degrees.
+    /// Boxes of the known regions by name, in degrees.
     pub region_boxes: BTreeMap<String, RegionBox>,
     /// Asks for field 17, the category of the aircraft.
     #[serde(default = "yes")]
@@ -45,9 +45,9 @@ fn yes() -> bool {
 pub struct StateRequest {
     /// Its region; `global` for the one call without a box.
     pub region: String,
-    /// Its box, degrees; none for the global call.
+    /// Its box, in degrees; null for the global call.
     pub bbox: Option<RegionBox>,
-    /// Asks for field 17.
+    /// Asks for field 17, the category of the aircraft.
     pub extended: bool,
     /// Credits that it costs; 0 if its raw answer is in the lake already.
     pub credits: u32,
@@ -58,9 +58,9 @@ pub struct StateRequest {
 pub struct Output {
     /// The calls, in order.
     pub requests: Vec<StateRequest>,
-    /// Credits that they cost together.
+    /// Credits that these calls cost together.
     pub est_credits: u32,
-    /// Credits left as last heard; none if nothing was heard since a day.
+    /// Credits left as last heard; null if nothing was heard for a day.
     pub credits_left: Option<u32>,
     /// Credits that stay untouched.
     pub reserve: u32,

@@ -28,7 +28,7 @@ pub struct Params {
     pub snapshots: Vec<RawSnapshot>,
     /// Names of the wanted regions. A row in two boxes belongs to the first.
     pub regions: Vec<String>,
-    /// Boxes of the known regions, degrees.
+    /// Boxes of the known regions by name, in degrees.
     pub region_boxes: BTreeMap<String, RegionBox>,
 }
 
@@ -59,21 +59,22 @@ pub struct Output {
     pub accepted: u64,
     /// Good rows inside no requested region; not passed on.
     pub outside: u64,
-    /// Rows refused, by reason.
+    /// Rows refused, by reason: `shape` (too few fields), `type` (a field of another type), `position` (no place on Earth),
+    /// `future` (heard after the snapshot).
     pub rejected: BTreeMap<String, u64>,
     /// Rows with `on_ground`.
     pub on_ground: u64,
-    /// Nulls by column.
+    /// Nulls by column of `FlightState`.
     pub nulls: BTreeMap<String, u64>,
     /// Rows without a callsign.
     pub blank_callsign: u64,
     /// Different countries of origin.
     pub countries: u64,
-    /// Rows whose position is older than so many seconds at the snapshot.
+    /// Rows whose position was older than 15, 60 and 300 seconds at the snapshot, by these numbers.
     pub position_older: BTreeMap<String, u64>,
     /// Mean velocity over ground of the rows that have one, m/s, rounded to 1/1000.
     pub mean_velocity_mps: Option<f64>,
-    /// Rows by flag.
+    /// Rows by flag, all flags named: rows that are odd, and taken all the same.
     pub flags: BTreeMap<String, u64>,
     /// Accepted rows by region; `unlocated` holds those without a position, if there are any.
     pub regions: BTreeMap<String, RegionOutput>,

@@ -28,7 +28,7 @@ pub struct QualityParams {
     /// with `min: 1` if there is no such rule; it is never an error.
     #[serde(default)]
     pub regions: Option<Vec<String>>,
-    /// Table of the lake that the results go to (default `quality_results`): `warehouse/{table}/dt=…/….parquet`.
+    /// Table of the lake that the results go to as `warehouse/{table}/dt=…/….parquet`.
     #[serde(default = "default_table")]
     pub table: String,
     /// Limits of the score itself, which is then one more result, `score`.
@@ -99,7 +99,7 @@ pub struct QualityReport {
     pub failed: u64,
     /// Results, worst first.
     pub rules: Vec<RuleResult>,
-    /// Results that did not fit here; the table has all.
+    /// Number of results that did not fit into `rules`; the table has all.
     pub left_out: u64,
     /// Key of the file with all results in the lake.
     pub results: String,

@@ -39,7 +39,7 @@ pub enum Dimension {
 }
 
 /// What a rule is judged on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     /// All rows of all datasets together.
@@ -101,16 +101,16 @@ macro_rules! rules {
                 $(#[$doc])*
                 $variant {
                     $($(#[$of_field])* $field: $type,)*
-                    /// Name in results (default: the check and its columns).
+                    /// Name in results; the check and its columns if left out.
                     #[serde(default)]
                     name: Option<String>,
-                    /// What breaking it means, if neither `warn` nor `error` says so (default `error`).
+                    /// What breaking it means, if neither `warn` nor `error` says so; `error` if left out.
                     #[serde(default)]
                     severity: Option<Severity>,
-                    /// Part of the score that it counts for (default by kind of check).
+                    /// Part of the score that it counts for; by the kind of check if left out.
                     #[serde(default)]
                     dimension: Option<Dimension>,
-                    /// What it is judged on (default `all`).
+                    /// What it is judged on: all rows together, or each region alone.
                     #[serde(default)]
                     per: Per,
                     /// Warn if what was observed is beyond this.
