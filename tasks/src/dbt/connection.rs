@@ -42,11 +42,6 @@ impl ConnectionKind for Dbt {
 }
 
 impl Dbt {
-    /// File of the DuckDB warehouse.
-    pub fn database(&self, ctx: &Context) -> Option<PathBuf> {
-        self.duckdb_path.as_ref().map(|path| ctx.path(path))
-    }
-
     /// The dbt project's folder.
     ///
     /// # Errors

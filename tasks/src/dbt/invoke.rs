@@ -131,7 +131,8 @@ fn child(
         spec.env.insert(name.to_owned(), value.to_owned());
     }
     spec.env.insert("UPDRAFT_LAKE_URL".to_owned(), ctx.lake()?.root().to_owned());
-    if let Some(path) = connection.database(ctx) {
+    if let Some(path) = &connection.duckdb_path {
+        let path = ctx.path(path);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| {
                 TaskError::fail("BadConnection", format!("the folder of `duckdb_path`, {}: {error}", folder.display()))

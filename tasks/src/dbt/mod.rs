@@ -150,7 +150,7 @@ async fn execute(command: &'static str, params: &Params, more: &[&str], ctx: &Co
     let results =
         call(&connection, &Call { command, arguments, vars: &params.vars, threads: params.threads }, ctx).await?;
     results.items().for_each(|item| ctx.record_item(item));
-    Ok(results.of_database(connection.database(ctx).map(|file| file.display().to_string())))
+    Ok(results.of_database(connection.duckdb_path))
 }
 
 /// Models that failed are told before tests: a failed model explains the rest.

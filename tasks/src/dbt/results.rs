@@ -108,7 +108,7 @@ pub struct Output {
     pub nodes: Vec<Node>,
     /// Nodes that are not listed.
     pub nodes_left_out: u64,
-    /// File of the DuckDB warehouse, whole path, if the connection has `duckdb_path`.
+    /// File of the DuckDB warehouse, relative to the project; null if the connection has no `duckdb_path`.
     pub database: Option<String>,
 }
 
