@@ -123,6 +123,8 @@ async fn post(webhook: &Webhook, state: &str, message: &str, ctx: &Context) -> R
     let bad = |text: String| TaskError::fail("BadConnection", text);
     let client = reqwest::Client::builder()
         .timeout(TIMEOUT)
+        // Followed, a message would become a GET, its headers would go to another host, and both would look like success.
+        .redirect(reqwest::redirect::Policy::none())
         .user_agent(USER_AGENT)
         .build()
         .map_err(|error| bad(error.to_string()))?;

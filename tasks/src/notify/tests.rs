@@ -103,6 +103,7 @@ async fn a_webhooks_refusals_have_their_verdicts_and_leave_the_message_untold() 
     for (n, (said, verdict, class)) in [
         (answer(400, &[], "no such channel"), Verdict::Fail, "Refused"),
         (answer(404, &[], "no such channel"), Verdict::Fail, "Refused"),
+        (answer(302, &[("location", "/login")], "no such channel"), Verdict::Fail, "Refused"),
         (answer(429, &[("retry-after", "9")], ""), retry(Some(9)), "Unavailable"),
         (answer(500, &[], ""), retry(None), "Unavailable"),
         (answer(503, &[("retry-after", "4")], ""), retry(Some(4)), "Unavailable"),
