@@ -19,13 +19,15 @@ use updraft_testkit::opensky::{Fault, Standin};
 use updraft_testkit::postgres;
 use updraft_testkit::process::{Running, Stream};
 
-use crate::e2e_support::{LOGICAL_DATE, Project, RUN, Ran, STATES, dbt_python, demo_recording, standin, wait_until};
+use crate::e2e_support::{
+    LOGICAL_DATE, Project, RUN, Ran, STATES, dbt_python, demo_recording, standin, tell, wait_until,
+};
 
 const TOPIC: &str = "raw_flights";
 const PARTITIONS: i32 = 4;
 const BATCH: &str = "opensky_data_pipeline/20260301T120000Z/20260301T121000Z/north_america";
 /// States of the recording that is played.
-const STATES_PLAYED: u64 = 509;
+const STATES_PLAYED: usize = 509;
 const REGION: [&str; 4] = ["-p", "regions=[\"north_america\"]", "--logical-date", LOGICAL_DATE];
 
 /// A moment of a run: what has been reached when the process is killed.
@@ -271,7 +273,7 @@ impl Scene {
         let ran = Ran::of(running.wait(RUN).unwrap()).ended_with(0);
         assert!(asked_when_kept.is_none_or(|before| self.standin.ledger().count(STATES) == before), "fetched again");
         let lost = self.lost();
-        println!("{} kill(s), lost attempts: {lost:?}", moments.len());
+        tell(&format!("{} kill(s), lost attempts: {lost:?}", moments.len()));
         for task in ran.tasks() {
             let id = task["id"].as_str().unwrap();
             assert_eq!(task["state"], "succeeded", "{task}");
@@ -312,7 +314,7 @@ impl Scene {
     fn published_the_same_again(&self, ran: &Ran) {
         assert_eq!(ran.task("publish_states")["output"]["sent"], STATES_PLAYED, "the last delivery report");
         let published = self.published();
-        assert_eq!(published.len() as u64, STATES_PLAYED, "keys");
+        assert_eq!(published.len(), STATES_PLAYED, "keys");
         let twofold: Vec<&BTreeSet<String>> = published.values().filter(|values| values.len() > 1).collect();
         assert!(twofold.is_empty(), "{twofold:?}");
     }
@@ -336,7 +338,7 @@ fn survives_all(store: Option<&str>) {
     ];
     let ran = scene.crash_at(&moments, &[]);
     assert_eq!(scene.standin.ledger().count(STATES), 2, "the one that was cut off, and the one that was kept");
-    assert!(scene.messages() > STATES_PLAYED as i64, "a part was sent twice");
+    assert!(usize::try_from(scene.messages()).unwrap() > STATES_PLAYED, "a part was sent twice");
     scene.published_the_same_again(&ran);
     scene.is_as_if_undisturbed(&ran, &[]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use updraft_testkit::opensky::{Fault, Options, Standin};
 
-use crate::e2e_support::{Project, Ran, STATES, demo_recording, standin, wait_until};
+use crate::e2e_support::{Project, Ran, STATES, demo_recording, standin, tell, wait_until};
 
 const TOKEN: &str = "/auth/realms/opensky-network/protocol/openid-connect/token";
 const NORTH_AMERICA: [&str; 2] = ["-p", "regions=[\"north_america\"]"];
@@ -108,7 +108,7 @@ fn a_fault_of_the_call_is_retried_skipped_or_told_by_its_class() {
         let well = matches!(case.ends, Ends::Well);
         let arguments = if well { [&NORTH_AMERICA[..], &UNTIL_LOADED].concat() } else { NORTH_AMERICA.to_vec() };
         let ran = project.run(&arguments);
-        println!("{what}: exit {:?}: {}", ran.finished.code(), ran.task("collect_flight_data")["error"]);
+        tell(&format!("{what}: exit {:?}: {}", ran.finished.code(), ran.task("collect_flight_data")["error"]));
         let states = ran.states();
         let after: Vec<&str> = AFTER_COLLECT.iter().filter_map(|task| states.get(task).copied()).collect();
         let collect = ran.task("collect_flight_data");
@@ -214,5 +214,5 @@ fn an_answer_later_than_30_s_is_given_up_and_asked_for_again() {
     assert_eq!(ran.task("collect_flight_data")["attempts"], 2);
     let told = ran.finished.err.lines().find(|line| line.contains("try 2 at")).unwrap();
     assert!(told.contains("Timeout: "), "{told}");
-    println!("{told}");
+    tell(told);
 }

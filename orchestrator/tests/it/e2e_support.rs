@@ -305,3 +305,9 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// A line for whoever runs the test with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "the harness shows it on demand")]
+pub fn tell(line: &str) {
+    println!("{line}");
+}
