@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_task::{ChildExit, ChildSpec, Context, Effects, ErrorClass, Level, Output as Stream, Task, TaskError};
 
+use crate::text::Text;
+
 /// The task type.
 pub struct Command;
 
@@ -20,7 +22,7 @@ const JSON_BYTES: usize = 32 * 1024;
 #[serde(untagged)]
 pub enum Argv {
     /// Program and arguments.
-    List(Vec<String>),
+    List(Vec<Text>),
     /// One line; needs `shell: true`.
     Line(String),
 }
@@ -39,7 +41,7 @@ pub struct Params {
     pub cwd: Option<String>,
     /// Variables of the child, over those of the task.
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Text>,
     /// Text for its standard input.
     #[serde(default)]
     pub stdin: Option<String>,
@@ -88,7 +90,7 @@ impl Task for Command {
 
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let mut spec = ChildSpec::new(argv(&params)?);
-        spec.env.clone_from(&params.env);
+        spec.env = params.env.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         spec.cwd = params.cwd.as_ref().map(|folder| ctx.path(folder));
         spec.stdin = params.stdin.clone().map(String::into_bytes);
         let mut tail = Tail::default();
@@ -126,7 +128,7 @@ fn argv(params: &Params) -> Result<Vec<String>, TaskError> {
     let bad = |text: &str| Err(TaskError::fail("BadParameters", text));
     match (&params.argv, params.shell) {
         (Argv::List(list), _) if list.is_empty() => bad("`argv` is empty: name a program"),
-        (Argv::List(list), false) => Ok(list.clone()),
+        (Argv::List(list), false) => Ok(list.iter().map(ToString::to_string).collect()),
         (Argv::Line(line), true) => Ok(vec!["/bin/sh".into(), "-c".into(), line.clone()]),
         (Argv::List(_), true) => bad("with `shell: true`, `argv` is one line of text, not a list"),
         (Argv::Line(_), false) => bad("`argv` is one line: write it as a list, or say `shell: true`"),
@@ -212,6 +214,12 @@ mod tests {
     async fn a_list_runs_without_a_shell() {
         let output = run(json!({ "argv": ["echo", "$HOME"] })).await.unwrap();
         assert_eq!((output.stdout_tail.as_str(), output.stdout_lines), ("$HOME", 1));
+    }
+
+    #[tokio::test]
+    async fn numbers_are_words_as_they_are_written() {
+        let output = run(json!({ "argv": ["echo", 2, 1.5, true], "env": { "PORT": 8080 } })).await.unwrap();
+        assert_eq!(output.stdout_tail, "2 1.5 true");
     }
 
     #[tokio::test]

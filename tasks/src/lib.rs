@@ -14,6 +14,7 @@ pub mod metrics_record;
 pub mod noop;
 pub mod notify;
 pub mod opensky;
+mod text;
 
 use updraft_task::Registry;
 
