@@ -202,12 +202,14 @@ impl Results {
     /// The bounded output.
     pub fn output(&self) -> Output {
         let mut nodes: Vec<Node> = self.nodes.clone();
-        nodes.sort_by_key(|node| match node.status {
+        let rank = |node: &Node| match node.status {
             Status::Failed => 0,
             Status::Warned => 1,
             Status::Skipped => 2,
             Status::Ok => 3,
-        });
+        };
+        // dbt lists nodes as its threads finish: by name, equal runs have equal outputs.
+        nodes.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
         let left_out = nodes.len().saturating_sub(LISTED);
         nodes.truncate(LISTED);
         for node in &mut nodes {
