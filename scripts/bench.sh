@@ -1,37 +1,59 @@
 #!/usr/bin/env bash
-# Builds the release binary without the heavy tasks and measures hops, fan-out, runs and trigger on every store.
-# Writes JSON lines to target/bench.jsonl; docs/benchmarks.md quotes them.
+# Builds the release binary without the heavy tasks and measures hops, fan-out, runs and triggers on every store, beside the
+# bare commit of the same store. Figures: bench.jsonl in the target folder, and a table; docs/benchmarks.md quotes both.
+#   UPDRAFT_BENCH_POSTGRES=postgres://…  measures that server instead of a private one
+#   UPDRAFT_BENCH_REPEAT=3               measures each row so many times (default 1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+target="${CARGO_TARGET_DIR:-target}"
+out="$target/bench.jsonl"
+
 cargo build --release -p updraft --no-default-features --features sqlite,postgres
-updraft="${CARGO_TARGET_DIR:-target}/release/updraft"
-out="${CARGO_TARGET_DIR:-target}/bench.jsonl"
-: >"$out"
-work="$(mktemp -d)"
-servers=
+updraft="$target/release/updraft"
+
+# On the disk that everything else is on: a folder in memory would flush nothing.
+work="$(mktemp -d "$target/bench.XXXXXX")"
+server=
 cleanup() {
-  [ -n "$servers" ] && kill "$servers" 2>/dev/null || true
+  if [ -n "$server" ]; then
+    exec 8>&- # the server ends with its standard input
+    wait "$server" || true
+  fi
   rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'exit 130' INT TERM
 
-stores=("sqlite:$work/bench.db")
-if [ -n "${UPDRAFT_BENCH_POSTGRES:-}" ]; then
-  stores+=("$UPDRAFT_BENCH_POSTGRES")
-else
-  cargo build -q --workspace --all-targets
+postgres="${UPDRAFT_BENCH_POSTGRES:-}"
+if [ -z "$postgres" ]; then
+  cargo build -q -p updraft-testkit --bin updraft-testservers
   mkfifo "$work/hold"
-  "${CARGO_TARGET_DIR:-target}/debug/updraft-testservers" postgres --own <"$work/hold" >"$work/pg.json" &
-  servers=$!
+  "$target/debug/updraft-testservers" postgres --own <"$work/hold" >"$work/server.json" &
+  server=$!
   exec 8>"$work/hold"
-  for _ in $(seq 1 300); do [ -s "$work/pg.json" ] && break; sleep 0.1; done
-  stores+=("$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["url"])' "$work/pg.json")")
+  while [ ! -s "$work/server.json" ] && kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+  if [ -s "$work/server.json" ]; then
+    postgres="$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["url"])' "$work/server.json")"
+  else
+    echo "note: no PostgreSQL on this machine: its rows are left out (install the package postgresql, or set UPDRAFT_BENCH_POSTGRES)" >&2
+  fi
 fi
 
-for store in "${stores[@]}"; do
-  for bench in "chain --tasks 1000" "fanout --tasks 1000" "fanout --tasks 10000" "runs --tasks 1000" "trigger --tasks 200"; do
-    # shellcheck disable=SC2086
-    "$updraft" bench $bench --store "$store" --json | tee -a "$out"
+: >"$out"
+for repeat in $(seq 1 "${UPDRAFT_BENCH_REPEAT:-1}"); do
+  for kind in memory sqlite postgres; do
+    for bench in "chain --tasks 2001" "fanout --tasks 1000" "fanout --tasks 10000" "runs --tasks 1000" "trigger --tasks 500"; do
+      case "$kind" in
+        memory) store=memory ;;
+        sqlite) store="sqlite:$work/${bench// /}-$repeat.db" ;;
+        postgres) store="$postgres" ;;
+      esac
+      [ -n "$store" ] || continue
+      # shellcheck disable=SC2086
+      "$updraft" bench $bench --store "$store" --json 8>&- >>"$out"
+    done
   done
 done
-echo "figures: $out" >&2
+
+python3 scripts/bench_table.py "$out"
+echo "load of this machine (1, 5, 15 min): $(cut -d' ' -f1-3 /proc/loadavg); figures: $out" >&2

@@ -205,13 +205,16 @@ pub fn engine_config(
     registry: Arc<Registry>,
     connections: impl ConnectionSource,
 ) -> EngineConfig {
-    EngineConfig::new(
+    let mut config = EngineConfig::new(
         Arc::clone(&opened.store),
         Arc::clone(&opened.reader),
         registry,
         Arc::new(connections),
         session.project.dir.clone(),
-    )
+    );
+    // A foreground run's queue is its own: dispatched rows beyond the slots would only be written to be claimed later.
+    config.dispatch_window = config.slots;
+    config
 }
 
 /// A store to measure: the named one, memory, or a fresh file in `folder`.
