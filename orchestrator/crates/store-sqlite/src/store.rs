@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Row};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast};
 use updraft_model::id::{AttemptId, RunId, Stamp, VersionId, WorkerNo, WorkflowId};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
@@ -20,7 +20,7 @@ use updraft_store::{
     Purpose, Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
 };
 
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::{Checkpointer, LogWatch};
 use crate::load::arguments;
 use crate::lock::FileLock;
 use crate::migrate;
@@ -78,9 +78,9 @@ impl SqliteStore {
         connect::install_commit(&mut connection).await?;
         let counters = Arc::new(Counters::default());
         let (wakes, _) = broadcast::channel(WAKES);
-        let look = Arc::new(Notify::new());
-        let checkpointer = Checkpointer::start(connect::writer(&path).await?, Arc::clone(&look));
-        let writer = Writer::start(connection, Arc::clone(&counters), wakes.clone(), look);
+        let log = Arc::new(LogWatch::default());
+        let checkpointer = Checkpointer::start(connect::writer(&path).await?, Arc::clone(&log));
+        let writer = Writer::start(connection, Arc::clone(&counters), wakes.clone(), log);
         Ok(Self {
             writer,
             loads: ReadPool::new(path.clone(), ENGINE_READERS, ENGINE_READ_LIMIT),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use updraft_store::{Committed, Counters, LaneOutcome, Purpose, StoreError, Wake};
 
 use crate::batch::{self, Encoded};
+use crate::checkpoint::{LogWatch, PASSIVE};
 use crate::{error, lane, rows};
 
 /// At most this many requests share a commit.
@@ -53,10 +54,10 @@ impl Writer {
         connection: SqliteConnection,
         counters: Arc<Counters>,
         wakes: broadcast::Sender<Wake>,
-        checkpoint: Arc<Notify>,
+        log: Arc<LogWatch>,
     ) -> Self {
         let (requests, received) = mpsc::channel(QUEUE);
-        let owner = Owner { connection, counters, wakes, checkpoint, commits: 0 };
+        let owner = Owner { connection, counters, wakes, log, commits: 0 };
         tokio::spawn(owner.serve(received));
         Self { requests }
     }
@@ -117,7 +118,7 @@ struct Owner {
     connection: SqliteConnection,
     counters: Arc<Counters>,
     wakes: broadcast::Sender<Wake>,
-    checkpoint: Arc<Notify>,
+    log: Arc<LogWatch>,
     commits: u32,
 }
 
@@ -134,6 +135,11 @@ impl Owner {
                 }
             }
             self.carry_out(work).await;
+            if self.log.is_to_finish()
+                && let Err(error) = self.connection.execute(PASSIVE).await
+            {
+                tracing::warn!(%error, "the rest of the store's write-ahead log could not be copied; it goes on growing");
+            }
             if let Some(done) = closing {
                 received.close();
                 if let Err(error) = sqlx::Connection::close(self.connection).await {
@@ -317,7 +323,7 @@ impl Owner {
         self.commits += 1;
         if self.commits >= COMMITS_PER_LOOK {
             self.commits = 0;
-            self.checkpoint.notify_one();
+            self.log.grown();
         }
     }
 }

@@ -102,11 +102,11 @@ impl Committer {
                     None => break,
                 }
             }
-            while self.waiting.len() < MAX_ITEMS && self.waiting_bytes < MAX_BYTES {
-                match self.commands.try_recv() {
-                    Ok(command) => self.take(command).await,
-                    Err(_) => break,
-                }
+            self.gather().await;
+            if !self.waiting.is_empty() && self.busy > 0 {
+                // Bodies that were started together and have nothing to wait for end now, not one commit later.
+                tokio::task::yield_now().await;
+                self.gather().await;
             }
             if !self.waiting.is_empty() {
                 let items: Vec<Item> = self.waiting.drain(..).collect();
@@ -118,6 +118,16 @@ impl Committer {
         }
         if let Some(done) = self.close.take() {
             let _ = done.send(());
+        }
+    }
+
+    /// Takes what is there, as much as one commit holds. Waits for nobody.
+    async fn gather(&mut self) {
+        while self.waiting.len() < MAX_ITEMS && self.waiting_bytes < MAX_BYTES {
+            match self.commands.try_recv() {
+                Ok(command) => self.take(command).await,
+                Err(_) => break,
+            }
         }
     }
 
