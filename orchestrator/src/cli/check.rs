@@ -1,13 +1,17 @@
 //! `updraft check`: every mistake in every file.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use updraft_spec::diagnostic::{Source, render, report};
-use updraft_spec::{Checked, Diagnostic, Severity, check_bytes, check_together};
+use updraft_spec::{Catalog, Checked, Diagnostic, Severity, check_bytes, check_together};
 
 use super::{Session, files, output};
 use crate::exit_code::{ExitCode, Failure};
+
+/// Fewer are checked faster than a thread is worth.
+const FILES_WORTH_A_THREAD: usize = 64;
 
 /// Arguments of `updraft check`.
 #[derive(Debug, ClapArgs)]
@@ -23,10 +27,7 @@ pub struct Args {
 pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
     let connections = session.connections(args.profile.as_deref())?;
     let catalog = files::catalog(session, &connections);
-    let mut checked = Vec::new();
-    for file in files::find(session, &args.files)? {
-        checked.push(check_bytes(&files::shown(session, &file), &files::read(session, &file)?, &catalog));
-    }
+    let mut checked = check_files(session, &files::find(session, &args.files)?, &catalog)?;
     check_together(&mut checked);
     let ok = checked.iter().all(Checked::is_ok);
     if session.json {
@@ -45,6 +46,24 @@ pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
         });
     }
     Ok(if ok { ExitCode::Success } else { ExitCode::BadInput })
+}
+
+/// Reads and checks each file by itself, on all cores where there are enough of them; answers in their order.
+fn check_files(session: &Session, found: &[PathBuf], catalog: &Catalog) -> Result<Vec<Checked>, Failure> {
+    let check = |file: &PathBuf| Ok(check_bytes(&files::shown(session, file), &files::read(session, file)?, catalog));
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = found.len().div_ceil(cores).max(FILES_WORTH_A_THREAD);
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = found
+            .chunks(share)
+            .map(|share| scope.spawn(move || share.iter().map(check).collect::<Result<Vec<_>, Failure>>()))
+            .collect();
+        let mut checked = Vec::with_capacity(found.len());
+        for share in shares {
+            checked.extend(share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(checked)
+    })
 }
 
 /// Prints a checked file's diagnostics to standard error.

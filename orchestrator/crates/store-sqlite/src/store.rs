@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Row};
-use tokio::sync::{broadcast};
+use tokio::sync::broadcast;
 use updraft_model::id::{AttemptId, RunId, Stamp, VersionId, WorkerNo, WorkflowId};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
