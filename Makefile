@@ -22,6 +22,7 @@ lint: system tools ## Format, clippy, layers, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask layers
+	cargo fetch --quiet --locked
 	"$(CACHE)/tools/bin/cargo-deny" --offline check licenses bans sources
 
 gen: system ## Makes every generated file

@@ -1,6 +1,7 @@
 //! Small servers on loopback for tests: they give prepared answers and hand out what they were sent.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +26,7 @@ pub(crate) enum Answer {
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut text = format!("HTTP/1.1 {status} Fake\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(text, "{name}: {value}\r\n");
     }
     Answer::Bytes(format!("{text}\r\n{body}").into_bytes())
 }
@@ -114,10 +115,10 @@ async fn session(stream: TcpStream, refusals: &[(&str, &str)]) -> String {
     let mut in_message = false;
     let mut reply = Some("220 fake");
     loop {
-        if let Some(reply) = reply {
-            if stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
-                return told;
-            }
+        if let Some(reply) = reply
+            && stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err()
+        {
+            return told;
         }
         let mut line = String::new();
         match stream.read_line(&mut line).await {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[serde(untagged)]
 pub enum Text {
     /// Text.
-    Text(String),
+    Plain(String),
     /// A number, as JSON writes it.
     Number(serde_json::Number),
     /// `true` or `false`.
@@ -20,7 +20,7 @@ pub enum Text {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => f.write_str(text),
+            Self::Plain(text) => f.write_str(text),
             Self::Number(number) => number.fmt(f),
             Self::Truth(truth) => truth.fmt(f),
         }

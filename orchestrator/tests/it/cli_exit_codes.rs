@@ -44,7 +44,7 @@ fn a_store_that_cannot_be_reached_is_three() {
         assert!(!finished.out.contains("secret") && !finished.err.contains("secret"), "{}", finished.err);
     }
     place.settings().bind(|| {
-        assert_snapshot!(place.transcript(&["run", "chain.yaml", "--store", "postgres://127.0.0.1:1/updraft"]))
+        assert_snapshot!(place.transcript(&["run", "chain.yaml", "--store", "postgres://127.0.0.1:1/updraft"]));
     });
 }
 
