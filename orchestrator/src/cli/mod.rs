@@ -198,6 +198,7 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
 fn write_reference(session: &Session, folder: &std::path::Path) -> Result<ExitCode, Failure> {
     let mut pages = crate::reference::pages(&session.registry);
     pages.push(("cli.md".to_owned(), reference()));
+    pages.push(("errors.md".to_owned(), updraft_spec::errors_index()));
     for (name, text) in pages {
         let path = folder.join(name);
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));

@@ -1,4 +1,4 @@
-//! Generated files: reference pages and the JSON Schema of workflow files, written by the program itself.
+//! Generated files: reference pages, the index of diagnostics and the JSON Schema of workflow files, written by the program itself.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 
 /// The folder of generated pages.
 const PAGES: &str = "docs/reference";
+/// Index of the diagnostics' pages; the program writes it beside the others.
+const ERRORS: (&str, &str) = ("errors.md", "docs/errors/README.md");
 /// The schema that editors load.
 const SCHEMA: &str = "workflows/workflow.schema.json";
 
@@ -51,7 +53,9 @@ fn make(root: &Path, scratch: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>
     let mut made = BTreeMap::new();
     updraft(root, &["__reference", &scratch.to_string_lossy()])?;
     for path in files(scratch)? {
-        made.insert(Path::new(PAGES).join(path.strip_prefix(scratch)?), fs::read_to_string(&path)?);
+        let own = path.strip_prefix(scratch)?;
+        let target = if own == Path::new(ERRORS.0) { PathBuf::from(ERRORS.1) } else { Path::new(PAGES).join(own) };
+        made.insert(target, fs::read_to_string(&path)?);
     }
     made.insert(PathBuf::from(SCHEMA), updraft(root, &["schema"])?);
     Ok(made)
@@ -92,9 +96,11 @@ fn existing(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
             known.insert(path.strip_prefix(root)?.to_path_buf(), fs::read_to_string(&path)?);
         }
     }
-    let schema = root.join(SCHEMA);
-    if schema.is_file() {
-        known.insert(PathBuf::from(SCHEMA), fs::read_to_string(schema)?);
+    for file in [SCHEMA, ERRORS.1] {
+        let path = root.join(file);
+        if path.is_file() {
+            known.insert(PathBuf::from(file), fs::read_to_string(path)?);
+        }
     }
     Ok(known)
 }
