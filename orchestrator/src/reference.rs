@@ -166,6 +166,12 @@ fn is_dataset(schema: &Value) -> bool {
     ["uri", "format", "sha256"].iter().all(|name| schema.pointer(&format!("/properties/{name}")).is_some())
 }
 
+/// [`type_of`] as a part of a longer name: several kinds stand in parentheses.
+fn grouped(schema: &Value) -> String {
+    let name = type_of(schema);
+    if name.contains(" or ") { format!("({name})") } else { name }
+}
+
 /// A schema's type in words: `integer`, `list of string`, `"a" or "b"`.
 fn type_of(schema: &Value) -> String {
     if is_dataset(schema) {
@@ -189,11 +195,11 @@ fn type_of(schema: &Value) -> String {
         }
     }
     let one = |name: &str| match name {
-        "array" => schema.get("items").map_or_else(|| "list".to_owned(), |items| format!("list of {}", type_of(items))),
+        "array" => schema.get("items").map_or_else(|| "list".to_owned(), |items| format!("list of {}", grouped(items))),
         "object" => schema
             .get("additionalProperties")
             .filter(|values| values.is_object())
-            .map_or_else(|| "map".to_owned(), |values| format!("map of {}", type_of(values))),
+            .map_or_else(|| "map".to_owned(), |values| format!("map of {}", grouped(values))),
         other => other.to_owned(),
     };
     match schema.get("type") {
