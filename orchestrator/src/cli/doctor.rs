@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::{Session, files, output};
+use super::{Session, files, output, reach};
 use crate::compose;
 use crate::exit_code::{ExitCode, Failure};
 
@@ -48,7 +48,7 @@ pub async fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
         disk(session),
         store(session).await,
     ];
-    connections(session, args.profile.as_deref(), &mut found);
+    connections(session, args.profile.as_deref(), &mut found).await;
     if session.json {
         output::json(&serde_json::json!({ "findings": found }))?;
     } else {
@@ -123,20 +123,20 @@ async fn store(session: &Session) -> Finding {
     }
 }
 
-fn connections(session: &Session, profile: Option<&str>, found: &mut Vec<Finding>) {
+async fn connections(session: &Session, profile: Option<&str>, found: &mut Vec<Finding>) {
     match session.project.connections(profile, &session.registry, &session.environment) {
         Err(failure) => found.push(finding("connections", State::Error, failure.message)),
         Ok(connections) => {
             for connection in connections.by_name.values() {
-                found.push(judge(session, connection));
+                found.push(judge(session, connection).await);
             }
             found.extend(connections.warnings.iter().map(|text| finding("environment", State::Warning, text.clone())));
         }
     }
 }
 
-/// Whether a connection's fields fit its kind; values are not repeated.
-fn judge(session: &Session, connection: &updraft_task::Connection) -> Finding {
+/// Whether a connection's fields fit its kind, and the services that they name answer; secret values are not repeated.
+async fn judge(session: &Session, connection: &updraft_task::Connection) -> Finding {
     let what = format!("connection {}", connection.name);
     let Some(kind) = session.registry.connection(&connection.kind) else {
         return finding(what, State::Error, format!("unknown kind {}", connection.kind));
@@ -146,9 +146,16 @@ fn judge(session: &Session, connection: &updraft_task::Connection) -> Finding {
         Ok(validator) => validator.iter_errors(&fields).map(|error| error.masked().to_string()).collect(),
         Err(error) => vec![format!("the schema of kind {}: {error}", kind.name)],
     };
-    if wrong.is_empty() {
+    if !wrong.is_empty() {
+        return finding(what, State::Error, wrong.join("; "));
+    }
+    let mut silent = Vec::new();
+    for address in reach::addresses(&connection.fields) {
+        silent.extend(reach::probe(&address).await.err());
+    }
+    if silent.is_empty() {
         finding(what, State::Ok, format!("{}: {}", kind.name, kind.summary))
     } else {
-        finding(what, State::Error, wrong.join("; "))
+        finding(what, State::Unreachable, format!("{} cannot be reached: {}", kind.name, silent.join("; ")))
     }
 }

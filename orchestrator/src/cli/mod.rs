@@ -11,6 +11,7 @@ mod logs;
 mod migrate;
 mod output;
 mod progress;
+mod reach;
 mod run;
 mod runs;
 mod schema;

@@ -33,6 +33,16 @@ fn zero_and_one_are_the_runs_outcome_and_two_is_bad_input() {
 }
 
 #[test]
+fn a_service_that_does_not_answer_is_three_in_doctor() {
+    let project =
+        "profiles:\n  embedded:\n    connections:\n      api: {kind: http, base_url: 'http://127.0.0.1:1/api'}\n";
+    let place = Place::new(&[("updraft.yaml", project)]);
+    let finished = place.updraft(&["doctor"]);
+    assert_eq!(finished.code(), Some(3), "{}{}", finished.out, finished.err);
+    assert!(finished.out.contains("http cannot be reached: 127.0.0.1:1"), "{}", finished.out);
+}
+
+#[test]
 fn a_store_that_cannot_be_reached_is_three() {
     let place = Place::new(&[("chain.yaml", CHAIN)]);
     let url = "postgres://ada:secret@127.0.0.1:1/updraft";
