@@ -1,7 +1,9 @@
-//! Live progress on standard error: a line with a spinner for each task that is under way on a terminal, plain lines elsewhere.
+//! Live progress on standard error. On a terminal a tree: each task as deep as its longest way from a root, those under way
+//! with spinners below those that ended. Plain lines elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -9,9 +11,10 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use updraft_engine::{Engine, EngineEvent};
-use updraft_model::id::TaskKey;
+use updraft_model::id::{TaskId, TaskKey};
 use updraft_model::state::{FinalState, Outcome, TaskRunState};
 use updraft_model::time::Timestamp;
+use updraft_model::workflow::Workflow;
 
 use super::output;
 
@@ -19,15 +22,26 @@ use super::output;
 pub struct Progress {
     task: JoinHandle<()>,
     stop: tokio::sync::oneshot::Sender<()>,
+    depths: Depths,
 }
+
+/// How deep each task stands; told once, when the workflow is known.
+type Depths = Arc<OnceLock<BTreeMap<TaskId, usize>>>;
 
 impl Progress {
     /// Begins to listen.
     pub fn start(engine: &Engine) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let view = View { bars: std::io::stderr().is_terminal().then(MultiProgress::new), tasks: BTreeMap::new() };
+        let depths = Depths::default();
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let view = View { bars, tasks: BTreeMap::new(), depths: Arc::clone(&depths) };
         let task = tokio::spawn(follow(engine.subscribe(), view, stopped));
-        Self { task, stop }
+        Self { task, stop, depths }
+    }
+
+    /// Tells the graph, from which the tree is drawn.
+    pub fn graph(&self, workflow: &Workflow) {
+        let _ = self.depths.set(depths(workflow));
     }
 
     /// Shows what was told before now, and ends.
@@ -57,6 +71,7 @@ async fn follow(mut events: Receiver<EngineEvent>, mut view: View, mut stopped: 
 struct View {
     bars: Option<MultiProgress>,
     tasks: BTreeMap<TaskKey, Line>,
+    depths: Depths,
 }
 
 struct Line {
@@ -97,12 +112,19 @@ impl View {
         self.tasks.entry(key.clone()).or_insert_with(|| Line { bar: None, since: now, last_told: now, error: None })
     }
 
+    /// On a terminal, two blanks for each level of the tree.
+    fn indent(&self, key: &TaskKey) -> String {
+        let depth = self.depths.get().and_then(|depths| depths.get(&key.task)).copied().unwrap_or_default();
+        if self.bars.is_some() { "  ".repeat(depth) } else { String::new() }
+    }
+
     fn started(&mut self, key: TaskKey, try_no: u32) {
         let again = if try_no > 1 { format!(" (try {try_no})") } else { String::new() };
         match &self.bars {
             Some(bars) => {
                 let bar = bars.add(ProgressBar::new_spinner());
                 bar.set_style(spinner());
+                bar.set_prefix(self.indent(&key));
                 bar.set_message(format!("{key}{again}"));
                 bar.enable_steady_tick(Duration::from_millis(100));
                 let line = self.line(&key);
@@ -135,7 +157,8 @@ impl View {
         if let Some(bar) = line.bar.take() {
             bar.finish_and_clear();
         }
-        self.say(&format!("{} {key} try {try_no} at {due_at}{why}", output::task_sign(TaskRunState::RetryWait)));
+        let (indent, sign) = (self.indent(key), output::task_sign(TaskRunState::RetryWait));
+        self.say(&format!("{indent}{sign} {key} try {try_no} at {due_at}{why}"));
     }
 
     fn finished(&mut self, key: &TaskKey, state: FinalState) {
@@ -149,7 +172,8 @@ impl View {
         }
         let shown = TaskRunState::from(state);
         let took = took.map(|seconds| output::dim(&format!("  {}", output::seconds(seconds)))).unwrap_or_default();
-        self.say(&format!("{} {key} {}{took}{why}", output::task_sign(shown), output::task_state(shown)));
+        let (indent, sign) = (self.indent(key), output::task_sign(shown));
+        self.say(&format!("{indent}{sign} {key} {}{took}{why}", output::task_state(shown)));
     }
 
     /// Above the spinners, or plainly.
@@ -169,6 +193,24 @@ impl View {
     }
 }
 
+/// Length of the longest way from a root to each task; `check` has refused cycles.
+fn depths(workflow: &Workflow) -> BTreeMap<TaskId, usize> {
+    let mut depths: BTreeMap<TaskId, usize> = BTreeMap::new();
+    // A file need not list tasks in the order of the graph: as many rounds as the graph is deep settle them.
+    for _ in 0..workflow.tasks.len() {
+        let mut settled = true;
+        for task in &workflow.tasks {
+            let above = task.depends_on.iter().map(|upstream| depths.get(upstream).map_or(0, |depth| depth + 1));
+            let depth = above.max().unwrap_or_default();
+            settled &= depths.insert(task.id.clone(), depth) == Some(depth);
+        }
+        if settled {
+            break;
+        }
+    }
+    depths
+}
+
 fn joined(parts: [Option<String>; 2]) -> Option<String> {
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(": "))
@@ -176,5 +218,23 @@ fn joined(parts: [Option<String>; 2]) -> Option<String> {
 
 fn spinner() -> ProgressStyle {
     // The template is a constant: if it did not read, the default style would do.
-    ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("{prefix}{spinner} {msg} {elapsed:.dim}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_task_stands_as_deep_as_its_longest_way() {
+        let task = |id: &str, above: &[&str]| json!({ "id": id, "type": "noop", "depends_on": above });
+        let tasks =
+            [task("last", &["side", "root"]), task("side", &["mid"]), task("mid", &["root"]), task("root", &[])];
+        let workflow = json!({ "id": "w", "max_active_runs": 1, "tasks": tasks });
+        let found = depths(&serde_json::from_value(workflow).unwrap());
+        let found: Vec<(&str, usize)> = found.iter().map(|(task, depth)| (task.as_str(), *depth)).collect();
+        assert_eq!(found, [("last", 3), ("mid", 1), ("root", 0), ("side", 2)]);
+    }
 }

@@ -95,10 +95,14 @@ async fn carry_out(
 ) -> Result<(RunId, RunEnd), Failure> {
     let progress = Progress::start(engine);
     let mut handle = match prepared {
-        Some(prepared) => create(session, engine, opened, prepared).await?,
+        Some(prepared) => {
+            progress.graph(&prepared.workflow);
+            create(session, engine, opened, prepared).await?
+        }
         None => {
             let run = unfinished(&*opened.reader, resume.unwrap_or_default()).await?;
             output::note(&output::dim(&format!("run {run} goes on")));
+            progress.graph(&summary::load(&*opened.reader, run).await?.workflow);
             engine.resume(run).await.map_err(compose::engine_failure)?
         }
     };
