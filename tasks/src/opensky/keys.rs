@@ -1,6 +1,8 @@
 //! Batch ids and keys of the lake: made from data and facts of the run, never from the clock of a retry.
 
-use updraft_task::{RunInfo, Timestamp};
+use updraft_task::Timestamp;
+
+pub use crate::batch::{batch_id, compact, slug};
 
 /// Region of the one global call.
 pub const GLOBAL: &str = "global";
@@ -8,22 +10,6 @@ pub const GLOBAL: &str = "global";
 pub const UNLOCATED: &str = "unlocated";
 /// Names that no region may have.
 pub const RESERVED: [&str; 2] = [GLOBAL, UNLOCATED];
-
-/// The compact form of an instant: `20251202T093439Z`, with milliseconds where there are any.
-pub fn compact(at: Timestamp) -> String {
-    let format = if at.as_millis() % 1000 == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.3fZ" };
-    at.to_datetime().format(format).to_string()
-}
-
-/// Equal in every run of one interval: workflow, data interval, region.
-pub fn batch_id(run: &RunInfo, region: &str) -> String {
-    format!("{}/{}/{}/{region}", run.workflow, compact(run.interval.start), compact(run.interval.end))
-}
-
-/// A batch id in a file name.
-pub fn slug(batch_id: &str) -> String {
-    batch_id.replace('/', "_")
-}
 
 /// Folder of an hour.
 pub fn hour(at: Timestamp) -> String {
