@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 /// What each crate may depend on among ours. Development dependencies may besides use [`DEVELOPMENT`].
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("updraft-model", &[]),
     ("updraft-spec", &["updraft-model"]),
     ("updraft-task", &["updraft-model"]),
@@ -16,10 +16,27 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("updraft-store-postgres", &["updraft-store", "updraft-model"]),
     ("updraft-engine", &["updraft-store", "updraft-task", "updraft-spec", "updraft-model"]),
     ("updraft-tasks", &["updraft-task"]),
+    ("updraft-auth", &["updraft-store", "updraft-model"]),
+    ("updraft-catalog", &["updraft-store", "updraft-task", "updraft-spec", "updraft-model"]),
+    (
+        "updraft-api",
+        &[
+            "updraft-auth",
+            "updraft-catalog",
+            "updraft-engine",
+            "updraft-store",
+            "updraft-task",
+            "updraft-spec",
+            "updraft-model",
+        ],
+    ),
     ("updraft-testkit", &[]),
     (
         "updraft",
         &[
+            "updraft-api",
+            "updraft-auth",
+            "updraft-catalog",
             "updraft-engine",
             "updraft-store",
             "updraft-store-sqlite",
@@ -47,6 +64,9 @@ const RESERVED: [(&str, &[&str]); 8] = [
             "updraft-store-sqlite",
             "updraft-store-postgres",
             "updraft-engine",
+            "updraft-auth",
+            "updraft-catalog",
+            "updraft-api",
             "updraft-tasks",
             "updraft-testkit",
             "updraft",
@@ -54,8 +74,8 @@ const RESERVED: [(&str, &[&str]); 8] = [
     ),
     ("datafusion", &["updraft-tasks"]),
     ("rdkafka", &["updraft-tasks"]),
-    ("axum", &["updraft-testkit"]),
-    ("reqwest", &["updraft-tasks", "updraft-testkit"]),
+    ("axum", &["updraft-api", "updraft-testkit"]),
+    ("reqwest", &["updraft-tasks", "updraft-testkit", "updraft"]),
     ("object_store", &["updraft-task", "updraft-tasks", "updraft"]),
     ("clap", &["updraft", "updraft-testkit", "xtask"]),
 ];

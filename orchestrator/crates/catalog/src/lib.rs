@@ -1,0 +1,2 @@
+//! Workflow folders: loaded in parallel, versioned by content, watched, published.
+#![warn(missing_docs)]
