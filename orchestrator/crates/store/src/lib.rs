@@ -14,6 +14,7 @@ pub mod count;
 #[cfg(feature = "conformance")]
 pub mod differential;
 pub mod error;
+pub mod history;
 pub mod memory;
 pub mod read;
 pub mod schema;
@@ -27,6 +28,7 @@ use updraft_model::time::Timestamp;
 pub use batch::{Batch, Committed, Expected, Lane, Loaded, LoadedRun, Locked, LogEntry, Pick, Refusal, RunCommit};
 pub use count::{Counters, Purpose};
 pub use error::StoreError;
+pub use history::History;
 pub use memory::MemoryStore;
 pub use read::Reader;
 
