@@ -1,0 +1,21 @@
+/** The pages that the rail, the palette and the keys know: one list. */
+
+import type { IconName } from "../../ui/Icon";
+
+export interface Place {
+  readonly to: "/" | "/workflows" | "/runs" | "/connections" | "/audit" | "/users" | "/status";
+  readonly word: string;
+  readonly icon: IconName;
+  /** Pressed after `g`. */
+  readonly key: string;
+}
+
+export const PLACES: readonly Place[] = [
+  { to: "/", word: "Home", icon: "home", key: "h" },
+  { to: "/workflows", word: "Workflows", icon: "workflow", key: "w" },
+  { to: "/runs", word: "Runs", icon: "runs", key: "r" },
+  { to: "/connections", word: "Connections", icon: "plug", key: "c" },
+  { to: "/audit", word: "Audit", icon: "audit", key: "a" },
+  { to: "/users", word: "Users", icon: "users", key: "u" },
+  { to: "/status", word: "Status", icon: "pulse", key: "s" },
+];

@@ -1,0 +1,54 @@
+/** The server's clock, as far as its answers tell it: a phone with a wrong clock must not say "in 3 h" for "now". */
+
+import { useSyncExternalStore } from "react";
+
+/** Below this the difference is latency and rounding, not a wrong clock. */
+const NOTICEABLE_MS = 2_000;
+
+let skewMs = 0;
+
+/** Takes the `Date` header of an answer. */
+export function setServerTime(header: string | null): void {
+  if (!header) return;
+  const server = Date.parse(header);
+  if (Number.isNaN(server)) return;
+  const skew = server - Date.now();
+  skewMs = Math.abs(skew) > NOTICEABLE_MS ? skew : 0;
+}
+
+/** Now, by the server's clock, in ms. */
+export function now(): number {
+  return Date.now() + skewMs;
+}
+
+const tickers = new Map<number, { listeners: Set<() => void>; at: number; timer: number }>();
+
+function subscribe(every: number, listener: () => void): () => void {
+  let ticker = tickers.get(every);
+  if (!ticker) {
+    const made = { listeners: new Set<() => void>(), at: now(), timer: 0 };
+    made.timer = window.setInterval(() => {
+      made.at = now();
+      for (const each of made.listeners) each();
+    }, every);
+    tickers.set(every, made);
+    ticker = made;
+  }
+  ticker.listeners.add(listener);
+  return () => {
+    ticker.listeners.delete(listener);
+    if (ticker.listeners.size === 0) {
+      window.clearInterval(ticker.timer);
+      tickers.delete(every);
+    }
+  };
+}
+
+/** Now, renewed every `every` ms by one timer for the whole page. */
+export function useNow(every = 15_000): number {
+  useSyncExternalStore(
+    (listener) => subscribe(every, listener),
+    () => tickers.get(every)?.at ?? 0,
+  );
+  return now();
+}

@@ -1,0 +1,55 @@
+import type { ReactNode, TdHTMLAttributes, ThHTMLAttributes } from "react";
+import { cx } from "./cx";
+
+/** Tables are plain: a hairline per row, numbers to the right, the head in small ink. They scroll sideways alone. */
+export function Table({
+  children,
+  label,
+  className,
+}: {
+  children: ReactNode;
+  label: string;
+  className?: string;
+}) {
+  return (
+    <section
+      aria-label={label}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must take focus
+      tabIndex={0}
+      className={cx("relative w-full overflow-x-auto", className)}
+    >
+      <table className="w-full border-collapse text-left text-sm">{children}</table>
+    </section>
+  );
+}
+
+interface Num {
+  num?: boolean;
+}
+
+export function Th({ num, className, ...rest }: ThHTMLAttributes<HTMLTableCellElement> & Num) {
+  return (
+    <th
+      scope="col"
+      {...rest}
+      className={cx(
+        "h-8 whitespace-nowrap border-line border-b px-2 font-medium text-2xs text-ink-3 first:pl-4 last:pr-4",
+        num && "text-right",
+        className,
+      )}
+    />
+  );
+}
+
+export function Td({ num, className, ...rest }: TdHTMLAttributes<HTMLTableCellElement> & Num) {
+  return (
+    <td
+      {...rest}
+      className={cx(
+        "h-8 border-line border-b px-2 py-1 align-middle first:pl-4 last:pr-4",
+        num && "num text-right",
+        className,
+      )}
+    />
+  );
+}
