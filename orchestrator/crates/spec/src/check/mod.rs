@@ -44,6 +44,17 @@ impl Checked {
     pub fn is_ok(&self) -> bool {
         self.diagnostics.iter().all(|found| found.severity != Severity::Error)
     }
+
+    /// The workflow's id and where it stands, also of a file with errors.
+    pub fn id(&self) -> Option<(&str, Span)> {
+        self.id.as_ref().map(|(id, span)| (id.as_str(), *span))
+    }
+}
+
+/// What is said of a file whose workflow `id` stands in the file `other` too.
+pub fn defined_twice(id: &str, span: Span, other: &str) -> Diagnostic {
+    Diagnostic::new(Code::W209, span, format!("the workflow `{id}` is defined in `{other}` too"))
+        .hint("give one of them another id")
 }
 
 /// Everything that a check needs.
@@ -94,8 +105,7 @@ pub fn check_together(files: &mut [Checked]) {
         let Some((id, span)) = file.id.clone() else { continue };
         // The same file may be named twice on a command line.
         if let Some(first) = seen.get(&id).filter(|first| *first != file.source.name()) {
-            let message = format!("the workflow `{id}` is defined in `{first}` too");
-            let found = Diagnostic::new(Code::W209, span, message).hint("give one of them another id");
+            let found = defined_twice(&id, span, first);
             let at = file.diagnostics.partition_point(|other| other.span.start <= span.start);
             file.diagnostics.insert(at, found);
             file.workflow = None;

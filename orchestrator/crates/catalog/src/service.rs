@@ -1,0 +1,248 @@
+//! The service: looks when it is told to, publishes what follows, and tells who wants to know.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use updraft_model::time::Timestamp;
+use updraft_store::StoreError;
+
+use crate::book::{Book, Steps, View};
+use crate::publish::Publisher;
+use crate::scan::{self, Found};
+use crate::watch::Watch;
+
+/// How long changes gather before a look: editors write a file in several steps.
+const GATHER: Duration = Duration::from_millis(15);
+/// A look without a hint.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// After the store failed.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Versions published in one commit.
+const BATCH: usize = 500;
+
+/// Why the catalog cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the catalog is started with.
+pub struct CatalogConfig {
+    /// The workflow folders.
+    pub folders: Vec<PathBuf>,
+    /// The project's folder: paths are shown relative to it.
+    pub project: PathBuf,
+    /// Folder id: versions remember it, and only a process of the same source retires a workflow.
+    pub source: String,
+    /// Task types and connections that files are checked against.
+    pub spec: Arc<updraft_spec::Catalog>,
+    /// Where workflows are published.
+    pub publisher: Arc<dyn Publisher>,
+    /// The time.
+    pub now: fn() -> Timestamp,
+}
+
+enum Ask {
+    /// Look now, and answer when what followed is published.
+    Look(oneshot::Sender<()>),
+    /// Check against other task types and connections from now on.
+    Spec(Arc<updraft_spec::Catalog>),
+}
+
+/// The running catalog.
+pub struct Catalog {
+    view: watch::Receiver<Arc<View>>,
+    asks: mpsc::Sender<Ask>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Catalog {
+    /// Loads the folders, publishes what is new, and watches them from then on.
+    ///
+    /// # Errors
+    /// The store fails; broken files and folders are no error, see [`View`].
+    pub async fn start(config: CatalogConfig) -> Result<Self, CatalogError> {
+        let (asks, inbox) = mpsc::channel(8);
+        let (hint, hints) = mpsc::channel(1);
+        let mut watch = Watch::new(hint);
+        watch.cover(&config.folders);
+        let folder = folder_name(&config.folders);
+        let before = config.publisher.reported(&config.source, &folder).await?;
+        let book = Book::new(config.source.clone(), before);
+        let (told, view) = watch::channel(Arc::new(View::default()));
+        let mut service = Service { config, folder, book, watch, told, retry: None };
+        service.look().await?;
+        let task = tokio::spawn(service.run(inbox, hints));
+        Ok(Self { view, asks, task: Mutex::new(Some(task)) })
+    }
+
+    /// The folders as they were at the last look.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Tells of every look that changed something.
+    pub fn changes(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// Looks now; what followed is published afterwards.
+    pub async fn look(&self) {
+        let (done, looked) = oneshot::channel();
+        if self.asks.send(Ask::Look(done)).await.is_ok() {
+            let _ = looked.await;
+        }
+    }
+
+    /// Checks all files anew against other task types and connections.
+    pub async fn check_against(&self, spec: Arc<updraft_spec::Catalog>) {
+        let _ = self.asks.send(Ask::Spec(spec)).await;
+    }
+
+    /// Stops watching.
+    pub async fn shutdown(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
+
+/// The folders of a process as one name: reports of two checkouts of a source stay apart.
+fn folder_name(folders: &[PathBuf]) -> String {
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    names.join(":")
+}
+
+struct Service {
+    config: CatalogConfig,
+    folder: String,
+    book: Book,
+    watch: Watch,
+    told: watch::Sender<Arc<View>>,
+    /// A look is due without a hint.
+    retry: Option<Duration>,
+}
+
+impl Service {
+    async fn run(mut self, mut asks: mpsc::Receiver<Ask>, mut hints: mpsc::Receiver<()>) {
+        loop {
+            let mut answer = None;
+            tokio::select! {
+                ask = asks.recv() => match ask {
+                    Some(Ask::Look(done)) => answer = Some(done),
+                    Some(Ask::Spec(spec)) => {
+                        self.config.spec = spec;
+                        self.book.forget_contents();
+                        if let Err(error) = self.load_everything().await {
+                            self.failed(&error);
+                        }
+                        continue;
+                    }
+                    None => return,
+                },
+                hint = hints.recv() => {
+                    if hint.is_none() {
+                        return;
+                    }
+                    tokio::time::sleep(GATHER).await;
+                    let _ = hints.try_recv();
+                }
+                () = tokio::time::sleep(self.retry.unwrap_or(INTERVAL).min(INTERVAL)) => {}
+            }
+            self.watch.cover(&self.config.folders);
+            if let Err(error) = self.look().await {
+                self.failed(&error);
+            }
+            if let Some(answer) = answer {
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        tracing::warn!(%error, "workflows cannot be published; this is tried again");
+        self.retry = Some(AGAIN);
+        // What was read is not in the store: read it again.
+        self.book.forget_contents();
+    }
+
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let scans = self.scan().await;
+        let changed: Vec<Found> = self.book.changed(&scans).into_iter().cloned().collect();
+        self.follow(scans, changed).await
+    }
+
+    async fn load_everything(&mut self) -> Result<(), StoreError> {
+        let scans = self.scan().await;
+        let all: Vec<Found> = scans.iter().filter_map(|scan| scan.files.as_ref().ok()).flatten().cloned().collect();
+        self.follow(scans, all).await
+    }
+
+    async fn scan(&self) -> Vec<scan::FolderScan> {
+        let (folders, project) = (self.config.folders.clone(), self.config.project.clone());
+        blocking(move || scan::find(&folders, &project)).await
+    }
+
+    /// Loads these files and carries out what follows, until nothing is to be read again.
+    async fn follow(&mut self, scans: Vec<scan::FolderScan>, mut wanted: Vec<Found>) -> Result<(), StoreError> {
+        self.retry = None;
+        self.book.learn(self.config.publisher.known().await?);
+        loop {
+            let (hashes, spec) = (self.book.hashes(), Arc::clone(&self.config.spec));
+            let loaded = blocking(move || scan::load(&wanted, &hashes, &spec)).await;
+            let now = (self.config.now)();
+            let steps = self.book.take(&scans, loaded, now);
+            self.retry = steps.wait;
+            self.carry_out(&steps, now).await?;
+            let again = scans.iter().filter_map(|scan| scan.files.as_ref().ok()).flatten();
+            wanted = again.filter(|found| steps.again.contains(&found.path)).cloned().collect();
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        self.tell();
+        Ok(())
+    }
+
+    async fn carry_out(&self, steps: &Steps, now: Timestamp) -> Result<(), StoreError> {
+        let publisher = &self.config.publisher;
+        for batch in steps.publish.chunks(BATCH) {
+            publisher.publish(batch, now).await?;
+        }
+        for one in &steps.publish {
+            tracing::info!(workflow = %one.version.workflow, path = %one.version.path, sha256 = %one.version.sha256, "published");
+        }
+        if !steps.retire.is_empty() {
+            publisher.retire(&steps.retire, now).await?;
+            tracing::info!(workflows = ?steps.retire, "retired: their files are gone");
+        }
+        if !steps.report.is_empty() || !steps.gone.is_empty() {
+            publisher.report(&self.config.source, &self.folder, &steps.report, &steps.gone, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of a change; the time of the look alone is none.
+    fn tell(&self) {
+        let view = Arc::new(self.book.view());
+        self.told.send_if_modified(|told| {
+            let same = View { looked_at: None, ..(**told).clone() } == View { looked_at: None, ..(*view).clone() };
+            *told = view;
+            !same
+        });
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
