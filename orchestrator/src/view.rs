@@ -153,7 +153,7 @@ fn task_part(
     // A task that was skipped with its upstreams has no attempt that could say so.
     let unstarted = || {
         let cause = done.filter(|_| state == TaskRunState::Skipped)?.cause;
-        Some(ErrorPart { class: SKIPPED.to_owned(), message: in_words(cause).to_owned() })
+        Some(ErrorPart { class: SKIPPED.to_owned(), message: cause.in_words().to_owned() })
     };
     TaskPart {
         id: id.to_owned(),
@@ -179,29 +179,5 @@ fn error_part(attempt: &AttemptRow) -> Option<ErrorPart> {
         }
     };
     let said = attempt.message.clone().filter(|message| !message.is_empty());
-    Some(ErrorPart { class: class.to_owned(), message: said.unwrap_or_else(|| in_words(attempt.cause).to_owned()) })
-}
-
-/// A cause for people, where nobody said more.
-fn in_words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Task => "the task said so, without a reason",
-        Cause::Panic => "the task's code panicked",
-        Cause::Timeout => "it passed its time limit",
-        Cause::WorkerDied => "the process that ran it died",
-        Cause::Orphaned => "the process that ran it could not account for it",
-        Cause::Drained => "the process was stopped before it ended",
-        Cause::LossBudget => "it was lost too often",
-        Cause::UpstreamFailed => "an upstream task failed",
-        Cause::UpstreamSkipped => "an upstream task was skipped",
-        Cause::TriggerRule => "its trigger rule can no longer be met",
-        Cause::CancelRequested => "somebody asked the run to stop",
-        Cause::RunTimeout => "the run passed its time limit",
-        Cause::TaskFailed => "a task of the run failed",
-        Cause::Completed => "everything ended well",
-        Cause::BadParameters => "its parameters do not fit",
-        Cause::StoreRejected => "the store refused its result",
-        Cause::EventLimit => "the run has more than 100,000 events",
-        Cause::BadOutput => "its output is too large, or not what its type promises",
-    }
+    Some(ErrorPart { class: class.to_owned(), message: said.unwrap_or_else(|| attempt.cause.in_words().to_owned()) })
 }

@@ -5,6 +5,7 @@
 //! function of its state, an input and an instant.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod apply;
 pub mod canonical;
 pub mod decide;
@@ -23,6 +24,7 @@ pub mod span;
 pub mod state;
 pub mod time;
 pub mod trigger_rule;
+pub mod words;
 pub mod workflow;
 
 /// Order among ready task runs: smaller goes first. Ageing comes for free: one point of priority is worth five
