@@ -36,9 +36,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let joined = joined(parts.uri.query().unwrap_or_default());
-        let uri: Uri = format!("/?{joined}")
-            .parse()
-            .map_err(|_| Problem::bad_request("bad_query", "the query cannot be read"))?;
+        let uri: Uri =
+            format!("/?{joined}").parse().map_err(|_| Problem::bad_request("bad_query", "the query cannot be read"))?;
         let found = axum::extract::Query::<T>::try_from_uri(&uri);
         found.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| {
             let text = rejection.body_text();
@@ -120,18 +119,19 @@ fn content_type(headers: &HeaderMap) -> (bool, bool) {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path());
-        let inner = error.into_inner();
-        if inner.is_data() {
-            let said = inner.to_string();
-            let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
-            Problem::unfit("body_unfit", format!("the body does not fit at `{pointer}`: {said}"))
-                .errors(vec![wrong("body_unfit", pointer, said)])
-        } else {
-            Problem::bad_request("bad_json", format!("the body is no JSON: {inner}"))
-        }
-    })?;
+    let value =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let pointer = pointer(error.path());
+            let inner = error.into_inner();
+            if inner.is_data() {
+                let said = inner.to_string();
+                let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
+                Problem::unfit("body_unfit", format!("the body does not fit at `{pointer}`: {said}"))
+                    .errors(vec![wrong("body_unfit", pointer, said)])
+            } else {
+                Problem::bad_request("bad_json", format!("the body is no JSON: {inner}"))
+            }
+        })?;
     deserializer
         .end()
         .map_err(|error| Problem::bad_request("bad_json", format!("the body is more than one JSON value: {error}")))?;

@@ -84,7 +84,7 @@ fn node(compiled: &Compiled, task: u32) -> GraphNode {
             .round(),
         height: NODE_HEIGHT,
         conn: task.conn.clone(),
-        trigger_rule: (task.trigger_rule != TriggerRule::default()).then(|| task.trigger_rule.to_string()),
+        trigger_rule: (task.trigger_rule != TriggerRule::default()).then(|| task.trigger_rule.name().to_owned()),
     }
 }
 

@@ -256,8 +256,9 @@ impl From<EngineError> for Problem {
             EngineError::Broken { .. } => Self::conflict("run_broken", text),
             EngineError::Held { .. } => Self::conflict("run_held", text),
             EngineError::Version { .. } | EngineError::Graph(_) => Self::unfit("version_unreadable", text),
-            EngineError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", text)
-                .retry_after(Duration::from_secs(2)),
+            EngineError::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", text).retry_after(Duration::from_secs(2))
+            }
             EngineError::Io { .. } => Self::internal(text),
         }
     }

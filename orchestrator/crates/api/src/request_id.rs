@@ -46,7 +46,8 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 /// Sets the id, and a span of the log that carries it.
 pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
-    let span = tracing::debug_span!("request", id = id.as_str(), method = %request.method(), path = request.uri().path());
+    let span =
+        tracing::debug_span!("request", id = id.as_str(), method = %request.method(), path = request.uri().path());
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(HEADER, id.0);

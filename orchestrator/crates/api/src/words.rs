@@ -242,15 +242,19 @@ mod tests {
     #[test]
     fn a_run_is_told_in_one_sentence() {
         let failure = failure();
-        let mapped = FailureLine { map_index: Some(4), attempts: 1, attempt: 1, line: "no".to_owned(), ..failure.clone() };
+        let mapped =
+            FailureLine { map_index: Some(4), attempts: 1, attempt: 1, line: "no".to_owned(), ..failure.clone() };
         let failed = Told { failure: Some(&failure), blocked: 9, ..told(RunState::Failed, Some(Cause::TaskFailed)) };
         let cases = [
+            (failed, "Failed after 1 m 10 s at `validate` (attempt 3 of 3): 2 of 9 rules failed; 9 tasks did not run."),
             (
-                failed,
-                "Failed after 1 m 10 s at `validate` (attempt 3 of 3): 2 of 9 rules failed; 9 tasks did not run.",
+                Told { failure: Some(&mapped), blocked: 1, ..failed },
+                "Failed after 1 m 10 s at `validate[4]`: no; 1 task did not run.",
             ),
-            (Told { failure: Some(&mapped), blocked: 1, ..failed }, "Failed after 1 m 10 s at `validate[4]`: no; 1 task did not run."),
-            (told(RunState::Failed, Some(Cause::RunTimeout)), "Failed after 1 m 10 s, because the run passed its time limit."),
+            (
+                told(RunState::Failed, Some(Cause::RunTimeout)),
+                "Failed after 1 m 10 s, because the run passed its time limit.",
+            ),
             (told(RunState::Succeeded, Some(Cause::Completed)), "Succeeded after 1 m 10 s: 10 tasks."),
             (
                 Told { failure: Some(&mapped), ..told(RunState::Succeeded, Some(Cause::Completed)) },

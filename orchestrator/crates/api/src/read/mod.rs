@@ -1,9 +1,7 @@
 //! Shapes of the contract, made from rows.
 
 pub(crate) mod attempt;
-pub(crate) mod home;
 pub(crate) mod run;
-pub(crate) mod schedule;
 pub(crate) mod task;
 pub(crate) mod workflow;
 

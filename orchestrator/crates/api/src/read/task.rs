@@ -176,7 +176,8 @@ impl<'a> Rows<'a> {
 
 /// Why a task run is where it is, where its attempts do not say it.
 fn cause_words(state: TaskRunState, cause: Option<Cause>, lines: &[&AttemptLine]) -> Option<String> {
-    let said = || lines.last().and_then(|line| line.message.as_deref()).map(|text| words::first_line(text, words::LINE));
+    let said =
+        || lines.last().and_then(|line| line.message.as_deref()).map(|text| words::first_line(text, words::LINE));
     match state {
         TaskRunState::Succeeded if cause == Some(Cause::Task) => None,
         TaskRunState::Skipped if cause == Some(Cause::Task) => Some(said().unwrap_or_else(|| "skipped".to_owned())),

@@ -1,7 +1,6 @@
 //! Workflows, their grid, durations, calendar and versions.
 
 use chrono::NaiveDate;
-use updraft_model::schedule::Schedule;
 use updraft_model::time::Timestamp;
 use updraft_spec::diagnostic::JsonDiagnostic;
 use updraft_store::history::{self, Attention as Wants, RunBar as Bar, RunLine, WorkflowLine};
@@ -9,8 +8,8 @@ use updraft_store::history::{self, Attention as Wants, RunBar as Bar, RunLine, W
 use super::run::{ran, summary, waited};
 use super::{of_millis, time};
 use crate::dto::{
-    Attention, CalendarDay, CellExtra, Diagnostic, DurationPoint, Durations, FileDiagnostics, Grid, GridRun, GridTask,
-    RunBar, ScheduleText, Severity, TaskDurations, Time, Version, WorkflowState, WorkflowSummary,
+    Attention, CalendarDay, CellExtra, Diagnostic, DurationPoint, Durations, Grid, GridRun, GridTask, RunBar,
+    ScheduleText, Severity, TaskDurations, Time, Version, WorkflowState, WorkflowSummary,
 };
 
 /// What the store's lists do not know of a workflow.
