@@ -4,10 +4,11 @@
 //! side by side. How connections are kept clean is in `line`, how a commit is one statement in `commit`, what may wait
 //! for what in `lane`.
 //!
-//! Connections: one for commits, two for lanes, two for claims, loads and looks, four for readers, one per registered
-//! worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is first needed.
+//! Connections: one for commits, two for lanes, two for claims, loads and looks, four for readers, three for accounts,
+//! one per registered worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is first needed.
 #![warn(missing_docs)]
 
+mod accounts;
 mod batch;
 mod commit;
 mod error;
@@ -52,6 +53,7 @@ struct Inner {
     lanes: Arc<Line>,
     looks: Arc<Line>,
     readers: Arc<Line>,
+    accounts: Arc<Line>,
     hints: Arc<Line>,
     notifier: Notifier,
     pulses: Pulses,
@@ -115,6 +117,7 @@ impl PgStore {
             lanes: engine(2),
             looks: engine(2),
             readers: Line::new(target.options(Use::Reader), 4),
+            accounts: Line::new(target.options(Use::Accounts), 3),
             hints,
             notifier,
             pulses: Pulses::new(target.options(Use::Heartbeat)),

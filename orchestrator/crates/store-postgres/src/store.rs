@@ -32,7 +32,7 @@ fn failure(lost: Lost, error: &sqlx::Error) -> StoreError {
 
 impl PgStore {
     /// One statement, or a transaction that ends by itself, on a connection of a line.
-    async fn ask<T, F>(
+    pub(crate) async fn ask<T, F>(
         &self,
         line: fn(&Inner) -> &Arc<Line>,
         purpose: Purpose,
@@ -53,7 +53,7 @@ impl PgStore {
         .await
     }
 
-    fn committed(&self, purpose: Purpose, wrote: bool) {
+    pub(crate) fn committed(&self, purpose: Purpose, wrote: bool) {
         if wrote {
             self.inner.counters.committed(purpose);
         }
@@ -352,7 +352,7 @@ impl Store for PgStore {
         if let Some(ear) = inner.ear.get() {
             ear.close();
         }
-        for line in [&inner.committer, &inner.lanes, &inner.looks, &inner.readers, &inner.hints] {
+        for line in [&inner.committer, &inner.lanes, &inner.looks, &inner.readers, &inner.accounts, &inner.hints] {
             line.close().await;
         }
         inner.pulses.close().await;

@@ -58,6 +58,17 @@ const READER: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "15s"),
 ];
 
+/// Accounts: short statements with filters that are often absent, and commits that must last.
+const ACCOUNTS: &[(&str, &str)] = &[
+    ("plan_cache_mode", "force_custom_plan"),
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];
+
 /// Sends and receives notifications; what it sends may be lost with the server.
 const WAKE: &[(&str, &str)] = &[
     ("synchronous_commit", "off"),
@@ -79,6 +90,8 @@ pub(crate) enum Use {
     Heartbeat,
     /// History.
     Reader,
+    /// Users, sessions, tokens, audit, connections.
+    Accounts,
     /// Notifications.
     Wake,
     /// Migrations.
@@ -91,6 +104,7 @@ impl Use {
             Self::Engine => ENGINE,
             Self::Heartbeat => HEARTBEAT,
             Self::Reader => READER,
+            Self::Accounts => ACCOUNTS,
             Self::Wake => WAKE,
             Self::Migration => MIGRATION,
         }
@@ -101,6 +115,7 @@ impl Use {
             Self::Engine => "engine",
             Self::Heartbeat => "heartbeat",
             Self::Reader => "reader",
+            Self::Accounts => "accounts",
             Self::Wake => "wake",
             Self::Migration => "migration",
         }

@@ -4,6 +4,7 @@
 //! No rule of the engine lives here.
 #![warn(missing_docs)]
 
+mod accounts;
 mod batch;
 mod checkpoint;
 mod connect;

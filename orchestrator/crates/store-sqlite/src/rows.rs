@@ -37,15 +37,15 @@ impl<'r> Reading<'r> {
         self.row.try_get(column).map_err(|error| self.bad(column, &error.to_string()))
     }
 
-    fn bad(&self, column: &'static str, detail: &str) -> StoreError {
+    pub(crate) fn bad(&self, column: &'static str, detail: &str) -> StoreError {
         StoreError::Inconsistent { table: self.table, column, id: self.id.clone(), detail: detail.to_owned() }
     }
 
-    fn at(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+    pub(crate) fn at(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         self.get(column).map(Timestamp::from_millis)
     }
 
-    fn opt_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn opt_at(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.get::<Option<i64>>(column)?.map(Timestamp::from_millis))
     }
 
@@ -54,17 +54,17 @@ impl<'r> Reading<'r> {
         Uuid::parse_str(text).map_err(|error| self.bad(column, &error.to_string()))
     }
 
-    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
+    pub(crate) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
         let number: i64 = self.get(column)?;
         T::try_from(number).map_err(|_| self.bad(column, &format!("{number} is out of range")))
     }
 
-    fn name<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    pub(crate) fn name<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
         let text: &str = self.get(column)?;
         parse(text).ok_or_else(|| self.bad(column, &format!("unknown value `{text}`")))
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
         let text: &str = self.get(column)?;
         serde_json::from_str(text).map_err(|error| self.bad(column, &error.to_string()))
     }

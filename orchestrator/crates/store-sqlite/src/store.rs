@@ -53,10 +53,10 @@ const WAKES: usize = 256;
 /// The one process's store on a file.
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Writer,
+    pub(crate) writer: Writer,
     loads: Arc<ReadPool>,
-    reads: Arc<ReadPool>,
-    counters: Arc<Counters>,
+    pub(crate) reads: Arc<ReadPool>,
+    pub(crate) counters: Arc<Counters>,
     wakes: broadcast::Sender<Wake>,
     /// Workers registered through this handle: alive as long as it is.
     registered: Mutex<HashSet<WorkerNo>>,
@@ -126,7 +126,7 @@ impl SqliteStore {
         SqliteReader::over(Arc::clone(&self.reads), Arc::clone(&self.counters))
     }
 
-    async fn write(
+    pub(crate) async fn write(
         &self,
         purpose: Purpose,
         sql: &'static str,
@@ -175,7 +175,7 @@ where
     row.try_get(column).map_err(|error| error::plain(&error))
 }
 
-fn json<T: serde::Serialize>(value: &T) -> String {
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("lists of text and ids are always JSON")
 }
 

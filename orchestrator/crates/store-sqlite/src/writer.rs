@@ -4,8 +4,9 @@
 //! Requests that gather while a commit is under way share the next one (engine.md F28): each in its own savepoint, one
 //! fsync for all. A hop that comes alone is one autocommit statement.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -28,8 +29,13 @@ enum Request {
     Commit(Encoded, Reply<Committed>),
     Lane(lane::Asked, Reply<LaneOutcome>),
     Write(Write, Reply<Vec<SqliteRow>>),
+    Job(Job, Purpose, Reply<()>),
     Close(oneshot::Sender<()>),
 }
+
+/// Several statements with decisions between them; says whether they wrote. Undone if it fails.
+type Job =
+    Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<bool, StoreError>> + Send + 'static>;
 
 /// A write that is no batch and no lane: one statement, or a script.
 pub(crate) struct Write {
@@ -74,6 +80,27 @@ impl Writer {
         self.ask(|reply| Request::Write(write, reply)).await
     }
 
+    /// Lets `job` work on the connection in a savepoint of its own, and answers what it made once that is durable. It
+    /// says besides whether it wrote.
+    pub(crate) async fn job<T, F>(&self, purpose: Purpose, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(T, bool), StoreError>> + Send + 'static,
+    {
+        let made = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&made);
+        let job: Job = Box::new(move |connection| {
+            Box::pin(async move {
+                let (value, wrote) = job(connection).await?;
+                *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(wrote)
+            })
+        });
+        self.ask(|reply| Request::Job(job, purpose, reply)).await?;
+        let value = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(|| StoreError::Other("a job of the store's writer made nothing".to_owned()))
+    }
+
     /// Ends the task after what was asked before.
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
@@ -98,6 +125,7 @@ enum Done {
     Commit(Reply<Committed>, Result<Committed, StoreError>),
     Lane(Reply<LaneOutcome>, Result<LaneOutcome, StoreError>),
     Write(Reply<Vec<SqliteRow>>, Result<Vec<SqliteRow>, StoreError>),
+    Job(Reply<()>, Result<(), StoreError>),
 }
 
 impl Done {
@@ -110,6 +138,7 @@ impl Done {
             Self::Commit(reply, result) => send(reply, result, committed),
             Self::Lane(reply, result) => send(reply, result, committed),
             Self::Write(reply, result) => send(reply, result, committed),
+            Self::Job(reply, result) => send(reply, result, committed),
         }
     }
 }
@@ -131,7 +160,9 @@ impl Owner {
             for request in group.drain(..) {
                 match request {
                     Request::Close(done) => closing = Some(done),
-                    Request::Commit(..) | Request::Lane(..) | Request::Write(..) => work.push(request),
+                    Request::Commit(..) | Request::Lane(..) | Request::Write(..) | Request::Job(..) => {
+                        work.push(request);
+                    }
                 }
             }
             self.carry_out(work).await;
@@ -199,6 +230,11 @@ impl Owner {
                 Request::Write(write, reply) => {
                     let (result, wrote) = self.write(write).await;
                     done.push(Done::Write(reply, result));
+                    wrote
+                }
+                Request::Job(job, of, reply) => {
+                    let (result, wrote) = self.job(job, of).await;
+                    done.push(Done::Job(reply, result));
                     wrote
                 }
                 Request::Close(_) => None,
@@ -306,6 +342,20 @@ impl Owner {
         }
     }
 
+    async fn job(&mut self, job: Job, purpose: Purpose) -> (Result<(), StoreError>, Option<Purpose>) {
+        self.counters.round_trip(purpose);
+        if let Err(failed) = self.connection.execute("SAVEPOINT request").await {
+            return (Err(error::plain(&failed)), None);
+        }
+        match job(&mut self.connection).await {
+            Ok(wrote) => (self.keep().await, wrote.then_some(purpose)),
+            Err(failed) => {
+                self.roll_back("ROLLBACK TO request; RELEASE request").await;
+                (Err(failed), None)
+            }
+        }
+    }
+
     async fn keep(&mut self) -> Result<(), StoreError> {
         self.connection.execute("RELEASE request").await.map(drop).map_err(|error| error::of_write(&error))
     }
@@ -333,6 +383,7 @@ fn refuse(request: Request, failed: &sqlx::Error) {
         Request::Commit(_, reply) => Done::Commit(reply, Err(error::plain(failed))),
         Request::Lane(_, reply) => Done::Lane(reply, Err(error::plain(failed))),
         Request::Write(_, reply) => Done::Write(reply, Err(error::plain(failed))),
+        Request::Job(_, _, reply) => Done::Job(reply, Err(error::plain(failed))),
         Request::Close(_) => return,
     }
     .answer(Ok(()));

@@ -6,6 +6,7 @@
 //! Instants are given by the caller (`at`), except leases, which use the store's own clock.
 #![warn(missing_docs)]
 
+pub mod accounts;
 pub mod batch;
 pub mod check;
 #[cfg(feature = "conformance")]
@@ -25,6 +26,7 @@ use updraft_model::id::{AttemptId, RunId, Stamp, TaskKey, WorkerNo};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
 
+pub use accounts::Accounts;
 pub use batch::{Batch, Committed, Expected, Lane, Loaded, LoadedRun, Locked, LogEntry, Pick, Refusal, RunCommit};
 pub use count::{Counters, Purpose};
 pub use error::StoreError;

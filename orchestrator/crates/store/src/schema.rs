@@ -8,8 +8,16 @@
 //! bytes (`COLLATE "C"` on PostgreSQL).
 
 /// Migrations by number and name. A released one never changes.
-pub const MIGRATIONS: &[(i64, &str)] =
-    &[(1, "workflows"), (2, "runs"), (3, "work"), (4, "attempts"), (5, "workers"), (6, "kept_values"), (7, "bench")];
+pub const MIGRATIONS: &[(i64, &str)] = &[
+    (1, "workflows"),
+    (2, "runs"),
+    (3, "work"),
+    (4, "attempts"),
+    (5, "workers"),
+    (6, "kept_values"),
+    (7, "bench"),
+    (10, "accounts"),
+];
 
 /// Tables with their columns.
 pub const TABLES: &[(&str, &[&str])] = &[
@@ -121,6 +129,33 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("task_state", &["run_id", "task_id", "map_index", "generation", "name", "value"]),
     ("shared_state", &["scope", "key", "value", "version", "updated_at"]),
     ("bench_commit", &["id", "v", "t"]),
+    (
+        "user_account",
+        &["name", "role", "password_hash", "must_change_password", "disabled", "created_at", "last_login_at"],
+    ),
+    (
+        "session",
+        &["id_hash", "user_name", "created_at", "last_seen_at", "idle_until", "expires_at", "address", "user_agent"],
+    ),
+    (
+        "api_token",
+        &[
+            "token_id",
+            "name",
+            "role",
+            "scopes",
+            "hash",
+            "prefix",
+            "owner",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+        ],
+    ),
+    ("login_link", &["hash", "purpose", "user_name", "created_at", "expires_at", "used_at"]),
+    ("audit", &["seq", "at", "actor", "role", "origin", "action", "subject", "reason", "detail", "prev_hash", "hash"]),
+    ("connection", &["name", "kind", "fields", "sealed", "key_id", "version", "updated_at", "updated_by"]),
 ];
 
 /// Largest output of an attempt.

@@ -7,6 +7,7 @@
     reason = "tests say what they expect"
 )]
 
+mod accounts;
 mod build;
 mod commit;
 mod conformance;

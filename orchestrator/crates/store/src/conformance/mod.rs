@@ -19,6 +19,7 @@
 //! - a metric recorded twice under the same task, name and labels keeps the last value, also inside one batch;
 //! - a timer that becomes ready keeps its rank.
 
+pub mod accounts;
 mod claims;
 mod commits;
 mod kept;
