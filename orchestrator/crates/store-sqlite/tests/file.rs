@@ -101,7 +101,8 @@ async fn an_older_schema_is_migrated_by_the_owner_and_refused_to_readers() {
     let older = "DELETE FROM _sqlx_migrations WHERE version = 7; DROP TABLE bench_commit";
     raw(&path).await.execute(older).await.expect("make it older");
     let Err(StoreError::Schema(text)) = SqliteReader::open(&path).await else { panic!("read an older store") };
-    assert!(text.contains("migration 6 of 7") && text.contains("updraft migrate"), "{text}");
+    let all = MIGRATIONS.len();
+    assert!(text.contains(&format!("migration {} of {all}", all - 1)) && text.contains("updraft migrate"), "{text}");
     assert_eq!(SqliteStore::migrate(&path).await.expect("migrate"), [7]);
     SqliteReader::open(&path).await.expect("it is current now");
 }
