@@ -9,6 +9,7 @@ export function NotFound() {
   useTitle("Not found");
   return (
     <main className="pt-16">
+      <h1 className="sr-only">Not found</h1>
       <Empty
         title="There is nothing at this address"
         action={
@@ -28,6 +29,7 @@ export function Forbidden({ error }: { error: ApiError }) {
   useTitle("Not allowed");
   return (
     <div className="pt-16">
+      <h1 className="sr-only">{error.problem.title}</h1>
       <Empty
         title="Your role does not allow this"
         action={
@@ -53,6 +55,7 @@ function NotFoundHere({ error }: { error: ApiError }) {
   useTitle("Not found");
   return (
     <div className="pt-16">
+      <h1 className="sr-only">{error.problem.title}</h1>
       <Empty
         title={error.problem.title || "Not found"}
         action={

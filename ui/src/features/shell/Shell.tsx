@@ -36,7 +36,7 @@ export function Shell() {
   useEffect(() => (signedIn ? openEvents(client) : undefined), [client, signedIn]);
 
   return (
-    <div className="min-h-dvh md:pl-18">
+    <div className="min-h-dvh md:pl-20">
       <a
         href="#content"
         className="fixed top-2 left-2 z-60 -translate-y-20 rounded-md bg-ink px-3 py-2 text-inverse focus:translate-y-0"
@@ -81,7 +81,7 @@ function Rail({ palette, more }: BarProps) {
   return (
     <nav
       aria-label="Main"
-      className="fixed inset-y-0 left-0 z-30 hidden w-18 flex-col items-stretch gap-0.5 border-line border-r bg-surface px-1.5 py-2 md:flex"
+      className="fixed inset-y-0 left-0 z-30 hidden w-20 flex-col items-stretch gap-0.5 border-line border-r bg-surface px-1.5 py-2 md:flex"
     >
       <Link to="/" className="mb-1 flex h-10 items-center justify-center" aria-label="Updraft">
         <Mark />
