@@ -133,10 +133,8 @@ pub fn load(found: &[Found], known: &BTreeMap<String, String>, spec: &Catalog) -
     let share = found.len().div_ceil(cores).max(FILES_WORTH_A_THREAD);
     let look = |one: &Found| look_into(one, known.get(&one.path).map(String::as_str), spec);
     std::thread::scope(|scope| {
-        let shares: Vec<_> = found
-            .chunks(share)
-            .map(|share| scope.spawn(move || share.iter().map(look).collect::<Vec<_>>()))
-            .collect();
+        let shares: Vec<_> =
+            found.chunks(share).map(|share| scope.spawn(move || share.iter().map(look).collect::<Vec<_>>())).collect();
         shares
             .into_iter()
             .flat_map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -26,7 +26,9 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(heard)
-            .inspect_err(|error| tracing::warn!(%error, "workflow folders cannot be watched; they are looked at every 30 s"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "workflow folders cannot be watched; they are looked at every 30 s"),
+            )
             .ok();
         Self { watcher, watched: Vec::new() }
     }
