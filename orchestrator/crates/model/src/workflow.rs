@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::id::TaskId;
 use crate::retry::RetryPolicy;
-use crate::schedule::{Catchup, DataIntervalKind, Schedule};
+use crate::schedule::{Catchup, DataIntervalKind, Overlap, Schedule};
 use crate::time::Timestamp;
 use crate::trigger_rule::TriggerRule;
 
@@ -32,10 +32,14 @@ pub struct Workflow {
     /// When it runs by itself; `None` = by hand only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// No scheduled run before this instant.
+    /// Most by which a scheduled run is put off, so that many workflows of one cron pattern do not start at once. How much
+    /// it is follows from the workflow's name and the fire.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::span::option")]
+    pub jitter: Option<Duration>,
+    /// No scheduled run whose logical date is before this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_date: Option<Timestamp>,
-    /// No scheduled run after this instant.
+    /// No scheduled run whose logical date is after this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<Timestamp>,
     /// What to do about fires that were missed.
@@ -44,8 +48,14 @@ pub struct Workflow {
     /// Whether a run stands for the span before its fire or for the instant itself.
     #[serde(default)]
     pub data_interval: DataIntervalKind,
-    /// Open runs at one time.
+    /// Runs that run at one time; further ones wait.
     pub max_active_runs: u32,
+    /// What to do with a fire when that many are open.
+    #[serde(default, skip_serializing_if = "Overlap::is_default")]
+    pub overlap: Overlap,
+    /// It is paused when it is published for the first time; afterwards the store says whether it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Task runs of one run executing at one time; `None` = no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_active_tasks: Option<u32>,

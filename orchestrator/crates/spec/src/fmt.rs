@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{CATCHUP, DEFAULTS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
+use crate::check::{CATCHUP, DEFAULTS, DST, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
 use crate::diagnostic::{Diagnostic, Sink, Source, Span};
 use crate::yaml::{self, Kind, Node};
 
@@ -40,7 +40,14 @@ impl Edits<'_> {
                     }
                 }
                 "defaults" => self.task(value, &DEFAULTS),
-                "schedule" => self.keys(value, &SCHEDULE),
+                "schedule" => {
+                    self.keys(value, &SCHEDULE);
+                    for (key, inner) in children(value) {
+                        if key == "dst" {
+                            self.keys(inner, &DST);
+                        }
+                    }
+                }
                 "catchup" => self.keys(value, &CATCHUP),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use updraft_model::trigger_rule::TriggerRule;
 
 use crate::catalog::{Catalog, ConnNeed, TaskSpec};
-use crate::check::{DEFAULTS, MAX_TASKS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
+use crate::check::{DEFAULTS, DST, MAX_TASKS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
 
 const DURATION: &str = r"^\s*((\d+(w|d|h|m|s|ms)\s*)+|[Pp].+)$";
 
@@ -96,10 +96,12 @@ fn workflow_key(key: &str) -> Value {
         "tags" => described(reference("names"), "Labels for search."),
         "schedule" => described(
             json!({ "anyOf": [{ "type": ["string", "null"] }, { "type": "array", "items": { "type": "string" } }, schedule()] }),
-            "When it runs by itself: a cron pattern, a preset such as `@hourly`, or a map. Left out: by hand only.",
+            "When it runs by itself: a cron pattern, a preset such as `@hourly`, `none`, or a map. Left out: by hand only.",
         ),
-        "start_date" => described(text(), "No scheduled run before this instant: `2026-01-31` or RFC 3339."),
-        "end_date" => described(text(), "No scheduled run after this instant."),
+        "start_date" => {
+            described(text(), "No scheduled run whose logical date is before this instant: `2026-01-31` or RFC 3339.")
+        }
+        "end_date" => described(text(), "No scheduled run whose logical date is after this instant."),
         "catchup" => described(
             json!({ "anyOf": [
                 { "type": "boolean" },
@@ -107,18 +109,27 @@ fn workflow_key(key: &str) -> Value {
                 { "type": "object", "required": ["window"], "additionalProperties": false,
                   "properties": { "window": reference("duration"), "max": { "type": "integer", "minimum": 1, "maximum": 10_000 } } },
             ] }),
-            "What to do about fires that were missed. Default: `false`.",
+            "What to do about fires that were missed. Default: `latest`; `true` = `all`, `false` = `none`.",
         ),
         "data_interval" => described(
             json!({ "enum": ["window", "point"] }),
             "Whether a run stands for the span before its fire (`window`, default) or for the instant (`point`).",
         ),
-        "max_active_runs" => {
-            described(json!({ "type": "integer", "minimum": 1 }), "Open runs at one time. Default: 16.")
-        }
+        "max_active_runs" => described(
+            json!({ "type": "integer", "minimum": 1 }),
+            "Runs that run at one time; further ones wait. Default: 16.",
+        ),
         "max_active_tasks" => described(
             json!({ "type": "integer", "minimum": 1 }),
             "Task runs of one run executing at one time. Default: 16.",
+        ),
+        "overlap" => described(
+            json!({ "enum": ["queue", "skip", "allow"] }),
+            "What to do with a fire when `max_active_runs` runs are open: one run waits (`queue`, default), the fire is skipped, or every fire waits.",
+        ),
+        "paused" => described(
+            json!({ "type": "boolean" }),
+            "Paused when it is published for the first time; afterwards `updraft pause` and `unpause` decide.",
         ),
         "timeout" => described(reference("duration"), "Longest life of a run."),
         "params" => described(
@@ -139,8 +150,29 @@ fn schedule() -> Value {
     object(&SCHEDULE, &[], |key| match key {
         "cron" => described(reference("names"), "One or more cron patterns of five or six fields."),
         "timezone" => described(json!({ "type": "string" }), "IANA zone. Default: UTC."),
-        "every" => described(reference("duration"), "A fixed span between runs."),
-        _ => described(reference("names"), "Fixed instants."),
+        "every" => described(
+            reference("duration"),
+            "A fixed span between runs, counted from `start_date`, else from the first publication.",
+        ),
+        "dates" => described(reference("names"), "Fixed instants: `2026-01-31T09:30:00Z`."),
+        "dst" => described(dst(), "What clock changes do to it."),
+        _ => described(
+            reference("duration"),
+            "Most by which a run is put off. How much follows from the workflow and the fire. Default: none.",
+        ),
+    })
+}
+
+fn dst() -> Value {
+    object(&DST, &[], |key| match key {
+        "gap" => described(
+            json!({ "enum": ["after", "skip"] }),
+            "A time that does not exist because clocks go forward: run at the first instant after, or not. Default: `after`; `skip` for patterns with `*`, `/` or a range in second, minute or hour.",
+        ),
+        _ => described(
+            json!({ "enum": ["first", "second", "both"] }),
+            "A time that comes twice because clocks go back. Default: `first`; `both` for patterns with `*`, `/` or a range in second, minute or hour.",
+        ),
     })
 }
 

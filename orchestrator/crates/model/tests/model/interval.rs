@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use updraft_model::interval::{FireError, Fires, manual_interval};
-use updraft_model::schedule::{DataIntervalKind, Schedule};
+use updraft_model::schedule::{DataIntervalKind, Dst, Schedule};
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
 
@@ -14,7 +14,11 @@ fn t(text: &str) -> Timestamp {
 }
 
 fn cron(patterns: &[&str], timezone: &str) -> Schedule {
-    Schedule::Cron { patterns: patterns.iter().map(ToString::to_string).collect(), timezone: timezone.to_owned() }
+    Schedule::Cron {
+        patterns: patterns.iter().map(ToString::to_string).collect(),
+        timezone: timezone.to_owned(),
+        dst: Dst::default(),
+    }
 }
 
 fn interval(schedule: Option<Schedule>, kind: DataIntervalKind, at: &str) -> (String, String, bool) {
@@ -27,7 +31,7 @@ fn interval(schedule: Option<Schedule>, kind: DataIntervalKind, at: &str) -> (St
 fn a_logical_date_takes_the_interval_that_starts_there_else_the_instant_itself() {
     use DataIntervalKind::{Point, Window};
     let every = |minutes: u64| Some(Schedule::Every(Duration::from_secs(60 * minutes)));
-    let at = || Some(Schedule::At(vec![t("2026-03-01"), t("2026-01-01"), t("2026-02-01")]));
+    let at = || Some(Schedule::Dates(vec![t("2026-03-01"), t("2026-01-01"), t("2026-02-01")]));
     for (schedule, kind, logical, end, off_schedule) in [
         (None, Window, "2026-01-31T09:30:12.5Z", "2026-01-31T09:30:12.500Z", false),
         (Some(Schedule::Once), Window, "2026-01-31T00:00:00Z", "2026-01-31T00:00:00Z", false),
@@ -45,7 +49,7 @@ fn a_logical_date_takes_the_interval_that_starts_there_else_the_instant_itself()
         (Some(cron(&["*/20 * * * * *"], "UTC")), Window, "2026-01-31T06:00:40Z", "2026-01-31T06:01:00Z", false),
         (every(15), Window, "2026-01-31T06:15:00Z", "2026-01-31T06:30:00Z", false),
         (every(15), Window, "2026-01-31T06:16:00Z", "2026-01-31T06:16:00Z", true),
-        (at(), Window, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", false),
+        (at(), Window, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", false),
         (at(), Window, "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", false),
         (at(), Window, "2026-01-15T00:00:00Z", "2026-01-15T00:00:00Z", true),
     ] {
@@ -60,7 +64,7 @@ fn a_date_off_the_schedule_is_told_the_fires_around_it() {
     let workflow = Workflow { schedule: Some(cron(&["0 */6 * * *"], "UTC")), ..workflow(Vec::new()) };
     let found = manual_interval(&workflow, t("2026-01-31T07:00:00Z")).unwrap();
     assert_eq!(found.off_schedule, Some((Some(t("2026-01-31T06:00:00Z")), Some(t("2026-01-31T12:00:00Z")))));
-    let early = Workflow { schedule: Some(Schedule::At(vec![t("2026-03-01")])), ..workflow };
+    let early = Workflow { schedule: Some(Schedule::Dates(vec![t("2026-03-01")])), ..workflow };
     let found = manual_interval(&early, t("2026-01-31")).unwrap();
     assert_eq!(found.off_schedule, Some((None, Some(t("2026-03-01")))));
 }

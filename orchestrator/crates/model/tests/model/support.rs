@@ -9,7 +9,7 @@ use updraft_model::input::{AttemptResult, Input, Retryable};
 use updraft_model::record::RunFacts;
 use updraft_model::retry::RetryPolicy;
 use updraft_model::run::{Commit, Limits, Run, Slot};
-use updraft_model::schedule::{Catchup, DataIntervalKind};
+use updraft_model::schedule::{Catchup, DataIntervalKind, Overlap};
 use updraft_model::state::{Cause, FinalState, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
 use updraft_model::trigger_rule::TriggerRule;
@@ -38,11 +38,14 @@ pub fn workflow(tasks: Vec<Task>) -> Workflow {
         owner: None,
         tags: Vec::new(),
         schedule: None,
+        jitter: None,
         start_date: None,
         end_date: None,
         catchup: Catchup::None,
         data_interval: DataIntervalKind::Window,
         max_active_runs: 1,
+        overlap: Overlap::Queue,
+        paused: false,
         max_active_tasks: None,
         timeout: None,
         params: serde_json::Map::new(),

@@ -70,6 +70,8 @@ pub(crate) const WORKFLOW: Table = Table {
         "data_interval",
         "max_active_runs",
         "max_active_tasks",
+        "overlap",
+        "paused",
         "timeout",
         "params",
         "vars",
@@ -87,10 +89,10 @@ pub(crate) const WORKFLOW: Table = Table {
     later: &["deadline", "on_failure", "on_success", "finally", "tests"],
     foreign: &[
         ("schedule_interval", "Airflow", "write `schedule: \"*/5 * * * *\"`"),
-        ("timetable", "Airflow", "write `schedule:` with `cron`, `every` or `at`"),
+        ("timetable", "Airflow", "write `schedule:` with `cron`, `every` or `dates`"),
         ("dagrun_timeout", "Airflow", "write `timeout: 30m`"),
         ("concurrency", "Airflow", "write `max_active_tasks: 8`"),
-        ("is_paused_upon_creation", "Airflow", "pause a workflow with `updraft pause`"),
+        ("is_paused_upon_creation", "Airflow", "write `paused: true`"),
         ("doc_md", "Airflow", "write `description: …`"),
         ("on_failure_callback", "Airflow", "a task `notify` with `trigger_rule: one_failed` says it"),
         ("on_success_callback", "Airflow", "a task `notify` at the end says it"),
@@ -126,7 +128,7 @@ pub(crate) const WORKFLOW: Table = Table {
         ("entrypoint", "Argo", "leave it out: a task without `depends_on` is a start"),
         ("activeDeadlineSeconds", "Argo", "write `timeout: 90s`"),
         ("parallelism", "Argo", "write `max_active_tasks: 8`"),
-        ("concurrencyPolicy", "Argo", "write `max_active_runs: 1`"),
+        ("concurrencyPolicy", "Argo", "write `max_active_runs: 1` and `overlap: queue`, `skip` or `allow`"),
         ("deployments", "Prefect", "one file is one workflow: write its content at the top"),
         ("work_pool", "Prefect", "leave it out: tasks run in the worker"),
         ("entrypoints", "Prefect", "leave it out"),
@@ -319,20 +321,24 @@ pub(crate) const RETRY: Table = Table {
 /// `schedule` as a map.
 pub(crate) const SCHEDULE: Table = Table {
     what: "`schedule`",
-    keys: &["cron", "timezone", "every", "at"],
-    aliases: &[],
+    keys: &["cron", "every", "dates", "timezone", "dst", "jitter"],
+    aliases: &[("at", "dates")],
     later: &[],
     foreign: &[
         ("tz", "Airflow", "write `timezone: Europe/Berlin`"),
         ("interval", "Prefect", "write `every: 10m`"),
-        ("rrule", "Prefect", "write `cron` or `at`"),
+        ("rrule", "Prefect", "write `cron` or `dates`"),
         ("quartz_cron_expression", "Databricks", "write `cron` with five or six fields"),
         ("timezone_id", "Databricks", "write `timezone: Europe/Berlin`"),
-        ("pause_status", "Databricks", "pause a workflow with `updraft pause`"),
+        ("pause_status", "Databricks", "write `paused: true` at the top of the file"),
         ("after", "Serverless Workflow", "write `every: 10m`"),
         ("on", "Serverless Workflow", "events come in a later version"),
     ],
 };
+
+/// `dst`.
+pub(crate) const DST: Table =
+    Table { what: "`dst`", keys: &["gap", "overlap"], aliases: &[], later: &[], foreign: &[] };
 
 /// `catchup` as a map.
 pub(crate) const CATCHUP: Table =
@@ -344,7 +350,7 @@ mod tests {
 
     #[test]
     fn every_key_has_one_meaning() {
-        for table in [&WORKFLOW, &TASK, &DEFAULTS, &RETRY, &SCHEDULE, &CATCHUP] {
+        for table in [&WORKFLOW, &TASK, &DEFAULTS, &RETRY, &SCHEDULE, &DST, &CATCHUP] {
             let mut seen = std::collections::HashSet::new();
             let foreign = table.foreign.iter().map(|(key, ..)| key);
             let aliases = table.aliases.iter().map(|(key, _)| key);

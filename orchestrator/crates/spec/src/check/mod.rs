@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use updraft_model::workflow::Workflow;
 
-pub(crate) use keys::{CATCHUP, DEFAULTS, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
+pub(crate) use keys::{CATCHUP, DEFAULTS, DST, RETRY, SCHEDULE, TASK, Table, WORKFLOW};
 pub(crate) use params::limited;
 pub(crate) use workflow::MAX_TASKS;
 

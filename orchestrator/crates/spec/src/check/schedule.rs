@@ -1,24 +1,26 @@
-//! `schedule`, `start_date`, `end_date`, `catchup`, `data_interval`.
+//! `schedule`, `catchup`, `data_interval`, `overlap`.
 
-use std::sync::LazyLock;
+use std::time::Duration;
 
 use croner::Cron;
 use croner::errors::CronError;
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZoneDatabase;
-use updraft_model::schedule::{Catchup, DataIntervalKind, Schedule};
+use updraft_model::schedule::fires::{self, zone_names};
+use updraft_model::schedule::{Catchup, DataIntervalKind, Dst, Gap, Overlap, Pass, Schedule};
+use updraft_model::span;
 use updraft_model::time::Timestamp;
 
 use super::Cx;
-use super::keys::{CATCHUP, SCHEDULE};
+use super::keys::{CATCHUP, DST, SCHEDULE};
 use super::read::Fields;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::nearest;
 use crate::yaml::{Kind, Node, Resolved, resolve};
 
-const PRESETS: [&str; 6] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"];
-
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+const PRESETS: [&str; 7] = ["@yearly", "@annually", "@quarterly", "@monthly", "@weekly", "@daily", "@hourly"];
+/// Longest `jitter`.
+const LONGEST_JITTER: Duration = Duration::from_hours(24);
+/// Most instants of `dates`.
+const MAX_DATES: usize = 10_000;
 
 /// Parses a cron pattern as workflow files have it: five fields, or six with seconds in front. Else says what is wrong.
 fn parse_cron(pattern: &str) -> Result<Cron, String> {
@@ -31,11 +33,7 @@ fn parse_cron(pattern: &str) -> Result<Cron, String> {
             "{fields} fields: write five (minute hour day month weekday), or six with seconds in front"
         ));
     }
-    parser().parse(pattern).map_err(|error| culprit(pattern).unwrap_or_else(|| reason(&error)))
-}
-
-fn parser() -> CronParser {
-    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build()
+    fires::parse_cron(pattern).map_err(|error| culprit(pattern).unwrap_or_else(|| reason(&error)))
 }
 
 fn reason(error: &CronError) -> String {
@@ -61,64 +59,102 @@ fn culprit(pattern: &str) -> Option<String> {
     let names = FIELDS.get(FIELDS.len().checked_sub(fields.len())?..)?;
     fields.iter().zip(names).enumerate().find_map(|(at, (field, (name, range)))| {
         let alone: Vec<&str> = (0..fields.len()).map(|index| if index == at { *field } else { "*" }).collect();
-        let error = parser().parse(&alone.join(" ")).err()?;
+        let error = fires::parse_cron(&alone.join(" ")).err()?;
         Some(format!("{name} `{field}`: {} (it takes {range})", reason(&error).to_lowercase()))
     })
 }
 
-/// The IANA zone of that name, in the rules that are built in.
-fn time_zone(name: &str) -> Option<jiff::tz::TimeZone> {
-    ZONES.get(name).ok().filter(|zone| zone.iana_name().is_some())
+/// Whether `schedule` says "by hand only".
+pub(crate) fn is_none(node: &Node) -> bool {
+    node.is_null() || matches!(&node.kind, Kind::Scalar { text, .. } if text.trim() == "none")
 }
 
-/// Reads `schedule`; `Some(None)` is an explicit "by hand only".
-pub(crate) fn read(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
+/// Reads `schedule`, and the jitter that stands in it.
+pub(crate) fn read(cx: &mut Cx<'_>, node: &Node) -> (Option<Schedule>, Option<Duration>) {
+    if is_none(node) {
+        return (None, None);
+    }
     match &node.kind {
-        Kind::Scalar { .. } if node.is_null() => None,
-        Kind::Scalar { .. } => {
-            let text = cx.text(node, "`schedule`")?.trim();
-            match text {
-                "@once" => Some(Schedule::Once),
-                "@continuous" => Some(Schedule::Continuous),
-                "none" | "None" | "manual" => {
-                    let found = Diagnostic::new(Code::W107, node.span, format!("`{text}` is no schedule"));
-                    cx.push(node.locate(found.hint("leave `schedule` out for a workflow that is started by hand")));
-                    None
-                }
-                _ => cron(cx, &[(text, node)], None),
-            }
-        }
+        Kind::Scalar { .. } => (text(cx, node), None),
         Kind::Seq(_) => {
             let patterns = cx.texts(node, "`schedule`");
-            cron(cx, &patterns, None)
+            (cron(cx, &patterns, None, Dst::default()), None)
         }
-        Kind::Map(_) => map(cx, node),
-        Kind::Broken => None,
+        Kind::Map(_) => {
+            let Some(fields) = Fields::read(cx, node, &SCHEDULE) else { return (None, None) };
+            let jitter = fields.get("jitter").filter(|entry| cx.has_value(entry));
+            let jitter = jitter.and_then(|entry| jitter_of(cx, &entry.value));
+            (map(cx, node, &fields), jitter.filter(|jitter| !jitter.is_zero()))
+        }
+        Kind::Broken => (None, None),
     }
 }
 
-fn map(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
-    let fields = Fields::read(cx, node, &SCHEDULE)?;
-    let given: Vec<_> = ["cron", "every", "at"].iter().filter_map(|key| fields.get(key)).collect();
+fn text(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
+    let text = cx.text(node, "`schedule`")?.trim();
+    match text {
+        "@once" => Some(Schedule::Once),
+        "@continuous" => Some(Schedule::Continuous),
+        "None" | "manual" | "@none" => {
+            let found =
+                Diagnostic::new(Code::W107, node.span, format!("`{text}` is no schedule")).did_you_mean(Some("none"));
+            cx.push(
+                node.locate(
+                    found.hint("write `none`, or leave `schedule` out, for a workflow that is started by hand"),
+                ),
+            );
+            None
+        }
+        _ => cron(cx, &[(text, node)], None, Dst::default()),
+    }
+}
+
+fn jitter_of(cx: &mut Cx<'_>, node: &Node) -> Option<Duration> {
+    let jitter = cx.duration(node, "`jitter`")?;
+    if jitter > LONGEST_JITTER {
+        let message = format!("`jitter` is at most 1d, not {}", span::format(jitter));
+        cx.push(
+            node.locate(Diagnostic::new(Code::W108, node.span, message)).hint("runs are put off by up to that much"),
+        );
+        return None;
+    }
+    Some(jitter)
+}
+
+/// Reads `dst`; says so if it changes nothing.
+fn dst(cx: &mut Cx<'_>, node: &Node) -> Dst {
+    let Some(fields) = Fields::read(cx, node, &DST) else { return Dst::default() };
+    let gap = fields.get("gap").filter(|entry| cx.has_value(entry));
+    let gap = gap.and_then(|entry| cx.choice(&entry.value, "`gap`", &[("after", Gap::After), ("skip", Gap::Skip)]));
+    let passes = [("first", Pass::First), ("second", Pass::Second), ("both", Pass::Both)];
+    let overlap = fields.get("overlap").filter(|entry| cx.has_value(entry));
+    let overlap = overlap.and_then(|entry| cx.choice(&entry.value, "`overlap`", &passes));
+    Dst { gap, overlap }
+}
+
+fn map(cx: &mut Cx<'_>, node: &Node, fields: &Fields<'_>) -> Option<Schedule> {
+    let given: Vec<_> = ["cron", "every", "dates"].iter().filter_map(|key| fields.get(key)).collect();
     let zone = fields.get("timezone").filter(|entry| cx.has_value(entry));
     match given.as_slice() {
         [] => {
             let found = Diagnostic::new(Code::W105, node.span, "`schedule` says nothing about when");
-            cx.push(node.locate(found.hint("give it `cron`, `every` or `at`")));
+            cx.push(node.locate(found.hint("give it `cron`, `every` or `dates`")));
             None
         }
         [only] => {
             if !cx.has_value(only) {
                 return None;
             }
-            if let Some(zone) = zone.filter(|_| only.key != "cron") {
-                let message = format!("`timezone` has no effect beside `{}`", only.key);
-                cx.push(Diagnostic::new(Code::W304, zone.key_span, message).hint("leave it out"));
+            let changes = fields.get("dst").filter(|entry| cx.has_value(entry));
+            for entry in [zone, changes].into_iter().flatten().filter(|_| only.key != "cron") {
+                let message = format!("`{}` has no effect beside `{}`", entry.key, only.key);
+                cx.push(Diagnostic::new(Code::W304, entry.key_span, message).hint("leave it out"));
             }
+            let changes = changes.map(|entry| dst(cx, &entry.value)).unwrap_or_default();
             match only.key.as_str() {
                 "cron" => {
                     let patterns = cx.texts(&only.value, "`cron`");
-                    cron(cx, &patterns, zone.map(|entry| &*entry.value))
+                    cron(cx, &patterns, zone.map(|entry| &*entry.value), changes)
                 }
                 "every" => {
                     let every = cx.duration(&only.value, "`every`")?;
@@ -129,7 +165,7 @@ fn map(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
                     }
                     Some(Schedule::Every(every))
                 }
-                _ => at(cx, &only.value),
+                _ => dates(cx, &only.value),
             }
         }
         [first, second, ..] => {
@@ -141,12 +177,17 @@ fn map(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
     }
 }
 
-fn at(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
+fn dates(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
     let mut instants: Vec<Timestamp> = match &node.kind {
-        Kind::Seq(items) => items.iter().filter_map(|item| cx.instant(item, "`at`")).collect(),
-        Kind::Scalar { .. } => cx.instant(node, "`at`").into_iter().collect(),
+        Kind::Seq(items) if items.len() > MAX_DATES => {
+            let message = format!("`dates` lists {} instants; {MAX_DATES} are allowed", items.len());
+            cx.push(node.locate(Diagnostic::new(Code::W108, node.span, message)).hint("write `cron` or `every`"));
+            return None;
+        }
+        Kind::Seq(items) => items.iter().filter_map(|item| cx.instant(item, "`dates`")).collect(),
+        Kind::Scalar { .. } => cx.instant(node, "`dates`").into_iter().collect(),
         Kind::Map(_) | Kind::Broken => {
-            cx.wrong_type(node, "`at` is a list of instants");
+            cx.wrong_type(node, "`dates` is a list of instants");
             return None;
         }
     };
@@ -154,14 +195,14 @@ fn at(cx: &mut Cx<'_>, node: &Node) -> Option<Schedule> {
     instants.dedup();
     if instants.is_empty() {
         if matches!(&node.kind, Kind::Seq(items) if items.is_empty()) {
-            cx.push(node.locate(Diagnostic::new(Code::W303, node.span, "`at` lists no instant")));
+            cx.push(node.locate(Diagnostic::new(Code::W303, node.span, "`dates` lists no instant")));
         }
         return None;
     }
-    Some(Schedule::At(instants))
+    Some(Schedule::Dates(instants))
 }
 
-fn cron(cx: &mut Cx<'_>, patterns: &[(&str, &Node)], zone: Option<&Node>) -> Option<Schedule> {
+fn cron(cx: &mut Cx<'_>, patterns: &[(&str, &Node)], zone: Option<&Node>, dst: Dst) -> Option<Schedule> {
     let mut good = true;
     for (pattern, node) in patterns {
         match parse_cron(pattern) {
@@ -186,8 +227,11 @@ fn cron(cx: &mut Cx<'_>, patterns: &[(&str, &Node)], zone: Option<&Node>) -> Opt
         None => "UTC".to_owned(),
         Some(node) => self::zone(cx, node)?,
     };
-    (good && !patterns.is_empty())
-        .then(|| Schedule::Cron { patterns: patterns.iter().map(|(text, _)| (*text).to_owned()).collect(), timezone })
+    (good && !patterns.is_empty()).then(|| Schedule::Cron {
+        patterns: patterns.iter().map(|(text, _)| (*text).to_owned()).collect(),
+        timezone,
+        dst,
+    })
 }
 
 /// `5/5` and `/10`, which croniter takes, in the form that we take; `None` if there is nothing of the sort.
@@ -232,10 +276,10 @@ fn fires(cx: &mut Cx<'_>, cron: &Cron, pattern: &str, node: &Node) -> bool {
 
 fn zone(cx: &mut Cx<'_>, node: &Node) -> Option<String> {
     let name = cx.text(node, "`timezone`")?;
-    if let Some(zone) = time_zone(name) {
+    if let Some(zone) = fires::zone(name) {
         return Some(zone.iana_name().unwrap_or(name).to_owned());
     }
-    let names: Vec<String> = ZONES.available().map(|name| name.to_string()).collect();
+    let names: Vec<String> = zone_names().collect();
     // People write the city alone.
     let wanted = name.replace(' ', "_").to_lowercase();
     let city = names.iter().find(|known| known.rsplit('/').next().is_some_and(|city| city.to_lowercase() == wanted));
@@ -282,4 +326,10 @@ pub(crate) fn catchup(cx: &mut Cx<'_>, node: &Node) -> Option<Catchup> {
 pub(crate) fn data_interval(cx: &mut Cx<'_>, node: &Node) -> Option<DataIntervalKind> {
     let words = [("window", DataIntervalKind::Window), ("point", DataIntervalKind::Point)];
     cx.choice(node, "`data_interval`", &words)
+}
+
+/// Reads `overlap`.
+pub(crate) fn overlap(cx: &mut Cx<'_>, node: &Node) -> Option<Overlap> {
+    let words = [("queue", Overlap::Queue), ("skip", Overlap::Skip), ("allow", Overlap::Allow)];
+    cx.choice(node, "`overlap`", &words)
 }

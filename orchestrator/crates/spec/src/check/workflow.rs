@@ -36,7 +36,8 @@ pub(crate) fn read(cx: &mut Cx<'_>, root: &Node) -> Option<Workflow> {
     let tags = value(cx, "tags").map(|entry| cx.texts(&entry.value, "`tags`")).unwrap_or_default();
     let tags = tags.into_iter().map(|(tag, _)| tag.to_owned()).collect();
     let schedule_entry = fields.get("schedule");
-    let schedule = schedule_entry.and_then(|entry| schedule::read(cx, &entry.value));
+    let (schedule, jitter) = schedule_entry.map(|entry| schedule::read(cx, &entry.value)).unwrap_or_default();
+    let by_hand = schedule_entry.is_none_or(|entry| schedule::is_none(&entry.value));
     let start_date = value(cx, "start_date").and_then(|entry| cx.instant(&entry.value, "`start_date`"));
     let end_date = value(cx, "end_date").and_then(|entry| cx.instant(&entry.value, "`end_date`"));
     if let (Some(start), Some(end), Some(entry)) = (start_date, end_date, fields.get("end_date"))
@@ -49,8 +50,10 @@ pub(crate) fn read(cx: &mut Cx<'_>, root: &Node) -> Option<Workflow> {
     let catchup = catchup_entry.and_then(|entry| schedule::catchup(cx, &entry.value)).unwrap_or_default();
     let interval_entry = value(cx, "data_interval");
     let data_interval = interval_entry.and_then(|entry| schedule::data_interval(cx, &entry.value)).unwrap_or_default();
-    if schedule_entry.is_none_or(|entry| entry.value.is_null()) {
-        for key in ["start_date", "end_date", "catchup", "data_interval"] {
+    let overlap = value(cx, "overlap").and_then(|entry| schedule::overlap(cx, &entry.value)).unwrap_or_default();
+    let paused = value(cx, "paused").and_then(|entry| cx.boolean(&entry.value, "`paused`")).unwrap_or_default();
+    if by_hand {
+        for key in ["start_date", "end_date", "catchup", "data_interval", "overlap", "paused"] {
             if let Some(entry) = fields.get(key) {
                 let message = format!("`{}` has no effect without `schedule`", entry.key);
                 cx.push(Diagnostic::new(Code::W304, entry.key_span, message).hint("add a schedule, or leave it out"));
@@ -85,11 +88,14 @@ pub(crate) fn read(cx: &mut Cx<'_>, root: &Node) -> Option<Workflow> {
         owner,
         tags,
         schedule,
+        jitter,
         start_date,
         end_date,
         catchup,
         data_interval,
         max_active_runs: max_active_runs.unwrap_or(Workflow::DEFAULT_MAX_ACTIVE_RUNS),
+        overlap,
+        paused,
         max_active_tasks: Some(max_active_tasks.unwrap_or(Workflow::DEFAULT_MAX_ACTIVE_TASKS)),
         timeout,
         params,

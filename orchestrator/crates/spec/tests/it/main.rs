@@ -14,4 +14,5 @@ mod editor;
 mod formatting;
 mod mutation;
 mod pages;
+mod schedules;
 mod support;

@@ -10,7 +10,7 @@ use updraft_model::input::{AttemptResult, Halted, Input, Retryable};
 use updraft_model::record::{RunFacts, WorkRow};
 use updraft_model::retry::RetryPolicy;
 use updraft_model::run::{Commit, Limits, Run, Snapshot};
-use updraft_model::schedule::{Catchup, DataIntervalKind};
+use updraft_model::schedule::{Catchup, DataIntervalKind, Overlap};
 use updraft_model::state::{Cause, Outcome, Place, RunState, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
 use updraft_model::trigger_rule::TriggerRule;
@@ -70,11 +70,14 @@ fn diamond() -> Arc<Compiled> {
         owner: None,
         tags: Vec::new(),
         schedule: None,
+        jitter: None,
         start_date: None,
         end_date: None,
         catchup: Catchup::None,
         data_interval: DataIntervalKind::Window,
         max_active_runs: 1,
+        overlap: Overlap::Queue,
+        paused: false,
         max_active_tasks: None,
         timeout: None,
         params: serde_json::Map::new(),
