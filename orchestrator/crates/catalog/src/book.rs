@@ -112,7 +112,11 @@ impl Book {
             files: BTreeMap::new(),
             by_id: BTreeMap::new(),
             absent: BTreeMap::new(),
-            before: before.into_iter().map(|file| (file.path, file.sha256)).collect(),
+            before: before
+                .into_iter()
+                .filter(|file| !file.sha256.is_empty())
+                .map(|file| (file.path, file.sha256))
+                .collect(),
             known: BTreeMap::new(),
             unreadable: Vec::new(),
             looked_at: None,
@@ -256,7 +260,7 @@ impl Book {
         let Some(owner) = paths.first().cloned() else { return };
         for path in paths.clone() {
             let Some(entry) = self.files.get_mut(&path) else { continue };
-            let was = entry.diagnostics.iter().any(|one| one.code == Code::W209.name());
+            let was = is_twice(entry);
             if path == owner {
                 if was {
                     // What was kept out before must be read to be published.
@@ -278,6 +282,10 @@ impl Book {
     fn publish(&mut self, path: &str, content: Content, steps: &mut Steps) {
         let Some(entry) = self.files.get(path) else { return };
         steps.report.push(report(path, entry));
+        if is_twice(entry) {
+            // It was not published: when it comes to stand, it is new.
+            return;
+        }
         let before = self.before.insert(path.to_owned(), entry.sha256.clone());
         let (Some(workflow), Some(id), true) = (content.workflow, &entry.id, entry.runnable) else { return };
         let known = self.known.get(id);
@@ -365,6 +373,11 @@ impl Book {
     }
 }
 
+/// Another file of its id stands.
+fn is_twice(entry: &Entry) -> bool {
+    entry.diagnostics.iter().any(|one| one.code == Code::W209.name())
+}
+
 fn publication(source: &str, path: &str, sha256: &str, text: String, workflow: Workflow) -> Publication {
     let compiled = serde_json::to_string(&workflow).unwrap_or_default();
     Publication {
@@ -384,7 +397,7 @@ fn report(path: &str, entry: &Entry) -> FileReport {
     FileReport {
         path: path.to_owned(),
         workflow: entry.id.clone(),
-        sha256: entry.sha256.clone(),
+        sha256: if is_twice(entry) { String::new() } else { entry.sha256.clone() },
         diagnostics: serde_json::to_string(&entry.diagnostics).unwrap_or_else(|_| "[]".to_owned()),
         broken: !entry.runnable,
         since: entry.since,

@@ -36,7 +36,7 @@ pub struct FileReport {
     pub path: String,
     /// The workflow it defines, if that can be told.
     pub workflow: Option<String>,
-    /// sha-256 of its bytes, hex.
+    /// sha-256 of its bytes, hex; empty while another file of the same workflow stands.
     pub sha256: String,
     /// Diagnostics, as JSON.
     pub diagnostics: String,
