@@ -351,6 +351,7 @@ function log(req, res, q, run, tr, n) {
     "x-log-lines": page.lines,
     "x-log-complete": String(page.complete),
     "x-log-truncated": "false",
+    ...(page.next == null ? {} : { "x-log-next": page.next }),
     ...(page.first_error
       ? {
           "x-log-first-error-line": page.first_error.line,
@@ -360,6 +361,8 @@ function log(req, res, q, run, tr, n) {
   };
   const accept = req.headers.accept ?? "";
   if (accept.includes("event-stream")) {
+    const from = Number(req.headers["last-event-id"] ?? num("offset") ?? 0);
+    page.items = page.items.filter((l) => l.offset >= from);
     res.writeHead(200, { ...headers, "content-type": "text/event-stream" });
     for (const l of page.items)
       res.write(

@@ -22,6 +22,10 @@ const newest = async (workflow, state) =>
   (await json(`/runs?workflow=${workflow}&state=${state}&limit=1`)).items[0]?.id;
 const failed = await newest("flights_etl", "failed");
 const live = await newest("clickhouse_rebuild", "running");
+const compacted = await newest("adsb_compaction", "succeeded");
+const lost = (await json("/runs?workflow=flights_etl&limit=40")).items.find((r) =>
+  r.logical_date.startsWith("2026-11-19"),
+)?.id;
 
 const pages = {
   login: "/login",
@@ -41,7 +45,21 @@ const pages = {
   runs: "/runs",
   run: `/runs/${failed}`,
   "run-live": `/runs/${live}`,
+  "run-graph": `/runs/${failed}?tab=graph`,
+  "run-tasks": `/runs/${failed}?tab=tasks`,
+  "run-events": `/runs/${failed}?tab=events`,
+  "run-params": `/runs/${failed}?tab=params`,
   task: `/runs/${failed}/tasks/row_counts`,
+  "task-two": `/runs/${failed}/tasks/row_counts?attempt=3&with=1`,
+  "task-lost": `/runs/${lost}/tasks/aircraft_registry`,
+  "task-lost-1": `/runs/${lost}/tasks/aircraft_registry?attempt=1`,
+  "task-params": `/runs/${failed}/tasks/row_counts?tab=params`,
+  "task-output": `/runs/${lost}/tasks/aircraft_registry?tab=output`,
+  "task-items": `/runs/${failed}/tasks/row_counts?tab=items`,
+  "task-history": `/runs/${failed}/tasks/row_counts?tab=history`,
+  "task-mapped": `/runs/${live}/tasks/rebuild`,
+  "task-waits": `/runs/${live}/tasks/rebuild?map_index=4`,
+  "task-huge": `/runs/${compacted}/tasks/compact`,
   trigger: "/workflows/airport_report?sheet=trigger&of=airport_report",
   retry: `/runs/${failed}?sheet=retry&of=${failed}`,
   connections: "/connections",

@@ -2,6 +2,7 @@
 
 import { chance, hex, iso, median, nowMs, round, words } from "./base.mjs";
 import { at, runs, stateOf, summary } from "./history.mjs";
+import { HUGE_TASK, hugePage } from "./hugelog.mjs";
 import { graph } from "./views.mjs";
 
 const WORDS = { succeeded: "succeeded", failed: "failed", lost: "lost", timed_out: "timed out" };
@@ -393,7 +394,9 @@ export function logLines(run, tr, n) {
   return list;
 }
 
-export function logPage(run, tr, n, { tail, offset, limit, around, level, search } = {}) {
+export function logPage(run, tr, n, query = {}) {
+  const { tail, offset, limit, around, level, search } = query;
+  if (tr.t.id === HUGE_TASK) return hugePage(tr.attempts[n - 1]?.start ?? run.created, query);
   let list = logLines(run, tr, n);
   const bytes = list.length ? list.at(-1).offset + Buffer.byteLength(list.at(-1).text) + 1 : 0;
   const lines = list.length;
@@ -401,16 +404,23 @@ export function logPage(run, tr, n, { tail, offset, limit, around, level, search
   const order = ["debug", "info", "warn", "error"];
   if (level) list = list.filter((l) => order.indexOf(l.level) >= order.indexOf(level));
   if (search) list = list.filter((l) => l.text.toLowerCase().includes(search.toLowerCase()));
-  if (around) list = list.filter((l) => Math.abs(l.line - around) <= 200);
-  else if (offset != null) {
+  let next = null;
+  if (around) {
+    const last = list.at(-1)?.line;
+    list = list.filter((l) => Math.abs(l.line - around) <= 200);
+    next = list.at(-1)?.line < last ? list.at(-1).offset + 1 : null;
+  } else if (offset != null) {
     list = list.filter((l) => l.offset >= offset);
+    const whole = list;
     if (limit) list = list.filter((l) => l.offset < offset + limit);
+    next = list.length < whole.length ? (whole[list.length]?.offset ?? null) : null;
   } else if (tail) list = list.slice(-tail);
   return {
     bytes,
     lines,
     complete: Boolean(tr.attempts[n - 1]?.outcome),
     first_error: first ? { line: first.line, offset: first.offset } : null,
+    next,
     items: list,
   };
 }

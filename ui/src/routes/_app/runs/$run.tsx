@@ -1,8 +1,32 @@
 import { createFileRoute } from "@tanstack/react-router";
-import { Page } from "../../../components/Page";
+import { runViewQuery } from "../../../api/queries";
+import { RUN_TABS } from "../../../features/run/links";
+import { RunPage, type RunSearch } from "../../../features/run/RunPage";
 
-export const Route = createFileRoute("/_app/runs/$run")({ component: Run });
+export const Route = createFileRoute("/_app/runs/$run")({
+  validateSearch: (search: Record<string, unknown>): RunSearch => {
+    const tab = RUN_TABS.find((each) => each === search.tab);
+    return {
+      ...(tab && tab !== "timeline" ? { tab } : {}),
+      ...(search.order === "start" ? { order: "start" } : {}),
+    };
+  },
+  loader: ({ context, params }) => void context.queryClient.prefetchQuery(runViewQuery(params.run)),
+  component: Run,
+});
 
 function Run() {
-  return <Page title="Run">{null}</Page>;
+  const { run } = Route.useParams();
+  const search = Route.useSearch();
+  const navigate = Route.useNavigate();
+  return (
+    <RunPage
+      key={run}
+      run={run}
+      search={search}
+      onSearch={(next) =>
+        void navigate({ search: (before) => ({ ...before, ...next }), replace: true })
+      }
+    />
+  );
 }

@@ -1,8 +1,33 @@
 import { createFileRoute } from "@tanstack/react-router";
-import { Page } from "../../../components/Page";
+import { taskRunQuery } from "../../../api/queries";
+import { taskSearch } from "../../../features/run/links";
+import { TaskPage } from "../../../features/task-run/TaskPage";
 
-export const Route = createFileRoute("/_app/runs/$run_/tasks/$task")({ component: TaskRun });
+export const Route = createFileRoute("/_app/runs/$run_/tasks/$task")({
+  validateSearch: taskSearch,
+  loaderDeps: ({ search }) => ({ mapIndex: search.map_index }),
+  loader: ({ context, params, deps }) =>
+    void context.queryClient.prefetchQuery(taskRunQuery(params.run, params.task, deps.mapIndex)),
+  component: TaskRun,
+});
 
 function TaskRun() {
-  return <Page title="TaskRun">{null}</Page>;
+  const { run, task } = Route.useParams();
+  const search = Route.useSearch();
+  const navigate = Route.useNavigate();
+  return (
+    <TaskPage
+      key={`${run}/${task}/${search.map_index ?? ""}`}
+      run={run}
+      task={task}
+      search={search}
+      onSearch={(next) =>
+        void navigate({
+          search: (before) => ({ ...before, ...next }),
+          replace: true,
+          resetScroll: false,
+        })
+      }
+    />
+  );
 }
