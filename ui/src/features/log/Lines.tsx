@@ -43,8 +43,8 @@ export const Lines = memo(function Lines({ lines, zone, times, wrap, needle, at,
           LINE_CLASS,
           "flex min-w-full items-start gap-x-3 border-l-2 pr-4 leading-5",
           wrap ? "" : "w-max",
-          here ? "border-ink bg-sunken" : "border-transparent",
-          line.level === "error" && !here && "bg-bad-soft",
+          here ? "border-ink" : "border-transparent",
+          line.level === "error" ? "bg-bad-soft" : here && "bg-sunken",
         )}
       >
         <button

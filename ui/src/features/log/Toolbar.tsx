@@ -44,7 +44,7 @@ export function Toolbar(props: Props) {
           label={compact ? "Search" : "Search the whole log"}
           value={props.text}
           onChange={(event) => props.onText(event.target.value)}
-          className={compact ? "w-32" : "w-44"}
+          className={compact ? "w-32" : "w-56"}
         />
         <IconButton
           icon="chevronLeft"
@@ -161,14 +161,14 @@ function GoTo({ onGoTo }: { onGoTo: (line: number) => void }) {
     if (line > 0) onGoTo(line);
   };
   return (
-    <form onSubmit={submit} className="max-md:hidden">
+    <form onSubmit={submit} className="w-20 max-md:hidden">
       <Input
         aria-label="Go to line"
         placeholder="Line"
         inputMode="numeric"
         value={text}
         onChange={(event) => setText(event.target.value)}
-        className="h-7 w-20 text-xs"
+        className="h-7 text-xs"
       />
     </form>
   );

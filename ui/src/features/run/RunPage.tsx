@@ -155,8 +155,14 @@ function Facts({ view }: { view: RunView }) {
       <span className="inline-flex items-center gap-1 whitespace-nowrap" title={`by ${run.by}`}>
         <TriggerGlyph trigger={run.trigger} />
         {TRIGGER_WORDS[run.trigger]}
-        {run.trigger !== "schedule" && ` by ${run.by}`}
+        {run.trigger !== "schedule" && `, ${run.by}`}
       </span>
+      <Fact name="version">
+        <span className="num">
+          {run.version}
+          {run.version_is_newest ? "" : " (not the newest)"}
+        </span>
+      </Fact>
       {start !== end && (
         <Fact name="interval">
           <span className="num">
@@ -164,12 +170,6 @@ function Facts({ view }: { view: RunView }) {
           </span>
         </Fact>
       )}
-      <Fact name="version">
-        <span className="num">
-          {run.version}
-          {run.version_is_newest ? "" : " (not the newest)"}
-        </span>
-      </Fact>
       {run.generation > 1 && <Fact name="taken up again">{run.generation - 1}×</Fact>}
       {run.note && (
         <span className="truncate text-ink-2" title={run.note}>

@@ -103,7 +103,7 @@ export function Tasks({ view }: { view: RunView }) {
                     <span className="ml-2 text-2xs text-ink-3">{task.type}</span>
                   </Td>
                   <Td>
-                    <StateBadge state={task.state} className="text-xs" />
+                    <StateBadge state={task.state} className="align-middle text-xs" />
                   </Td>
                   <Td className="max-w-[38rem] text-xs">
                     <CauseOf task={task} />

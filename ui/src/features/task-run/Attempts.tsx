@@ -103,7 +103,7 @@ export function Attempts({ run, task, chosen, beside }: Props) {
                   </Link>
                 </Td>
                 <Td>
-                  <span className="inline-flex items-center gap-1.5 font-medium text-xs">
+                  <span className="inline-flex items-center gap-1.5 align-middle font-medium text-xs">
                     <StateGlyph state={state} silent />
                     {word}
                   </span>

@@ -64,7 +64,7 @@ export function History({ run, task, history }: Props) {
                 {each.run === run && <span className="ml-2 text-2xs text-ink-3">this run</span>}
               </Td>
               <Td>
-                <StateBadge state={each.state} className="text-xs" />
+                <StateBadge state={each.state} className="align-middle text-xs" />
               </Td>
               <Td num className={each.attempts > 1 ? "font-semibold text-warn" : "text-ink-3"}>
                 {each.attempts || "—"}

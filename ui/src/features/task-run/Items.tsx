@@ -61,7 +61,7 @@ export function Items({ items }: { items: readonly ResultItem[] }) {
           {rows.map(({ item, look, index }) => (
             <tr key={`${item.kind}${item.name}${index}`}>
               <Td className="whitespace-nowrap">
-                <span className="inline-flex items-center gap-1.5 font-medium text-xs">
+                <span className="inline-flex items-center gap-1.5 align-middle font-medium text-xs">
                   <StateGlyph state={look.glyph} silent />
                   {look.word}
                 </span>

@@ -266,7 +266,10 @@ function Sentence({ view }: { view: TaskRunView }) {
         {view.downstream.length > 0 && `; ${view.downstream.join(", ")} waited for it.`}
       </p>
     );
-  const words = task.cause_words ?? task.attempts.at(-1)?.cause_words;
+  const words =
+    task.state === "succeeded" && attempts > 0
+      ? `succeeded at attempt ${attempts}${attempts > 1 ? `; attempt 1: ${task.attempts[0]?.cause_words}` : ""}`
+      : (task.cause_words ?? task.attempts.at(-1)?.cause_words);
   return (
     <p className={look} title={words}>
       {words ? (
