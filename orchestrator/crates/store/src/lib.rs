@@ -18,6 +18,7 @@ pub mod error;
 pub mod history;
 pub mod memory;
 pub mod read;
+pub mod scheduling;
 pub mod schema;
 
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ pub use error::StoreError;
 pub use history::History;
 pub use memory::MemoryStore;
 pub use read::Reader;
+pub use scheduling::Scheduling;
 
 /// The decision made under a run's lock: what to write, or nothing.
 pub type LaneFn = Box<dyn FnOnce(Locked) -> Option<RunCommit> + Send>;

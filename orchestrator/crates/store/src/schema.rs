@@ -16,13 +16,48 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (5, "workers"),
     (6, "kept_values"),
     (7, "bench"),
+    (8, "schedules"),
     (10, "accounts"),
 ];
 
 /// Tables with their columns.
 pub const TABLES: &[(&str, &[&str])] = &[
-    ("workflow", &["workflow_id", "name", "current_version_id", "created_at"]),
-    ("workflow_version", &["version_id", "workflow_id", "sha256", "source", "path", "compiled", "created_at"]),
+    (
+        "workflow",
+        &[
+            "workflow_id",
+            "name",
+            "current_version_id",
+            "created_at",
+            "source",
+            "max_active_runs",
+            "paused",
+            "paused_at",
+            "paused_by",
+            "paused_reason",
+            "retired_at",
+        ],
+    ),
+    (
+        "workflow_version",
+        &["version_id", "workflow_id", "sha256", "source", "path", "compiled", "created_at", "source_id"],
+    ),
+    (
+        "schedule",
+        &[
+            "workflow_id",
+            "version_id",
+            "progress",
+            "cursor_at",
+            "next_fire_at",
+            "below",
+            "skipped",
+            "error",
+            "updated_at",
+        ],
+    ),
+    ("skipped_fire", &["skip_id", "workflow_id", "from_at", "until_at", "count", "reason", "at"]),
+    ("source_file", &["source", "folder", "path", "workflow", "sha256", "diagnostics", "broken", "since"]),
     (
         "run",
         &[

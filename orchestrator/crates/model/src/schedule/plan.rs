@@ -188,8 +188,8 @@ impl Planned {
 pub struct Next {
     /// At this instant.
     pub at: Option<Timestamp>,
-    /// When a run of the workflow has ended, too.
-    pub run_end: bool,
+    /// As soon as fewer than so many runs of the workflow are open, too.
+    pub below: Option<u32>,
 }
 
 /// What to do.
@@ -245,7 +245,7 @@ pub fn plan(
         next.take().map(|fire| fire.due)
     };
     let Planner { runs, skipped, progress, .. } = planner;
-    Ok(Plan { runs, skipped, progress, next: Next { at, run_end: backlog && !more } })
+    Ok(Plan { runs, skipped, progress, next: Next { at, below: (backlog && !more).then_some(policy.max_active_runs) } })
 }
 
 /// What a schedule that is edited, or retired, leaves undone: to be recorded. Looks at no more than [`MAX_LOOK`] fires.
@@ -274,15 +274,59 @@ fn add(to: &mut Option<Skipped>, fire: Timestamp, reason: SkipReason) {
     (found.until, found.count) = (fire, found.count + 1);
 }
 
+/// What a publication means for what is remembered of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// What to remember; `None` without a schedule.
+    pub progress: Option<Progress>,
+    /// When to look at it.
+    pub next: Next,
+    /// What the version before leaves undone.
+    pub skipped: Option<Skipped>,
+}
+
+/// Goes from one version of a workflow to the next. `before` is what is remembered, with the version that it belongs to if
+/// that can still be read; `stopped`: it is paused; `returned`: its file was gone for a while, so that what was missed
+/// meanwhile is not caught up with.
+///
+/// # Errors
+/// The schedule cannot be computed.
+pub fn sync(
+    before: Option<(Option<&Workflow>, &Progress)>,
+    workflow: &Workflow,
+    (stopped, returned): (bool, bool),
+    now: Timestamp,
+) -> Result<Synced, FireError> {
+    let alike = |old: Option<&Workflow>| old.is_some_and(|old| fires_alike(old, workflow));
+    let skipped = match before {
+        Some((Some(old), progress)) if returned || !alike(Some(old)) => match Timetable::of(old, progress.anchor)? {
+            Some(timetable) if !timetable.is_continuous() => open(&timetable, progress, now)?,
+            Some(_) | None => None,
+        },
+        Some(_) | None => None,
+    };
+    if workflow.schedule.is_none() {
+        return Ok(Synced { progress: None, next: Next::default(), skipped });
+    }
+    let progress = match before {
+        None => Progress::new(workflow, now),
+        Some((old, progress)) if !returned && alike(old) => progress.clone(),
+        Some((_, progress)) => progress.edited(workflow, now),
+    };
+    let next = if stopped { Next::default() } else { first_look(workflow, &progress, now)? };
+    Ok(Synced { progress: Some(progress), next, skipped })
+}
+
 /// When to plan for the first time, or again after an edit or a pause.
 ///
 /// # Errors
 /// The schedule cannot be computed.
-pub fn first_look(timetable: &Timetable, progress: &Progress, now: Timestamp) -> Result<Option<Timestamp>, FireError> {
+pub fn first_look(workflow: &Workflow, progress: &Progress, now: Timestamp) -> Result<Next, FireError> {
+    let Some(timetable) = Timetable::of(workflow, progress.anchor)? else { return Ok(Next::default()) };
     if timetable.is_continuous() || !progress.backlog.is_empty() {
-        return Ok(Some(now));
+        return Ok(Next { at: Some(now), below: None });
     }
-    Ok(timetable.next(progress.cursor)?.map(|fire| fire.due))
+    Ok(Next { at: timetable.next(progress.cursor)?.map(|fire| fire.due), below: None })
 }
 
 fn continuous(timetable: &Timetable, progress: &Progress, load: Load, now: Timestamp) -> Plan {
@@ -292,18 +336,18 @@ fn continuous(timetable: &Timetable, progress: &Progress, load: Load, now: Times
         return idle(Next::default());
     }
     if load.running.saturating_add(load.queued) > 0 {
-        return idle(Next { at: None, run_end: true });
+        return idle(Next { at: None, below: Some(1) });
     }
     let earliest = progress.last.map(|last| last + CONTINUOUS_PAUSE).max(start);
     if let Some(earliest) = earliest.filter(|earliest| *earliest > now) {
-        return idle(Next { at: Some(earliest), run_end: false });
+        return idle(Next { at: Some(earliest), below: None });
     }
     let fire = timetable.following(now, progress.last);
     Plan {
         runs: vec![Planned { fire, catchup: false }],
         skipped: Vec::new(),
         progress: Progress { cursor: now, last: Some(now), ..progress.clone() },
-        next: Next { at: None, run_end: true },
+        next: Next { at: None, below: Some(1) },
     }
 }
 

@@ -68,12 +68,12 @@ fn hourly(catchup: Catchup) -> Workflow {
 #[test]
 fn a_fire_that_is_due_becomes_a_run_and_the_next_is_known() {
     let mut kept = Kept::published(hourly(Catchup::Latest), "2026-01-01T00:30:00Z");
-    let look = first_look(&kept.timetable(), &kept.progress, t("2026-01-01T00:30:00Z")).unwrap();
-    assert_eq!(look, Some(t("2026-01-01T01:00:00Z")));
+    let look = first_look(&kept.workflow, &kept.progress, t("2026-01-01T00:30:00Z")).unwrap();
+    assert_eq!(look.at, Some(t("2026-01-01T01:00:00Z")));
     let plan = kept.plan(t("2026-01-01T01:00:00.003Z"));
     assert_eq!(plan.runs.len(), 1);
     assert!(!plan.runs[0].catchup);
-    assert_eq!(plan.next, Next { at: Some(t("2026-01-01T02:00:00Z")), run_end: false });
+    assert_eq!(plan.next, Next { at: Some(t("2026-01-01T02:00:00Z")), below: None });
     assert!(kept.plan(t("2026-01-01T01:00:00.004Z")).runs.is_empty());
 }
 
@@ -112,11 +112,11 @@ fn catch_up_is_metered_gives_way_and_waits_for_room() {
     assert!(!first.runs[0].catchup && first.runs[1..].iter().all(|run| run.catchup));
     assert!(first.runs[1].priority() < first.runs[0].priority());
     assert_eq!(first.runs[0].fire.at, t("2026-01-03"));
-    assert_eq!(first.next, Next { at: Some(now), run_end: false });
+    assert_eq!(first.next, Next { at: Some(now), below: None });
     kept.load = Load { running: 11, queued: 0, queued_by_schedule: 0 };
     let second = kept.plan(now);
     assert_eq!(second.runs.len(), 5);
-    assert_eq!(second.next, Next { at: Some(t("2026-01-03T01:00:00Z")), run_end: true }, "full");
+    assert_eq!(second.next, Next { at: Some(t("2026-01-03T01:00:00Z")), below: Some(16) }, "full");
     kept.load = Load { running: 15, queued: 0, queued_by_schedule: 0 };
     assert_eq!(kept.plan(now).runs.len(), 1);
     kept.load = Load::default();
@@ -190,10 +190,10 @@ fn continuous_follows_the_run_before() {
     let mut kept = Kept::published(scheduled(Schedule::Continuous), "2026-01-01");
     let first = kept.plan(t("2026-01-01T00:00:05Z"));
     assert_eq!(first.runs.len(), 1);
-    assert_eq!(first.next, Next { at: None, run_end: true });
+    assert_eq!(first.next, Next { at: None, below: Some(1) });
     kept.load = Load { running: 1, queued: 0, queued_by_schedule: 0 };
     let busy = kept.plan(t("2026-01-01T00:00:06Z"));
-    assert_eq!((busy.runs.len(), busy.next.run_end), (0, true));
+    assert_eq!((busy.runs.len(), busy.next.below), (0, Some(1)));
     kept.load = Load::default();
     let second = kept.plan(t("2026-01-01T00:01:00Z"));
     assert_eq!(second.runs[0].fire.interval.start, t("2026-01-01T00:00:05Z"));
