@@ -146,7 +146,7 @@ fn without_user_info(given: &str) -> String {
         let end = after.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c)).unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         match authority.rsplit_once('@').and_then(|(info, host)| Some((info.split_once(':')?.0, host))) {
-            Some((user, host)) => out.push_str(&format!("{user}:{MASK}@{host}")),
+            Some((user, host)) => [user, ":", MASK, "@", host].iter().for_each(|part| out.push_str(part)),
             None => out.push_str(authority),
         }
         rest = tail;

@@ -21,11 +21,11 @@ use crate::{Audit, AuthError, PasswordCost, Principal, PrincipalKind, RateLimit,
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A session's or token's last use is noted at most this often: reading pages costs no commit.
-const TOUCH_EVERY: Duration = Duration::from_secs(60);
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
 /// Life of `serve`'s link for the first admin.
-pub const FIRST_ADMIN_LIFE: Duration = Duration::from_secs(60 * 60);
+pub const FIRST_ADMIN_LIFE: Duration = Duration::from_hours(1);
 /// Life of a link that lets a user choose a password.
-pub const SET_PASSWORD_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const SET_PASSWORD_LIFE: Duration = Duration::from_hours(24);
 /// Longest address and user agent that are kept, in characters.
 const KEPT: usize = 200;
 
@@ -48,14 +48,12 @@ pub struct AuthConfig {
     pub cost: PasswordCost,
 }
 
-const HOUR: u64 = 60 * 60;
-
 impl AuthConfig {
     /// Reachable from this machine alone.
     pub fn local() -> Self {
         Self {
-            idle: Duration::from_secs(12 * HOUR),
-            absolute: Duration::from_secs(7 * 24 * HOUR),
+            idle: Duration::from_hours(12),
+            absolute: Duration::from_hours(7 * 24),
             local_sessions: true,
             per_name: RateLimit::per_minute(5),
             per_network: RateLimit::per_minute(20),
@@ -67,8 +65,8 @@ impl AuthConfig {
     /// Reachable from elsewhere.
     pub fn exposed() -> Self {
         Self {
-            idle: Duration::from_secs(HOUR / 2),
-            absolute: Duration::from_secs(12 * HOUR),
+            idle: Duration::from_mins(30),
+            absolute: Duration::from_hours(12),
             local_sessions: false,
             ..Self::local()
         }

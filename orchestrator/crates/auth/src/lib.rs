@@ -7,6 +7,8 @@
 
 pub mod audit;
 pub mod authenticator;
+pub mod connections;
+pub mod door;
 pub mod error;
 mod limit;
 pub mod password;
@@ -18,6 +20,13 @@ pub mod vault;
 
 pub use audit::Audit;
 pub use authenticator::{AuthConfig, Authenticator, Clock, NewSession, OneTime, SetupLink};
+pub use connections::{
+    ConnectionError, ConnectionView, Connections, FieldView, KindSpec, Probed, Resolved, Source, Sources,
+};
+pub use door::{
+    BehindProxy, Door, DoorConfig, LogIn, Refusal, SESSION_COOKIE, ShellPolicy, StoreFacts, TlsFiles, check_host,
+    check_origin, judge, metrics_open_to,
+};
 pub use error::AuthError;
 pub use limit::RateLimit;
 pub use password::PasswordCost;

@@ -12,10 +12,10 @@ use updraft_store::accounts::Token;
 use crate::{AuthError, Authenticator, Principal, secret};
 
 /// Life of a token that nobody limited.
-pub const USUAL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub const USUAL: Duration = Duration::from_hours(90 * 24);
 /// Longest life.
-pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-const SHORTEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_hours(366 * 24);
+const SHORTEST: Duration = Duration::from_mins(1);
 
 /// What a token is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,19 +121,9 @@ impl Authenticator {
     /// # Errors
     /// Without [`Permission::OwnTokens`]; the store cannot be read.
     pub async fn tokens(&self, who: &Principal, after: Option<&str>, limit: u32) -> Result<Vec<TokenView>, AuthError> {
-        let owner = self.reach(who)?;
+        let owner = reach(who)?;
         let found = self.accounts.tokens(owner, after, limit).await?;
         Ok(found.into_iter().map(TokenView::from).collect())
-    }
-
-    /// Whose tokens a principal may touch; `None` = everybody's.
-    fn reach<'p>(&self, who: &'p Principal) -> Result<Option<&'p str>, AuthError> {
-        who.require(Permission::OwnTokens)?;
-        if who.allows(Permission::Tokens) {
-            return Ok(None);
-        }
-        // Nobody's name is empty: who is no user has no tokens of their own.
-        Ok(Some(who.user.as_deref().unwrap_or_default()))
     }
 
     /// Revokes a token, at once.
@@ -141,11 +131,21 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::NoToken`]: there is none, or it is somebody else's and the asker may not touch those.
     pub async fn revoke_token(&self, who: &Principal, id: &str, reason: Option<&str>) -> Result<(), AuthError> {
-        let owner = self.reach(who)?;
+        let owner = reach(who)?;
         if !self.accounts.revoke_token(id, owner).await? {
             return Err(AuthError::NoToken(id.to_owned()));
         }
         self.audit.record(who, "token.revoke", id, reason, json!({})).await?;
         Ok(())
     }
+}
+
+/// Whose tokens a principal may touch; `None` = everybody's.
+fn reach(who: &Principal) -> Result<Option<&str>, AuthError> {
+    who.require(Permission::OwnTokens)?;
+    if who.allows(Permission::Tokens) {
+        return Ok(None);
+    }
+    // Nobody's name is empty: who is no user has no tokens of their own.
+    Ok(Some(who.user.as_deref().unwrap_or_default()))
 }

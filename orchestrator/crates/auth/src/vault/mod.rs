@@ -196,8 +196,7 @@ mod tests {
     }
 
     fn key(seed: u8) -> String {
-        let bytes: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(37).wrapping_add(seed.wrapping_mul(91))).collect();
-        BASE64.encode(&bytes)
+        updraft_model::canonical::sha256_hex(&[seed])
     }
 
     #[test]
