@@ -61,6 +61,9 @@ export function setZone(next: string): void {
   changed();
 }
 
+/** The zone, for what is no component. */
+export const currentZone = (): string => zone;
+
 export const useTheme = (): Theme => useSyncExternalStore(subscribe, () => theme);
 export const useZone = (): string => useSyncExternalStore(subscribe, () => zone);
 

@@ -123,3 +123,23 @@ export function zones(): string[] {
   const known = Intl.supportedValuesOf("timeZone");
   return known.includes("UTC") ? known : ["UTC", ...known];
 }
+
+/** The instant at which a civil day (`2026-11-22`) begins in a zone. */
+export function startOfDay(date: string, zone: string): number {
+  const wall = Date.parse(`${date}T00:00:00Z`);
+  // The offset is looked up at the guess; a second look mends days whose offset changes near midnight.
+  let guess = wall;
+  for (let i = 0; i < 3; i += 1) {
+    const p = parts(guess, zone);
+    const shown = Date.parse(`${p.year}-${p.month}-${p.day}T${p.hour}:${p.minute}:${p.second}Z`);
+    if (shown === wall) return guess;
+    guess += wall - shown;
+  }
+  // Midnight does not exist that day (the clocks skip it): the first instant of the day.
+  return guess;
+}
+
+/** The day after, as `2026-11-23`. */
+export function nextDay(date: string): string {
+  return new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
+}

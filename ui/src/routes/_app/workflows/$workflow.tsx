@@ -1,8 +1,193 @@
-import { createFileRoute } from "@tanstack/react-router";
+import { type QueryClient, useQuery } from "@tanstack/react-query";
+import { createFileRoute, Link } from "@tanstack/react-router";
+import { lazy, Suspense, useCallback } from "react";
+import {
+  calendarQuery,
+  durationsQuery,
+  graphQuery,
+  gridQuery,
+  runsQuery,
+  scheduleQuery,
+  versionsQuery,
+  workflowQuery,
+} from "../../../api/queries";
 import { Page } from "../../../components/Page";
+import { gridParams } from "../../../features/grid/params";
+import { type RunFilter, readRunFilter } from "../../../features/runs/filter";
+import { RunFilters } from "../../../features/runs/RunFilters";
+import { RunList } from "../../../features/runs/RunList";
+import { QueryError } from "../../../features/shell/Problems";
+import { Acts, Facts, Heading, Notices } from "../../../features/workflow/Header";
+import {
+  readSearch,
+  TAB_WORDS,
+  TABS,
+  type Tab,
+  type WorkflowSearch,
+} from "../../../features/workflow/search";
+import { now } from "../../../lib/clock";
+import { currentZone } from "../../../lib/prefs";
+import { Skeleton, SkeletonRows } from "../../../ui/Feedback";
+import { TabBar, tabClass } from "../../../ui/Tabs";
 
-export const Route = createFileRoute("/_app/workflows/$workflow")({ component: Workflow });
+const GridTab = lazy(() => import("../../../features/grid/GridTab"));
+const GraphTab = lazy(() => import("../../../features/workflow/GraphTab"));
+const DurationsTab = lazy(() => import("../../../features/workflow/DurationsTab"));
+const CalendarTab = lazy(() => import("../../../features/workflow/CalendarTab"));
+const ScheduleTab = lazy(() => import("../../../features/workflow/ScheduleTab"));
+const CodeTab = lazy(() => import("../../../features/code/CodeTab"));
 
-function Workflow() {
-  return <Page title="Workflow">{null}</Page>;
+export const Route = createFileRoute("/_app/workflows/$workflow")({
+  validateSearch: readSearch,
+  loaderDeps: ({ search }) => readSearch({ ...search }),
+  loader: ({ context, params, deps }) => {
+    void context.queryClient.prefetchQuery(workflowQuery(params.workflow));
+    prefetchTab(context.queryClient, params.workflow, deps);
+  },
+  component: WorkflowPage,
+});
+
+/** The tab's own read starts beside that of its chunk. */
+function prefetchTab(client: QueryClient, workflow: string, search: WorkflowSearch): void {
+  switch (search.tab ?? "grid") {
+    case "grid":
+      return void client.prefetchQuery(gridQuery(workflow, gridParams(search)));
+    case "graph":
+      return void client.prefetchQuery(graphQuery(workflow));
+    case "runs":
+      return void client.prefetchInfiniteQuery(
+        runsQuery({ workflow, ...readRunFilter({ ...search }) }),
+      );
+    case "durations":
+      return void client.prefetchQuery(durationsQuery(workflow, search.runs ?? DURATIONS));
+    case "calendar":
+      return void client.prefetchQuery(
+        calendarQuery(workflow, search.year ?? new Date(now()).getUTCFullYear(), currentZone()),
+      );
+    case "schedule":
+      return void client.prefetchQuery(scheduleQuery(workflow, search.n ?? FIRES));
+    case "code":
+      return void client.prefetchQuery(versionsQuery(workflow));
+  }
+}
+
+const DURATIONS = 100;
+const FIRES = 10;
+/** Tabs that keep their own scrolling and fill the window. */
+const FILL: ReadonlySet<Tab> = new Set<Tab>(["grid", "graph", "code"]);
+
+type Change = { [K in keyof WorkflowSearch]?: WorkflowSearch[K] | undefined };
+
+function WorkflowPage() {
+  const { workflow } = Route.useParams();
+  const search = Route.useSearch();
+  const tab = search.tab ?? "grid";
+  const { data, error, refetch } = useQuery(workflowQuery(workflow));
+  if (error && !data) return <QueryError error={error} onRetry={() => void refetch()} />;
+  return (
+    <Page
+      title={workflow}
+      fill={FILL.has(tab)}
+      heading={data ? <Heading workflow={data} /> : workflow}
+      facts={data ? <Facts workflow={data} /> : <Skeleton className="w-72" />}
+      actions={data && <Acts workflow={data} />}
+      tabs={
+        <TabBar label="Views of the workflow">
+          {TABS.map((each) => (
+            <Link
+              key={each}
+              to="/workflows/$workflow"
+              params={{ workflow }}
+              search={each === "grid" ? {} : { tab: each }}
+              className={tabClass(each === tab)}
+              aria-current={each === tab ? "page" : undefined}
+            >
+              {TAB_WORDS[each]}
+            </Link>
+          ))}
+        </TabBar>
+      }
+    >
+      <div className="flex h-full min-h-0 flex-col">
+        {data && <Notices workflow={data} />}
+        <div className="min-h-0 flex-1">
+          <Suspense fallback={<SkeletonRows rows={12} />}>
+            <TabContent tab={tab} />
+          </Suspense>
+        </div>
+      </div>
+    </Page>
+  );
+}
+
+function TabContent({ tab }: { tab: Tab }) {
+  const { workflow } = Route.useParams();
+  const search = Route.useSearch();
+  const navigate = Route.useNavigate();
+  const { data } = useQuery(workflowQuery(workflow));
+  const set = useCallback(
+    (change: Change) =>
+      void navigate({
+        search: (previous) => readSearch({ ...previous, ...change }),
+        replace: true,
+        resetScroll: false,
+      }),
+    [navigate],
+  );
+  switch (tab) {
+    case "grid":
+      return <GridTab key={workflow} workflow={workflow} search={search} onSearch={set} />;
+    case "graph":
+      return (
+        <GraphTab
+          workflow={workflow}
+          tasks={data?.tasks}
+          task={search.task}
+          onTask={(task) => set({ task })}
+        />
+      );
+    case "runs":
+      return <Runs workflow={workflow} filter={readRunFilter({ ...search })} onChange={set} />;
+    case "durations":
+      return (
+        <DurationsTab
+          workflow={workflow}
+          runs={search.runs ?? DURATIONS}
+          onRuns={(runs) => set({ runs })}
+        />
+      );
+    case "calendar":
+      return <CalendarTab workflow={workflow} year={search.year} day={search.day} onSearch={set} />;
+    case "schedule":
+      return <ScheduleTab workflow={workflow} n={search.n ?? FIRES} onCount={(n) => set({ n })} />;
+    case "code":
+      return data ? (
+        <CodeTab
+          workflow={workflow}
+          newest={data.version}
+          version={search.version}
+          against={search.against}
+          onSearch={set}
+        />
+      ) : (
+        <SkeletonRows rows={16} height={20} />
+      );
+  }
+}
+
+interface RunsProps {
+  workflow: string;
+  filter: RunFilter;
+  onChange: (change: { [K in keyof RunFilter]?: RunFilter[K] | undefined }) => void;
+}
+
+function Runs({ workflow, filter, onChange }: RunsProps) {
+  return (
+    <div className="bg-surface">
+      <div className="border-line border-b px-4 py-1.5 md:px-6">
+        <RunFilters filter={filter} onChange={onChange} search={false} />
+      </div>
+      <RunList single query={{ workflow, ...filter }} empty="No run fits this filter" />
+    </div>
+  );
 }

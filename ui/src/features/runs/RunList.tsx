@@ -1,0 +1,218 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import type { Query } from "../../api/client";
+import { runsQuery } from "../../api/queries";
+import type { RunSummary } from "../../api/types";
+import { Elapsed } from "../../components/Duration";
+import { RunLink, WorkflowLink } from "../../components/links";
+import { StateGlyph, TriggerGlyph } from "../../components/StateGlyph";
+import { DayTime, RelativeTime } from "../../components/When";
+import { duration } from "../../lib/duration";
+import { usePhone } from "../../lib/media";
+import { GLYPHS, isLive, taskName } from "../../lib/states";
+import { Button } from "../../ui/Button";
+import { cx } from "../../ui/cx";
+import { Empty, SkeletonRows } from "../../ui/Feedback";
+import { Table, Td, Th } from "../../ui/Table";
+import { QueryError } from "../shell/Problems";
+
+interface Props {
+  query: Query;
+  /** The list is of one workflow: its name is not repeated. */
+  single?: boolean;
+  empty: string;
+}
+
+/** Runs, 28 px each: when, why it exists, what became of it in words, how long against the usual. */
+export function RunList({ query, single = false, empty }: Props) {
+  const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery(
+    runsQuery(query),
+  );
+  const phone = usePhone();
+  if (error && !data) return <QueryError error={error} onRetry={() => void refetch()} />;
+  if (!data) return <SkeletonRows rows={16} height={28} />;
+  const runs = data.pages.flatMap((page) => page.items);
+  if (runs.length === 0) return <Empty title={empty} />;
+  const longest = Math.max(1, ...runs.map((run) => run.seconds ?? 0));
+  return (
+    <>
+      {phone ? (
+        <ul>
+          {runs.map((run) => (
+            <Card key={run.id} run={run} single={single} />
+          ))}
+        </ul>
+      ) : (
+        <Table label="Runs">
+          <thead>
+            <tr>
+              <Th>
+                <span className="sr-only">State</span>
+              </Th>
+              {!single && <Th>Workflow</Th>}
+              <Th>Run for</Th>
+              <Th className="w-full">What happened</Th>
+              <Th num>Took, usual</Th>
+              <Th num>Waited</Th>
+              <Th num>Retries</Th>
+              <Th>By</Th>
+              <Th num>When</Th>
+            </tr>
+          </thead>
+          <tbody>
+            {runs.map((run) => (
+              <Row key={run.id} run={run} single={single} longest={longest} />
+            ))}
+          </tbody>
+        </Table>
+      )}
+      {hasNextPage && (
+        <div className="flex justify-center p-4">
+          <Button busy={isFetchingNextPage} onClick={() => void fetchNextPage()}>
+            Show 50 more
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+/** What became of a run. A failure always names its task and its line. */
+export function outcome(run: RunSummary): string {
+  const { failure } = run;
+  if (failure) {
+    const tries =
+      failure.attempts > 1 ? ` (attempt ${failure.attempt} of ${failure.attempts})` : "";
+    return `${taskName(failure.task, failure.map_index)}${tries}: ${failure.line}`;
+  }
+  if (isLive(run.state)) return `${run.tasks_done} of ${run.tasks_total} tasks done`;
+  return run.note ?? "";
+}
+
+interface RowProps {
+  run: RunSummary;
+  single: boolean;
+}
+
+function Row({ run, single, longest }: RowProps & { longest: number }) {
+  const navigate = useNavigate();
+  const text = outcome(run);
+  const open = () => void navigate({ to: "/runs/$run", params: { run: run.id } });
+  const cell = "h-7 py-0";
+  return (
+    <tr className="cursor-pointer hover:bg-hover" onClick={open}>
+      <Td className={cell}>
+        <StateGlyph state={run.state} masked={run.masked} />
+      </Td>
+      {!single && (
+        <Td className={cell}>
+          <span className="block max-w-56 truncate">
+            <WorkflowLink workflow={run.workflow} />
+          </span>
+        </Td>
+      )}
+      <Td className={cell}>
+        <span className="flex items-center gap-1.5">
+          <TriggerGlyph trigger={run.trigger} />
+          <RunLink run={run.id}>
+            <DayTime at={run.logical_date} />
+          </RunLink>
+        </span>
+      </Td>
+      <Td className={cx(cell, "max-w-0")}>
+        <span
+          className={cx("block truncate", run.failure ? "text-ink" : "text-ink-3")}
+          title={text}
+        >
+          {run.masked && <b className="font-medium">hides a failure: </b>}
+          {text}
+        </span>
+      </Td>
+      <Td num className={cell}>
+        <span className="flex items-center justify-end gap-2">
+          <Took run={run} />
+          <Meter run={run} longest={longest} />
+        </span>
+      </Td>
+      <Td num className={cx(cell, "text-ink-2")}>
+        {run.wait_seconds == null ? "" : duration(run.wait_seconds)}
+      </Td>
+      <Td num className={cx(cell, "text-ink-2")}>
+        {run.attempts_extra || ""}
+      </Td>
+      <Td className={cx(cell, "text-ink-2")}>
+        <span className="block max-w-32 truncate">{run.by}</span>
+      </Td>
+      <Td num className={cx(cell, "text-ink-2")}>
+        <RelativeTime at={run.ended_at ?? run.created_at} />
+      </Td>
+    </tr>
+  );
+}
+
+function Took({ run }: { run: RunSummary }) {
+  const usual = run.usual_seconds;
+  return (
+    <span>
+      {run.seconds == null ? (
+        run.started_at && isLive(run.state) ? (
+          <Elapsed since={run.started_at} />
+        ) : (
+          "—"
+        )
+      ) : (
+        duration(run.seconds)
+      )}
+      {usual != null && <span className="text-ink-3">, {duration(usual)}</span>}
+    </span>
+  );
+}
+
+/** The time as a bar, the usual one as a tick in it. */
+function Meter({ run, longest }: { run: RunSummary; longest: number }) {
+  const share = (seconds: number) => `${Math.min(100, (seconds / longest) * 100)}%`;
+  return (
+    <span className="relative h-2 w-16 bg-sunken" aria-hidden="true">
+      <span
+        className="absolute inset-y-0 left-0 bg-control"
+        style={{ width: share(run.seconds ?? 0) }}
+      />
+      {run.usual_seconds != null && (
+        <span
+          className="absolute -inset-y-0.5 w-px bg-ink"
+          style={{ left: share(run.usual_seconds) }}
+        />
+      )}
+    </span>
+  );
+}
+
+function Card({ run, single }: RowProps) {
+  const text = outcome(run);
+  return (
+    <li className="border-line border-b">
+      <RunLink
+        run={run.id}
+        className="flex min-h-14 flex-col justify-center px-4 py-2 no-underline"
+      >
+        <span className="flex items-center gap-2">
+          <StateGlyph state={run.state} masked={run.masked} silent />
+          <span className="min-w-0 flex-1 truncate font-medium">
+            {single ? GLYPHS[run.state].word : run.workflow}
+          </span>
+          <span className="text-ink-2 text-xs">
+            <RelativeTime at={run.ended_at ?? run.created_at} />
+          </span>
+        </span>
+        {text && <span className="pl-6 [overflow-wrap:anywhere]">{text}</span>}
+        <span className="flex items-center gap-2 pl-6 text-ink-3 text-xs">
+          <TriggerGlyph trigger={run.trigger} />
+          <DayTime at={run.logical_date} />
+          <span className="ml-auto">
+            <Took run={run} />
+          </span>
+        </span>
+      </RunLink>
+    </li>
+  );
+}
