@@ -10,7 +10,6 @@ import {
   layOut,
   move,
   placeOf,
-  ROW,
   rowsIn,
   scaleOf,
   scrollTo,
@@ -45,7 +44,7 @@ function year(): Grid {
 
 describe("grid layout", () => {
   const grid = year();
-  const layout = layOut(grid, 1360);
+  const layout = layOut(grid, 1360, 700);
   const view = { left: layout.width - 1360, top: 0, width: 1360, height: 700 };
 
   it("shows the newest run at the right edge and only what fits", () => {
@@ -53,11 +52,11 @@ describe("grid layout", () => {
     const rows = rowsIn(layout, view);
     expect(columns.to).toBe(365);
     expect(columns.to - columns.from).toBeLessThan(70);
-    expect(rows).toEqual({ from: 0, to: Math.ceil((700 - HEAD_HEIGHT) / ROW) });
+    expect(rows).toEqual({ from: 0, to: Math.ceil((700 - HEAD_HEIGHT) / layout.row) });
   });
   it("finds what lies under a point, head and names included", () => {
     const last = { run: 364, task: 3 };
-    expect(hit(layout, view, 1359, HEAD_HEIGHT + 3 * ROW + 5)).toEqual(last);
+    expect(hit(layout, view, 1359, HEAD_HEIGHT + 3 * layout.row + 5)).toEqual(last);
     expect(hit(layout, view, 1359, 20)).toEqual({ run: 364, task: -1 });
     expect(hit(layout, view, 30, 300)).toBeUndefined();
   });
@@ -72,11 +71,11 @@ describe("grid layout", () => {
     expect(scrollTo(layout, view, { run: 364, task: 2 })).toEqual({ left: view.left, top: 0 });
     expect(scrollTo(layout, view, { run: 0, task: 199 })).toEqual({
       left: 0,
-      top: 200 * ROW - (700 - HEAD_HEIGHT),
+      top: 200 * layout.row - (700 - HEAD_HEIGHT),
     });
   });
   it("widens few columns and keeps many readable", () => {
-    expect(layOut({ runs: grid.runs.slice(0, 10), tasks: grid.tasks }, 1360).column).toBe(28);
+    expect(layOut({ ...grid, runs: grid.runs.slice(0, 10) }, 1360, 700).column).toBe(28);
     expect(layout.column).toBe(20);
   });
   it("finds the place of a link", () => {
@@ -88,13 +87,11 @@ describe("grid layout", () => {
 
 describe("column heads", () => {
   it("are bold where the day changes in the reader's zone", () => {
-    const runs = ["2026-11-21T22:40:00Z", "2026-11-21T22:50:00Z", "2026-11-21T23:20:00Z"].map(
-      (at, i) => run(`r${i}`, at),
-    );
-    expect(heads(runs, "UTC").map((h) => h.newDay)).toEqual([true, false, false]);
-    expect(heads(runs, "UTC").map((h) => h.day)).toEqual(["21", "", "23h"]);
-    expect(heads(runs, "Europe/Berlin").map((h) => h.newDay)).toEqual([true, false, true]);
-    expect(heads(runs, "Europe/Berlin").map((h) => h.month)).toEqual(["Nov", "", ""]);
+    const dates = ["2026-11-21T22:40:00Z", "2026-11-21T22:50:00Z", "2026-11-21T23:20:00Z"];
+    expect(heads(dates, "UTC").map((h) => h.newDay)).toEqual([true, false, false]);
+    expect(heads(dates, "UTC").map((h) => h.day)).toEqual(["21", "", "23h"]);
+    expect(heads(dates, "Europe/Berlin").map((h) => h.newDay)).toEqual([true, false, true]);
+    expect(heads(dates, "Europe/Berlin").map((h) => h.month)).toEqual(["Nov", "", ""]);
   });
 });
 

@@ -21,14 +21,23 @@ export function now(): number {
   return Date.now() + skewMs;
 }
 
-const tickers = new Map<number, { listeners: Set<() => void>; at: number; timer: number }>();
+const tickers = new Map<number, { listeners: Set<() => void>; timer: number }>();
+/** The last tick of each rhythm. It outlives its listeners: a snapshot must not change by being looked at. */
+const ticks = new Map<number, number>();
+
+function tickOf(every: number): number {
+  const known = ticks.get(every);
+  if (known !== undefined) return known;
+  ticks.set(every, 0);
+  return 0;
+}
 
 function subscribe(every: number, listener: () => void): () => void {
   let ticker = tickers.get(every);
   if (!ticker) {
-    const made = { listeners: new Set<() => void>(), at: now(), timer: 0 };
+    const made = { listeners: new Set<() => void>(), timer: 0 };
     made.timer = window.setInterval(() => {
-      made.at = now();
+      ticks.set(every, now());
       for (const each of made.listeners) each();
     }, every);
     tickers.set(every, made);
@@ -48,7 +57,7 @@ function subscribe(every: number, listener: () => void): () => void {
 export function useNow(every = 15_000): number {
   useSyncExternalStore(
     (listener) => subscribe(every, listener),
-    () => tickers.get(every)?.at ?? 0,
+    () => tickOf(every),
   );
   return now();
 }

@@ -50,8 +50,8 @@ interface LineData extends Record<string, unknown> {
   strong: boolean;
 }
 
-/** Names are 13 px; below this zoom they would be under 11 px, so the graph scrolls instead of shrinking. */
-const MIN_ZOOM = 11 / 13;
+/** The smallest text is 11 px at 1 : 1, so the graph scrolls instead of shrinking. */
+const MIN_ZOOM = 1;
 const MAX_ZOOM = 1.6;
 const MARGIN = 24;
 const PAN = 90;
@@ -116,11 +116,7 @@ function Canvas({ graph, states, selected, onSelect, onOpen, critical, className
   useEffect(() => {
     const box = host.current?.getBoundingClientRect();
     if (!box) return;
-    const fit = Math.min(
-      (box.width - 2 * MARGIN) / graph.width,
-      (box.height - 2 * MARGIN) / graph.height,
-    );
-    const zoom = Math.max(MIN_ZOOM, Math.min(1, fit));
+    const zoom = MIN_ZOOM;
     const wide = graph.width * zoom > box.width - MARGIN;
     const tall = graph.height * zoom > box.height - MARGIN;
     const centre = (size: number, at: number, extent: number) =>
@@ -170,6 +166,7 @@ function Canvas({ graph, states, selected, onSelect, onOpen, critical, className
         disableKeyboardA11y
         zoomOnDoubleClick={false}
         panOnScroll
+        proOptions={{ hideAttribution: true }}
         onlyRenderVisibleElements={graph.nodes.length > 60}
         onNodeClick={(_event, node) => select(node.id === chosen ? undefined : node.id)}
         onNodeDoubleClick={(_event, node) => onOpen?.(node.id)}
@@ -178,10 +175,10 @@ function Canvas({ graph, states, selected, onSelect, onOpen, critical, className
       />
       <div className="absolute right-3 bottom-3 flex gap-1">
         <Button small onClick={() => void flow.zoomTo(MIN_ZOOM)}>
-          Small
-        </Button>
-        <Button small onClick={() => void flow.zoomTo(1)}>
           1 : 1
+        </Button>
+        <Button small onClick={() => void flow.zoomTo(MAX_ZOOM)}>
+          Larger
         </Button>
       </div>
     </div>

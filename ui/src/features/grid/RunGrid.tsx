@@ -39,8 +39,22 @@ export function RunGrid({ grid, pin, hover, onPin, onHover, onOpen, onRetry, spo
   const theme = useShownTheme();
   const zone = useZone();
   const [size, setSize] = useState({ width: 0, height: 0 });
-  const layout = useMemo(() => layOut(grid, size.width), [grid, size.width]);
-  const marks = useMemo(() => heads(grid.runs, zone), [grid.runs, zone]);
+  const layout = useMemo(() => layOut(grid, size.width, size.height), [grid, size]);
+  const marks = useMemo(
+    () =>
+      heads(
+        grid.runs.map((run) => run.logical_date),
+        zone,
+      ),
+    [grid.runs, zone],
+  );
+  const plannedHeads = useMemo(
+    () =>
+      heads([...grid.runs.slice(-1).map((run) => run.logical_date), ...grid.planned], zone)
+        .slice(grid.runs.length > 0 ? 1 : 0)
+        .map((head) => head.day),
+    [grid.runs, grid.planned, zone],
+  );
   const scale = useMemo(() => scaleOf(grid.runs), [grid.runs]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the colours change with the theme
   const look = useMemo(() => {
@@ -71,9 +85,19 @@ export function RunGrid({ grid, pin, hover, onPin, onHover, onOpen, onRetry, spo
       target.height = height;
     }
     to.setTransform(ratio, 0, 0, ratio, 0, 0);
-    paint(to, { grid, layout, view: viewOf(), heads: marks, scale, ...look, hover, pin });
+    paint(to, {
+      grid,
+      layout,
+      view: viewOf(),
+      heads: marks,
+      plannedHeads,
+      scale,
+      ...look,
+      hover,
+      pin,
+    });
     target.dataset.drawn = "true";
-  }, [grid, layout, marks, scale, look, hover, pin, size, viewOf]);
+  }, [grid, layout, marks, plannedHeads, scale, look, hover, pin, size, viewOf]);
 
   const later = useCallback(() => {
     if (!pending.current) pending.current = requestAnimationFrame(draw);

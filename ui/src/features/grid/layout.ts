@@ -6,7 +6,10 @@ import { clock, day as dayOf, dayOfMonth, monthName } from "../../lib/time";
 /** Heights of the head, from the top: month or version, bars, trigger, day. */
 export const HEAD = { top: 14, bars: 58, trigger: 16, day: 16 } as const;
 export const HEAD_HEIGHT = HEAD.top + HEAD.bars + HEAD.trigger + HEAD.day;
-export const ROW = 20;
+const MIN_ROW = 20;
+const MAX_ROW = 26;
+/** Next starts, drawn hollow after the newest run. */
+const PLANNED = 3;
 const MIN_COLUMN = 20;
 const MAX_COLUMN = 28;
 const MIN_NAMES = 120;
@@ -17,6 +20,8 @@ const CHAR = 7.2;
 export interface Layout {
   readonly names: number;
   readonly column: number;
+  readonly row: number;
+  readonly planned: number;
   readonly runs: number;
   readonly tasks: number;
   /** The whole, with names and head. */
@@ -37,20 +42,29 @@ export interface Place {
   readonly task: number;
 }
 
-export function layOut(grid: Pick<Grid, "runs" | "tasks">, viewWidth: number): Layout {
+export function layOut(
+  grid: Pick<Grid, "runs" | "tasks" | "planned">,
+  viewWidth: number,
+  viewHeight: number,
+): Layout {
   const longest = Math.max(0, ...grid.tasks.map((task) => task.id.length));
   const names = Math.round(
     Math.min(MAX_NAMES, viewWidth / 3, Math.max(MIN_NAMES, longest * CHAR + NAME_PADDING)),
   );
-  const room = Math.floor((viewWidth - names) / Math.max(1, grid.runs.length));
+  const planned = Math.min(PLANNED, grid.planned.length);
+  const room = Math.floor((viewWidth - names) / Math.max(1, grid.runs.length + planned));
   const column = Math.max(MIN_COLUMN, Math.min(MAX_COLUMN, room));
+  const tall = Math.floor((viewHeight - HEAD_HEIGHT) / Math.max(1, grid.tasks.length));
+  const row = Math.max(MIN_ROW, Math.min(MAX_ROW, tall));
   return {
     names,
     column,
+    row,
+    planned,
     runs: grid.runs.length,
     tasks: grid.tasks.length,
-    width: names + grid.runs.length * column,
-    height: HEAD_HEIGHT + grid.tasks.length * ROW,
+    width: names + (grid.runs.length + planned) * column,
+    height: HEAD_HEIGHT + grid.tasks.length * row,
   };
 }
 
@@ -71,8 +85,8 @@ export function columnsIn(layout: Layout, view: View): Range {
 
 /** The rows of which any part is in view. */
 export function rowsIn(layout: Layout, view: View): Range {
-  const from = Math.floor(view.top / ROW);
-  const to = Math.ceil((view.top + view.height - HEAD_HEIGHT) / ROW);
+  const from = Math.floor(view.top / layout.row);
+  const to = Math.ceil((view.top + view.height - HEAD_HEIGHT) / layout.row);
   return { from: clamp(from, 0, layout.tasks), to: clamp(to, 0, layout.tasks) };
 }
 
@@ -81,7 +95,8 @@ export const columnX = (layout: Layout, view: View, run: number) =>
   layout.names + run * layout.column - view.left;
 
 /** Top edge of a row on the screen. */
-export const rowY = (view: View, task: number) => HEAD_HEIGHT + task * ROW - view.top;
+export const rowY = (layout: Layout, view: View, task: number) =>
+  HEAD_HEIGHT + task * layout.row - view.top;
 
 /** What lies under a point of the view. */
 export function hit(layout: Layout, view: View, x: number, y: number): Place | undefined {
@@ -89,7 +104,7 @@ export function hit(layout: Layout, view: View, x: number, y: number): Place | u
   const run = Math.floor((x - layout.names + view.left) / layout.column);
   if (run < 0 || run >= layout.runs) return undefined;
   if (y < HEAD_HEIGHT) return { run, task: -1 };
-  const task = Math.floor((y - HEAD_HEIGHT + view.top) / ROW);
+  const task = Math.floor((y - HEAD_HEIGHT + view.top) / layout.row);
   return task < layout.tasks ? { run, task } : undefined;
 }
 
@@ -121,13 +136,13 @@ export function move(layout: Layout, from: Place | undefined, key: string): Plac
 export function scrollTo(layout: Layout, view: View, place: Place): { left: number; top: number } {
   const x = place.run * layout.column;
   const room = view.width - layout.names;
-  const y = place.task * ROW;
+  const y = place.task * layout.row;
   const tall = view.height - HEAD_HEIGHT;
   const near = (at: number, size: number, scroll: number, extent: number) =>
     at < scroll ? at : at + size > scroll + extent ? at + size - extent : scroll;
   return {
     left: near(x, layout.column, view.left, room),
-    top: place.task < 0 ? view.top : near(y, ROW, view.top, tall),
+    top: place.task < 0 ? view.top : near(y, layout.row, view.top, tall),
   };
 }
 
@@ -140,12 +155,11 @@ export interface Head {
 }
 
 /** What stands over each column: the day where it changes, else the hour where that changes. */
-export function heads(runs: readonly GridRun[], zone: string): Head[] {
+export function heads(dates: readonly string[], zone: string): Head[] {
   let date = "";
   let month = "";
   let hour = "";
-  return runs.map((run) => {
-    const at = run.logical_date;
+  return dates.map((at) => {
     const own = dayOf(at, zone);
     const ownHour = clock(at, zone).slice(0, 2);
     const newDay = own !== date;

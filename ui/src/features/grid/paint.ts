@@ -12,7 +12,6 @@ import {
   type Head,
   type Layout,
   type Place,
-  ROW,
   rowsIn,
   rowY,
   type View,
@@ -101,6 +100,8 @@ export interface Scene {
   readonly layout: Layout;
   readonly view: View;
   readonly heads: readonly Head[];
+  /** What stands under the next starts. */
+  readonly plannedHeads: readonly string[];
   readonly scale: number;
   readonly palette: Palette;
   readonly sprites: Sprites;
@@ -142,8 +143,8 @@ function crosshair(to: CanvasRenderingContext2D, scene: Scene): void {
   to.fillStyle = palette.sunken;
   const x = columnX(layout, view, place.run);
   if (x > layout.names - layout.column) to.fillRect(x, 0, layout.column, view.height);
-  const y = rowY(view, place.task);
-  if (place.task >= 0 && y >= HEAD_HEIGHT - ROW) to.fillRect(0, y, view.width, ROW);
+  const y = rowY(layout, view, place.task);
+  if (place.task >= 0 && y >= HEAD_HEIGHT - layout.row) to.fillRect(0, y, view.width, layout.row);
 }
 
 function cells(to: CanvasRenderingContext2D, scene: Scene): void {
@@ -151,11 +152,12 @@ function cells(to: CanvasRenderingContext2D, scene: Scene): void {
   const columns = columnsIn(layout, view);
   const rows = rowsIn(layout, view);
   const inset = (layout.column - SPRITE) / 2;
+  const drop = (layout.row - SPRITE) / 2;
   to.strokeStyle = palette.line;
   to.lineWidth = 1;
   to.beginPath();
   for (let row = rows.from; row < rows.to; row += 1) {
-    const y = Math.round(rowY(view, row)) + ROW - 0.5;
+    const y = Math.round(rowY(layout, view, row)) + layout.row - 0.5;
     to.moveTo(layout.names, y);
     to.lineTo(Math.min(view.width, columnX(layout, view, layout.runs)), y);
   }
@@ -167,18 +169,20 @@ function cells(to: CanvasRenderingContext2D, scene: Scene): void {
     for (let row = rows.from; row < rows.to; row += 1) {
       const state = cellState(run.cells[row] ?? ".");
       if (!state) continue;
-      const y = rowY(view, row);
+      const y = rowY(layout, view, row);
       const extra = run.extra[row];
       const instances = extra?.n;
       if (extra && instances && state !== "upstream_failed" && state !== "skipped") {
-        fraction(to, palette, extra, instances, x + inset, y + 2);
+        fraction(to, palette, extra, instances, x + inset, y + drop);
       } else {
         const sprite = sprites.get(state);
-        if (sprite) to.drawImage(sprite, x + inset, y + 2, SPRITE, SPRITE);
+        if (sprite) to.drawImage(sprite, x + inset, y + drop, SPRITE, SPRITE);
       }
-      if (extra?.a && extra.a > 1) attempts(to, palette, extra.a - 1, x + layout.column, y);
+      if (extra?.a && extra.a > 1)
+        attempts(to, palette, extra.a - 1, x + inset + SPRITE + 2, y + drop - 2);
     }
-    if (run.version_changed) versionLine(to, palette, x, HEAD_HEIGHT, view.height);
+    if (run.version_changed)
+      versionLine(to, palette, x, HEAD_HEIGHT, rowY(layout, view, layout.tasks));
   }
 }
 
@@ -278,6 +282,7 @@ function head(to: CanvasRenderingContext2D, scene: Scene): void {
     }
   }
   usual(to, scene, base);
+  planned(to, scene, base);
   to.strokeStyle = palette.strong;
   to.lineWidth = 1;
   to.beginPath();
@@ -343,6 +348,28 @@ function trigger(
   to.restore();
 }
 
+/** The next starts: hollow, as long as usual. */
+function planned(to: CanvasRenderingContext2D, scene: Scene, base: number): void {
+  const { grid, layout, view, palette, scale } = scene;
+  const share = grid.median_seconds ? Math.min(1, grid.median_seconds / scale) : 0.5;
+  const height = Math.max(6, Math.round(share * (HEAD.bars - 6)));
+  const width = Math.min(14, layout.column - 8);
+  to.strokeStyle = palette.ink3;
+  to.lineWidth = 1;
+  to.setLineDash([2, 2]);
+  to.font = FONT;
+  to.textAlign = "center";
+  to.fillStyle = palette.ink3;
+  for (let i = 0; i < layout.planned; i += 1) {
+    const middle = columnX(layout, view, layout.runs + i) + layout.column / 2;
+    to.strokeRect(Math.round(middle - width / 2) + 0.5, base - 4.5 - height, width - 1, height);
+    const label = scene.plannedHeads[i];
+    if (label) to.fillText(label, middle, base + HEAD.trigger + 8);
+  }
+  to.setLineDash([]);
+  to.textAlign = "left";
+}
+
 /** The median as a line through the bars. */
 function usual(to: CanvasRenderingContext2D, scene: Scene, base: number): void {
   const { grid, layout, view, palette, scale } = scene;
@@ -371,17 +398,17 @@ function names(to: CanvasRenderingContext2D, scene: Scene): void {
   for (let row = rows.from; row < rows.to; row += 1) {
     const task = grid.tasks[row];
     if (!task) continue;
-    const y = rowY(view, row);
+    const y = rowY(layout, view, row);
     to.fillStyle = row === active ? palette.sunken : palette.surface;
-    to.fillRect(0, y, layout.names, ROW);
+    to.fillRect(0, y, layout.names, layout.row);
     to.fillStyle = task.removed ? palette.ink3 : palette.ink;
-    to.fillText(clip(to, task.id, layout.names - 28), 16, y + ROW / 2 + 0.5);
+    to.fillText(clip(to, task.id, layout.names - 28), 16, y + layout.row / 2 + 0.5);
     to.fillStyle = palette.line;
-    to.fillRect(0, Math.round(y) + ROW - 1, layout.names, 1);
+    to.fillRect(0, Math.round(y) + layout.row - 1, layout.names, 1);
   }
   to.restore();
   to.fillStyle = palette.strong;
-  to.fillRect(layout.names - 1, 0, 1, Math.min(view.height, rowY(view, layout.tasks)));
+  to.fillRect(layout.names - 1, 0, 1, Math.min(view.height, rowY(layout, view, layout.tasks)));
 }
 
 function clip(to: CanvasRenderingContext2D, text: string, width: number): string {
@@ -404,11 +431,10 @@ function axis(to: CanvasRenderingContext2D, scene: Scene): void {
   to.textAlign = "right";
   to.fillStyle = palette.ink3;
   const right = layout.names - 8;
-  to.fillText(duration(scale), right, base - tall + 5);
-  if (grid.median_seconds) {
-    const y = base - (grid.median_seconds / scale) * tall;
-    if (y - (base - tall) > 14) to.fillText(`usual ${duration(grid.median_seconds)}`, right, y);
-  }
+  const median = grid.median_seconds;
+  const y = median ? base - (median / scale) * tall : base;
+  if (median) to.fillText(`usual ${duration(median)}`, right, y);
+  if (y - (base - tall) > 16) to.fillText(duration(scale), right, base - tall + 3);
   to.textAlign = "left";
   to.fillText("Task", 16, base + HEAD.trigger + 12);
 }
@@ -416,8 +442,8 @@ function axis(to: CanvasRenderingContext2D, scene: Scene): void {
 function frame(to: CanvasRenderingContext2D, scene: Scene, place: Place): void {
   const { layout, view, palette } = scene;
   const x = columnX(layout, view, place.run);
-  const y = place.task < 0 ? 1 : rowY(view, place.task);
-  const height = place.task < 0 ? HEAD_HEIGHT - 3 : ROW;
+  const y = place.task < 0 ? 1 : rowY(layout, view, place.task);
+  const height = place.task < 0 ? HEAD_HEIGHT - 3 : layout.row;
   if (x < layout.names - 2 || (place.task >= 0 && y < HEAD_HEIGHT - 2)) return;
   to.strokeStyle = palette.ink;
   to.lineWidth = 2;
