@@ -30,13 +30,24 @@ mod worker;
 use std::sync::{Arc, OnceLock};
 
 use updraft_store::schema::MigrationStatus;
-use updraft_store::{Counters, StoreError};
+use updraft_store::{Counters, Purpose, StoreError};
 use uuid::Uuid;
 
-use crate::line::Line;
+use crate::line::{Line, Lost};
 use crate::target::{Target, Use};
 use crate::wake::{Ear, Notifier};
 use crate::worker::Pulses;
+
+/// How the way to the server is protected, for the policy of the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protection {
+    /// Through a unix socket, or on a loopback address.
+    pub here: bool,
+    /// Its `sslmode`.
+    pub ssl_mode: &'static str,
+    /// Whether the role that is used is a superuser.
+    pub superuser: bool,
+}
 
 /// A store in PostgreSQL. Clones share their connections.
 #[derive(Clone)]
@@ -103,6 +114,26 @@ impl PgStore {
     /// Host, port, database and schema, for messages. No password.
     pub fn place(&self) -> String {
         self.inner.target.place()
+    }
+
+    /// How the way to the server is protected.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server cannot be reached.
+    pub async fn protection(&self) -> Result<Protection, StoreError> {
+        let superuser = self
+            .ask(
+                |inner| &inner.accounts,
+                Purpose::Admin,
+                Lost::Nothing,
+                |connection| {
+                    let sql = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user";
+                    Box::pin(sqlx::query_scalar(sql).fetch_one(connection))
+                },
+            )
+            .await?;
+        let target = &self.inner.target;
+        Ok(Protection { here: target.is_here(), ssl_mode: target.ssl_mode(), superuser })
     }
 
     fn on(target: Target) -> Self {

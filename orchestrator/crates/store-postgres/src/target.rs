@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use updraft_store::StoreError;
 
 /// Longest name of a schema: the name of its notification channel has a prefix and must stay below 64 bytes.
@@ -182,6 +182,28 @@ impl Target {
         format!("{host}/{} (schema {})", self.options.get_database().unwrap_or_default(), self.schema)
     }
 
+    /// Whether the server is reached through a unix socket or on a loopback address: nobody is in between.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.options.get_host();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        self.options.get_socket().is_some()
+            || host.starts_with('/')
+            || host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    }
+
+    /// Its `sslmode`, as a URL spells it.
+    pub(crate) fn ssl_mode(&self) -> &'static str {
+        match self.options.get_ssl_mode() {
+            PgSslMode::Disable => "disable",
+            PgSslMode::Allow => "allow",
+            PgSslMode::Prefer => "prefer",
+            PgSslMode::Require => "require",
+            PgSslMode::VerifyCa => "verify-ca",
+            PgSslMode::VerifyFull => "verify-full",
+        }
+    }
+
     /// How to connect for a purpose.
     pub(crate) fn options(&self, purpose: Use) -> PgConnectOptions {
         self.options
@@ -239,6 +261,22 @@ mod tests {
                 panic!("`{name}` was accepted");
             };
             assert!(error.to_string().contains("lower-case"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_here_or_elsewhere_and_its_mode_is_told_as_it_was_written() {
+        for (url, here, mode) in [
+            ("postgres://u@localhost/db", true, "prefer"),
+            ("postgres://u@127.0.0.1/db?sslmode=disable", true, "disable"),
+            ("postgres://u@[::1]/db", true, "prefer"),
+            ("postgres://u@%2Fvar%2Frun%2Fpostgresql/db", true, "prefer"),
+            ("postgres:///db?host=/var/run/postgresql", true, "prefer"),
+            ("postgres://u@db.example.org/db?sslmode=verify-full", false, "verify-full"),
+            ("postgres://u@10.0.0.5/db?sslmode=require", false, "require"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!((target.is_here(), target.ssl_mode()), (here, mode), "{url}");
         }
     }
 

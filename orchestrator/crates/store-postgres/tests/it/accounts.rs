@@ -44,3 +44,14 @@ async fn entries_of_the_audit_log_are_neither_changed_nor_deleted_and_a_forgery_
     raw.execute("UPDATE audit SET actor = 'eve' WHERE seq = 3").await.unwrap();
     assert_eq!(verify(handles[0].as_ref()).await.unwrap().first_bad, Some(3));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_tells_how_the_way_to_it_is_protected() {
+    let Some(schema) = tokio::task::block_in_place(fresh_schema).unwrap() else { return };
+    let store = PgStore::open(schema.url()).await.unwrap();
+    let found = store.protection().await.unwrap();
+    let mut raw = PgConnection::connect(schema.url()).await.unwrap();
+    let superuser: bool =
+        sqlx::query_scalar("SELECT current_setting('is_superuser') = 'on'").fetch_one(&mut raw).await.unwrap();
+    assert_eq!((found.here, found.superuser), (true, superuser));
+}
