@@ -249,7 +249,7 @@ pub fn judge(config: &DoorConfig) -> Result<Door, Vec<Refusal>> {
         refusals.push(refusal(
             "session_life",
             "a session's idle life must be above zero and not above its absolute life",
-            "correct `session.idle` and `session.absolute`",
+            "correct them",
         ));
     }
     let Some(own) = own else { return Err(refusals) };
@@ -291,7 +291,7 @@ fn judge_exposed(
         refusals.push(refusal(
             "bind_without_reason",
             format!("{shown} lets others than this machine in, and nobody said why"),
-            "say why: --expose-reason \"our team's orchestrator\"; or listen on 127.0.0.1",
+            "say why: `--reason TEXT` or `server.reason` in updraft.yaml; or listen on 127.0.0.1",
         ));
     }
     match config.log_in {
@@ -311,21 +311,21 @@ fn judge_exposed(
         refusals.push(refusal(
             "plain_http",
             format!("passwords and sessions would cross the network to {shown} unencrypted"),
-            "give a certificate (`tls: {certificate, key}`), or declare the proxy that ends TLS (`behind_proxy: {trusted: [cidr]}`)",
+            "give a certificate (`server.tls: {certificate, key}`), or declare the proxy that ends TLS (`server.behind_proxy: {trusted: [cidr]}`)",
         ));
     }
     if let Some(proxy) = &config.behind_proxy {
         if proxy.trusted.is_empty() {
             refusals.push(refusal(
                 "proxy_without_networks",
-                "`behind_proxy` names no network that the proxy comes from",
-                "list them: `behind_proxy: {trusted: [10.0.0.0/8]}`",
+                "`server.behind_proxy` names no network that the proxy comes from",
+                "list them: `server.behind_proxy: {trusted: [10.0.0.0/8]}`",
             ));
         }
         for network in proxy.trusted.iter().filter(|network| network.prefix_len() == 0) {
             refusals.push(refusal(
                 "proxy_trusts_everybody",
-                format!("`behind_proxy.trusted` holds {network}: everybody could claim any address"),
+                format!("`server.behind_proxy.trusted` holds {network}: everybody could claim any address"),
                 "name the proxy's own network",
             ));
         }
@@ -333,7 +333,7 @@ fn judge_exposed(
     if own.is_some_and(|own| !own.is_https()) {
         refusals.push(refusal(
             "public_url_is_plain",
-            "`public_url` begins with http://, so that cookies would travel unencrypted",
+            "`server.public_url` begins with http://, so that cookies would travel unencrypted",
             "use https://",
         ));
     }
@@ -343,7 +343,7 @@ fn judge_exposed(
             "master_key_not_given",
             format!("the master key would be generated into {}, beside what it seals", path.display()),
             format!(
-                "give one by {} or `--master-key-file PATH` (0600), and keep a copy elsewhere",
+                "give one by {} or `server.master_key_file` (0600), and keep a copy elsewhere",
                 crate::vault::KEY_VARIABLE
             ),
         )),

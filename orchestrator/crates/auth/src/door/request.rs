@@ -23,8 +23,8 @@ impl Own {
             if exposed {
                 return Err(refusal(
                     "public_url_missing",
-                    "without `public_url` nobody can tell this server's own pages from others' (DNS rebinding, CSRF)",
-                    "say what people type: `public_url: https://updraft.example.org`",
+                    "without `server.public_url` nobody can tell this server's own pages from others' (DNS rebinding, CSRF)",
+                    "say what people type: `server: {public_url: https://updraft.example.org}`",
                 ));
             }
             return Ok(Self::Loopback);
@@ -32,7 +32,7 @@ impl Own {
         let wrong = |reason: &str| {
             refusal(
                 "public_url_malformed",
-                format!("`public_url` {reason}"),
+                format!("`server.public_url` {reason}"),
                 "write scheme, host and port alone: https://updraft.example.org",
             )
         };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they expect")]
 
 mod connections;
+mod documented;
 mod login;
 mod tokens;
 mod users;
