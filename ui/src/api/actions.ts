@@ -38,6 +38,9 @@ export const setPaused = (workflow: string, paused: boolean, reason?: string) =>
     reason ? { reason } : {},
   );
 
+export const planPaused = (workflow: string, paused: boolean) =>
+  api.post<Plan>(`/workflows/${seg(workflow)}/${paused ? "pause" : "unpause"}`, {}, DRY);
+
 export const retryRun = (run: string, body: RetryBody) =>
   api.post<Run>(`/runs/${seg(run)}/retry`, body);
 export const planRetry = (run: string, body: RetryBody) =>

@@ -18,6 +18,7 @@ import type {
   Home,
   List,
   Me,
+  Run,
   RunEvent,
   RunSummary,
   RunView,
@@ -135,6 +136,12 @@ export const runsQuery = (query: Query = {}) =>
     initialPageParam: "",
     getNextPageParam: (last) => last.next ?? undefined,
     placeholderData: keepPreviousData,
+  });
+
+export const runQuery = (run: string) =>
+  queryOptions({
+    queryKey: ["run", run, "summary"],
+    queryFn: ({ signal }) => api.get<Run>(`/runs/${seg(run)}`, {}, signal),
   });
 
 export const runViewQuery = (run: string) =>

@@ -26,7 +26,7 @@ export function Frame({ title, crumbs, facts, sentence, actions, tabs, children 
             {crumbs}
           </h1>
           {facts && (
-            <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-xs md:h-6 md:overflow-hidden md:leading-6">
+            <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-xs max-md:basis-full md:h-6 md:overflow-hidden md:leading-6">
               {facts}
             </div>
           )}

@@ -192,7 +192,7 @@ function Actions({ view }: { view: RunView }) {
           className={buttonClass("primary")}
         >
           <Icon name="retry" />
-          Re-run failed + downstream ({retry.tasks})
+          Re-run failed <span className="max-md:hidden">+ downstream</span> ({retry.tasks})
         </Link>
       )}
       {!retry && rerun && (

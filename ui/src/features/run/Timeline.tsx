@@ -67,7 +67,7 @@ function Chart({ view, order, onOrder, now }: Props & { now: number }) {
               <span
                 key={tick.at}
                 style={{ left: `${tick.at * 100}%` }}
-                className="num absolute top-1.5 -translate-x-1/2 text-2xs text-ink-3 first:translate-x-[-30%]"
+                className="num absolute top-1.5 -translate-x-1/2 text-2xs text-ink-3"
               >
                 {tick.text}
               </span>

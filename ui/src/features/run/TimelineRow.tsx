@@ -216,7 +216,7 @@ function RowLines({ row, view, bare }: { row: Row; view: RunView; bare: boolean 
   const waiting = list.filter((each) => each.reason);
   const { min, median, max, slowest } = instances?.spread ?? {};
   const line =
-    "text-xs leading-6 [overflow-wrap:anywhere] [&>*]:bg-surface group-hover:[&>*]:bg-transparent";
+    "w-fit max-w-full bg-surface pr-2 text-xs leading-6 [overflow-wrap:anywhere] group-hover:bg-transparent";
   return (
     <>
       {task.state === "failed" && !instances && !bare && (

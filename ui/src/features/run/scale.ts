@@ -115,6 +115,7 @@ export function ticks(scale: Scale, zone: string, width: number, spacing = 84): 
     for (let at = start; at <= part.until; at += step) {
       const place = scale.x(at);
       // A label at the very edge would be cut.
+      if (place * width < spacing / 4) continue;
       if (place * width > width - spacing / 2) break;
       found.push({ at: place, text: step < MINUTE ? clockSeconds(at, zone) : clock(at, zone) });
     }
