@@ -77,7 +77,7 @@ export default function CodeTab({ workflow, newest, version, against, onSearch }
         )}
       </div>
       {data && against === undefined && <Problems list={data.diagnostics} onLine={setLine} />}
-      <div className="min-h-0 flex-1 overflow-auto">
+      <div className="min-h-0 flex-1 overflow-hidden">
         {!data ? (
           <SkeletonRows rows={16} height={20} />
         ) : against !== undefined ? (

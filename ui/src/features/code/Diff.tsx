@@ -14,7 +14,12 @@ export function Diff({ before, after, split }: Props) {
   const parts = useMemo(() => hunks(diffLines(before, after)), [before, after]);
   if (parts.length === 0) return <Empty title="The two versions are the same, line by line" />;
   return (
-    <div className="overflow-x-auto py-2 font-mono text-xs">
+    <section
+      aria-label="Difference of the two versions"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must take focus
+      tabIndex={0}
+      className="h-full overflow-auto py-2 font-mono text-xs"
+    >
       {parts.map((part) => (
         <div key={`${part.lines[0]?.before}:${part.lines[0]?.after}:${part.skipped}`}>
           {part.skipped > 0 && (
@@ -37,7 +42,7 @@ export function Diff({ before, after, split }: Props) {
           )}
         </div>
       ))}
-    </div>
+    </section>
   );
 }
 

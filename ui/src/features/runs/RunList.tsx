@@ -7,7 +7,7 @@ import { Elapsed } from "../../components/Duration";
 import { RunLink, WorkflowLink } from "../../components/links";
 import { StateGlyph, TriggerGlyph } from "../../components/StateGlyph";
 import { DayTime, RelativeTime } from "../../components/When";
-import { duration } from "../../lib/duration";
+import { count, duration } from "../../lib/duration";
 import { usePhone } from "../../lib/media";
 import { GLYPHS, isLive, taskName } from "../../lib/states";
 import { Button } from "../../ui/Button";
@@ -33,7 +33,6 @@ export function RunList({ query, single = false, empty }: Props) {
   if (!data) return <SkeletonRows rows={16} height={28} />;
   const runs = data.pages.flatMap((page) => page.items);
   if (runs.length === 0) return <Empty title={empty} />;
-  const longest = Math.max(1, ...runs.map((run) => run.seconds ?? 0));
   return (
     <>
       {phone ? (
@@ -61,7 +60,7 @@ export function RunList({ query, single = false, empty }: Props) {
           </thead>
           <tbody>
             {runs.map((run) => (
-              <Row key={run.id} run={run} single={single} longest={longest} />
+              <Row key={run.id} run={run} single={single} />
             ))}
           </tbody>
         </Table>
@@ -86,7 +85,7 @@ export function outcome(run: RunSummary): string {
     return `${taskName(failure.task, failure.map_index)}${tries}: ${failure.line}`;
   }
   if (isLive(run.state)) return `${run.tasks_done} of ${run.tasks_total} tasks done`;
-  return run.note ?? "";
+  return run.note ?? count(run.tasks_total, "task");
 }
 
 interface RowProps {
@@ -94,24 +93,23 @@ interface RowProps {
   single: boolean;
 }
 
-function Row({ run, single, longest }: RowProps & { longest: number }) {
+function Row({ run, single }: RowProps) {
   const navigate = useNavigate();
   const text = outcome(run);
   const open = () => void navigate({ to: "/runs/$run", params: { run: run.id } });
-  const cell = "h-7 py-0";
   return (
     <tr className="cursor-pointer hover:bg-hover" onClick={open}>
-      <Td className={cell}>
+      <Td dense>
         <StateGlyph state={run.state} masked={run.masked} />
       </Td>
       {!single && (
-        <Td className={cell}>
+        <Td dense>
           <span className="block max-w-56 truncate">
             <WorkflowLink workflow={run.workflow} />
           </span>
         </Td>
       )}
-      <Td className={cell}>
+      <Td dense>
         <span className="flex items-center gap-1.5">
           <TriggerGlyph trigger={run.trigger} />
           <RunLink run={run.id}>
@@ -119,7 +117,7 @@ function Row({ run, single, longest }: RowProps & { longest: number }) {
           </RunLink>
         </span>
       </Td>
-      <Td className={cx(cell, "max-w-0")}>
+      <Td dense className="max-w-0">
         <span
           className={cx("block truncate", run.failure ? "text-ink" : "text-ink-3")}
           title={text}
@@ -128,22 +126,22 @@ function Row({ run, single, longest }: RowProps & { longest: number }) {
           {text}
         </span>
       </Td>
-      <Td num className={cell}>
+      <Td num dense>
         <span className="flex items-center justify-end gap-2">
           <Took run={run} />
-          <Meter run={run} longest={longest} />
+          <Meter run={run} />
         </span>
       </Td>
-      <Td num className={cx(cell, "text-ink-2")}>
+      <Td num dense className="text-ink-2">
         {run.wait_seconds == null ? "" : duration(run.wait_seconds)}
       </Td>
-      <Td num className={cx(cell, "text-ink-2")}>
+      <Td num dense className="text-ink-2">
         {run.attempts_extra || ""}
       </Td>
-      <Td className={cx(cell, "text-ink-2")}>
+      <Td dense className="text-ink-2">
         <span className="block max-w-32 truncate">{run.by}</span>
       </Td>
-      <Td num className={cx(cell, "text-ink-2")}>
+      <Td num dense className="text-ink-2">
         <RelativeTime at={run.ended_at ?? run.created_at} />
       </Td>
     </tr>
@@ -168,21 +166,15 @@ function Took({ run }: { run: RunSummary }) {
   );
 }
 
-/** The time as a bar, the usual one as a tick in it. */
-function Meter({ run, longest }: { run: RunSummary; longest: number }) {
-  const share = (seconds: number) => `${Math.min(100, (seconds / longest) * 100)}%`;
+/** The time as a bar; the tick in its middle is the usual time, the end twice that. */
+function Meter({ run }: { run: RunSummary }) {
+  const usual = run.usual_seconds;
+  if (!usual || run.seconds == null) return <span className="w-16" />;
+  const share = Math.min(100, (run.seconds / usual) * 50);
   return (
     <span className="relative h-2 w-16 bg-sunken" aria-hidden="true">
-      <span
-        className="absolute inset-y-0 left-0 bg-control"
-        style={{ width: share(run.seconds ?? 0) }}
-      />
-      {run.usual_seconds != null && (
-        <span
-          className="absolute -inset-y-0.5 w-px bg-ink"
-          style={{ left: share(run.usual_seconds) }}
-        />
-      )}
+      <span className="absolute inset-y-0 left-0 bg-control" style={{ width: `${share}%` }} />
+      <span className="absolute -inset-y-0.5 left-1/2 w-px bg-ink" />
     </span>
   );
 }

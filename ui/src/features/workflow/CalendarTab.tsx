@@ -121,9 +121,8 @@ function Year({ days, today, chosen, onChoose }: YearProps) {
         className="overflow-x-auto [direction:rtl]"
       >
         <svg
-          width={LEFT + weeks * STEP}
-          height={TOP + 7 * STEP}
-          className="block [direction:ltr]"
+          viewBox={`0 0 ${LEFT + weeks * STEP} ${TOP + 7 * STEP}`}
+          className="block w-full min-w-[56rem] [direction:ltr]"
           role="img"
           aria-label="Runs of each day; the arrows move, Enter shows the runs of the day"
           onPointerLeave={() => setAt(undefined)}
@@ -170,7 +169,7 @@ function Year({ days, today, chosen, onChoose }: YearProps) {
         </svg>
       </section>
       <p aria-live="polite" className="mt-2 min-h-5 text-ink-2">
-        {pointed ? dayWords(pointed) : ""}
+        {pointed ? dayWords(pointed) : chosen ? "" : "Choose a day to see its runs."}
       </p>
     </>
   );

@@ -6,10 +6,17 @@ import { StateBadge, TriggerGlyph } from "../../components/StateGlyph";
 import { DayTime } from "../../components/When";
 import { duration } from "../../lib/duration";
 import { useShownTheme, useZone } from "../../lib/prefs";
+import { clock, shortDay } from "../../lib/time";
 import { readPalette } from "../grid/paint";
 import { drawDurations } from "./chart";
 
 const HEIGHT = 300;
+
+/** A tick at midnight names the day, another the time of day. */
+function tickWords(at: number, zone: string): string {
+  const time = clock(at, zone);
+  return time === "00:00" ? shortDay(at, zone) : time;
+}
 
 interface Props {
   data: Durations;
@@ -45,7 +52,11 @@ export function DurationChart({ data, onOpen }: Props) {
         cursor: { y: false, points: { show: false }, drag: { setScale: false } },
         scales: { y: { range: (_u, _min, max) => [0, Math.max(1, max * 1.1)] } },
         axes: [
-          axis,
+          {
+            ...axis,
+            space: 80,
+            values: (_u, ticks) => ticks.map((tick) => tickWords(tick * 1000, zone)),
+          },
           {
             ...axis,
             size: 64,

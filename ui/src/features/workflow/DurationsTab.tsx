@@ -81,26 +81,28 @@ function Tasks({ tasks }: { tasks: readonly TaskDurations[] }) {
       <tbody>
         {sorted.map((task) => (
           <tr key={task.task}>
-            <Td className="h-7 py-0 font-medium">{task.task}</Td>
-            <Td className="h-7 min-w-40 py-0">
+            <Td dense className="font-medium">
+              {task.task}
+            </Td>
+            <Td dense className="min-w-40">
               <Spread task={task} longest={longest} />
             </Td>
-            <Td num className="h-7 py-0">
+            <Td num dense>
               {seconds(task.median_seconds)}
             </Td>
-            <Td num className="h-7 py-0 text-ink-2">
+            <Td num dense className="text-ink-2">
               {seconds(task.p95_seconds)}
             </Td>
-            <Td num className="h-7 py-0 text-ink-2">
+            <Td num dense className="text-ink-2">
               {seconds(task.wait_median_seconds)}
             </Td>
-            <Td num className="h-7 py-0">
+            <Td num dense>
               {task.retries || ""}
             </Td>
-            <Td num className="h-7 py-0">
+            <Td num dense>
               {task.failures || ""}
             </Td>
-            <Td num className="h-7 py-0 text-ink-2">
+            <Td num dense className="text-ink-2">
               {task.runs}
             </Td>
           </tr>
