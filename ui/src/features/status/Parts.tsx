@@ -34,7 +34,7 @@ export function Queues({ queues }: { queues: Status["queues"] }) {
       <tbody>
         {queues.map((queue) => (
           <tr key={queue.queue}>
-            <Td className="font-medium">{queue.queue}</Td>
+            <Td className="whitespace-nowrap font-medium">{queue.queue}</Td>
             <Td num>{queue.executing}</Td>
             <Td num>{queue.ready}</Td>
             <Td num className="text-ink-2">
@@ -138,7 +138,7 @@ export function Upkeep({ items }: { items: Status["upkeep"] }) {
       <tbody>
         {items.map((item) => (
           <tr key={item.name}>
-            <Td className="font-medium">{item.name}</Td>
+            <Td className="whitespace-nowrap font-medium">{item.name}</Td>
             <Td className="text-ink-2">{item.text}</Td>
             <Td num className="text-ink-2">
               {item.last ? <RelativeTime at={item.last} /> : "never"}

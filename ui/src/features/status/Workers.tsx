@@ -42,7 +42,7 @@ export function Workers({ workers }: { workers: readonly Worker[] }) {
             <Td>
               <State worker={worker} />
             </Td>
-            <Td className="font-medium">{worker.name}</Td>
+            <Td className="whitespace-nowrap font-medium">{worker.name}</Td>
             <Td className="num text-ink-2">
               {worker.host}, {worker.pid}
             </Td>

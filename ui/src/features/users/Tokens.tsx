@@ -73,7 +73,7 @@ function List({
       <tbody>
         {tokens.map((token) => (
           <tr key={token.id}>
-            <Td className="font-medium">{token.name}</Td>
+            <Td className="whitespace-nowrap font-medium">{token.name}</Td>
             <Td className="font-mono text-xs">{token.prefix}…</Td>
             <Td>{token.role}</Td>
             <Td>

@@ -90,7 +90,7 @@ function Row({ user, self, onDrop }: { user: User; self: boolean; onDrop: () => 
   });
   return (
     <tr>
-      <Td className="font-medium">
+      <Td className="whitespace-nowrap font-medium">
         {user.name}
         {self && <span className="font-normal text-ink-3"> (you)</span>}
       </Td>
@@ -99,6 +99,7 @@ function Row({ user, self, onDrop }: { user: User; self: boolean; onDrop: () => 
           aria-label={`Role of ${user.name}`}
           value={user.role}
           disabled={self || change.isPending}
+          className="w-28"
           onChange={(event) => change.mutate({ role: event.target.value as Role })}
         >
           {ROLES.map((role) => (

@@ -41,15 +41,15 @@ function Audit() {
       title="Audit"
       facts="every act, newest first: who, from where, why"
       actions={FIELDS.map(([key, word]) => (
-        <Input
-          key={key}
-          aria-label={word}
-          placeholder={word}
-          value={filter[key] ?? ""}
-          onChange={(event) => set({ [key]: event.target.value })}
-          className="w-36 max-md:w-28"
-          {...(key === "actor" ? { "data-search": "" } : {})}
-        />
+        <span key={key} className="w-40 max-md:w-28">
+          <Input
+            aria-label={word}
+            placeholder={word}
+            value={filter[key] ?? ""}
+            onChange={(event) => set({ [key]: event.target.value })}
+            {...(key === "actor" ? { "data-search": "" } : {})}
+          />
+        </span>
       ))}
     >
       <Chain />

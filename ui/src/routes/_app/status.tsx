@@ -49,7 +49,7 @@ function Status() {
 function Loaded({ status }: { status: StatusData }) {
   const { broken, conflicts } = status.catalog;
   return (
-    <div className="grid gap-4 p-4 md:px-6 lg:grid-cols-2">
+    <div className="grid items-start gap-4 p-4 md:px-6 lg:grid-cols-2">
       <Section title="Workers" className="lg:col-span-2">
         <Workers workers={status.workers} />
       </Section>
