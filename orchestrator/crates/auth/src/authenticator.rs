@@ -375,7 +375,7 @@ impl Authenticator {
         link.filter(|link| link.used_at.is_none() && self.now() < link.expires_at).ok_or(AuthError::BadLink)
     }
 
-    /// Uses a one-time link: makes the first admin, or sets a user's password (then `name` must be theirs), and logs in.
+    /// Uses a one-time link: makes the first admin, or sets a user's password (then `name` is theirs, or empty), and logs in.
     /// A refused password does not use the link up.
     ///
     /// # Errors
@@ -394,7 +394,7 @@ impl Authenticator {
         let purpose = self.look_at_link(token).await?;
         let name = match &purpose {
             SetupLink::FirstAdmin => crate::users::checked_name(name)?,
-            SetupLink::SetPassword { user } if user == name => name,
+            SetupLink::SetPassword { user } if name.is_empty() || user == name => user.as_str(),
             SetupLink::SetPassword { .. } | SetupLink::DevLogin => return Err(AuthError::BadLink),
         };
         password::check(name, password.expose_secret()).map_err(AuthError::WeakPassword)?;

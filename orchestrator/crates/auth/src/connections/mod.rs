@@ -21,6 +21,7 @@ use updraft_store::accounts::{Accounts, StoredConnection};
 pub use environment::{PREFIX, variable_name};
 pub use probe::{ProbeCheck, Probed, addresses, refuse_address};
 
+use crate::audit;
 use crate::vault::{Vault, VaultError};
 
 /// A kind of connection, as the registry of task types knows it.
@@ -340,7 +341,12 @@ impl Connections {
                 (true, Value::Null) => drop(secret.remove(field)),
                 (true, value) => drop(secret.insert(field.clone(), value.clone())),
                 (false, Value::Null) => {}
-                (false, value) => drop(plain.insert(field.clone(), value.clone())),
+                (false, value) => {
+                    // What was shown masked and comes back as it was shown did not change.
+                    let stood = before.as_ref().and_then(|before| before.fields.get(field));
+                    let stood = stood.filter(|stood| audit::masked((*stood).clone()) == *value);
+                    plain.insert(field.clone(), stood.unwrap_or(value).clone());
+                }
             }
         }
         let mut sealed = BTreeMap::new();

@@ -124,6 +124,20 @@ async fn secrets_are_write_only_and_lie_sealed() {
 }
 
 #[tokio::test]
+async fn what_was_shown_masked_and_comes_back_so_stays_as_it_was() {
+    let world = World::new().await;
+    let connections = open(&world, "k1", Sources::default()).await;
+    let put =
+        async |url: &str| connections.put("svc", "api", &map(json!({ "base_url": url })), "ada", AT).await.unwrap();
+    let view = put("http://u:hunter2@host").await;
+    assert_eq!(fields(&view)["base_url"].1, Some(&json!("http://u:***@host")));
+    put("http://u:***@host").await;
+    assert_eq!(connections.get("svc").unwrap().fields["base_url"], "http://u:hunter2@host");
+    put("http://u:***@other").await;
+    assert_eq!(connections.get("svc").unwrap().fields["base_url"], "http://u:***@other", "a new text is a new text");
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_refused_without_repeating_values() {
     let world = World::new().await;
     let connections = open(&world, "k1", Sources::default()).await;

@@ -34,7 +34,7 @@ pub(crate) use tree::sweep;
 const TOKEN_NAME: &str = "UPDRAFT_ATTEMPT";
 
 /// Variables of the worker that no child gets: they may hold secrets.
-const WITHHELD: &str = "UPDRAFT_CONN_";
+const WITHHELD: [&str; 4] = ["UPDRAFT_CONN_", "UPDRAFT_MASTER_KEY", "UPDRAFT_TOKEN", "UPDRAFT_STORE"];
 
 /// How long output is waited for after a child and its tree are gone.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ impl ChildRun<'_> {
         command.args(self.launcher_arguments).arg("--parent").arg(std::process::id().to_string()).arg("--");
         command.args(&spec.argv);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with(WITHHELD) {
+            if WITHHELD.iter().any(|withheld| name.to_string_lossy().starts_with(withheld)) {
                 command.env_remove(name);
             }
         }

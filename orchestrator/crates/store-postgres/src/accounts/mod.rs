@@ -1,5 +1,7 @@
 //! [`Accounts`] on PostgreSQL, over connections of its own.
 
+#[cfg(test)]
+mod plans;
 mod rows;
 mod sql;
 

@@ -1,5 +1,7 @@
 //! [`Accounts`] on SQLite: writes join the writer's group commit, reads go over the readers' connections.
 
+#[cfg(test)]
+mod plans;
 mod rows;
 mod sql;
 
