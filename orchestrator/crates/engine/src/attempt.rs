@@ -56,11 +56,7 @@ struct Attempt {
 pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
     let Some(attempt_id) = row.attempt_id else { return };
     let dispatch = row.dispatch.clone();
-    let owned = Arc::clone(
-        locked(&shared.owned)
-            .entry(attempt_id)
-            .or_insert_with(|| Arc::new(Owned::new(row.run_id, dispatch.key.clone(), dispatch.dispatch_no))),
-    );
+    let owned = Arc::clone(locked(&shared.owned).entry(attempt_id).or_insert_with(|| owned_of(shared, cached, row)));
     if shared.phase() >= Phase::Aborting {
         owned.stop(Stop::Abort);
     }
@@ -82,6 +78,14 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
         owned,
     };
     tokio::spawn(attempt.run());
+}
+
+/// An attempt of ours, before its body starts.
+pub(crate) fn owned_of(shared: &Shared, cached: &CachedRun, row: &WorkRow) -> Arc<Owned> {
+    let compiled = &cached.plan.compiled;
+    let position = compiled.graph.position(row.dispatch.key.task.as_str());
+    let repeatable = position.is_some_and(|task| shared.is_repeatable(&compiled.task(task).task_type));
+    Arc::new(Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no, repeatable))
 }
 
 fn upstream_of(cached: &CachedRun, task: TaskIndex) -> Upstream {
@@ -118,6 +122,19 @@ impl Attempt {
         self.plan.compiled.task(self.task)
     }
 
+    fn lost(&self, cause: Cause, message: String) -> Ended {
+        Ended::plain(AttemptResult::Lost { cause, message })
+    }
+
+    fn lease_lost(&self) -> Ended {
+        let name = &self.shared.config.name;
+        self.lost(Cause::Orphaned, format!("worker {name} could not renew its lease in time and stopped it"))
+    }
+
+    fn drained(&self) -> Ended {
+        self.lost(Cause::Drained, format!("worker {} was stopped before it ended", self.shared.config.name))
+    }
+
     async fn run(self) {
         // A process that slept between commit and start must not begin (F20).
         if !self.shared.is_trusted() {
@@ -127,7 +144,8 @@ impl Attempt {
         let mut started_at = None;
         let mut host = None;
         let ended = match self.owned.why() {
-            Stop::No if !self.shared.is_trusted() => Some(Ended::plain(AttemptResult::Lost { cause: Cause::Orphaned })),
+            Stop::No if !self.shared.is_trusted() => Some(self.lease_lost()),
+            Stop::LeaseLost => Some(self.lease_lost()),
             Stop::No => {
                 let at = self.shared.now();
                 let (ended, used) = self.work(&mut started_at, at).await;
@@ -135,7 +153,7 @@ impl Attempt {
                 ended
             }
             Stop::Cancel | Stop::Timeout => Some(Ended::plain(AttemptResult::Cancelled)),
-            Stop::Abort => Some(Ended::plain(AttemptResult::Lost { cause: Cause::Drained })),
+            Stop::Abort => Some(self.drained()),
             Stop::Fenced => None,
         };
         let (items, metrics) = host.map_or_else(Default::default, |host| host.take());
@@ -293,8 +311,14 @@ impl Attempt {
         let why = self.owned.why();
         match (end, why) {
             (_, Stop::Fenced) => None,
-            (Some(Ok(Ok(output))), Stop::No | Stop::Cancel | Stop::Abort) => Some(accept(output, host)),
-            (_, Stop::Abort) => Some(Ended::plain(AttemptResult::Lost { cause: Cause::Drained })),
+            (Some(Ok(Ok(output))), Stop::No | Stop::Cancel | Stop::LeaseLost | Stop::Abort) => {
+                Some(accept(output, host))
+            }
+            (_, Stop::LeaseLost) => {
+                host.log(updraft_task::Level::Error, "stopped: this worker could not renew its lease");
+                Some(self.lease_lost())
+            }
+            (_, Stop::Abort) => Some(self.drained()),
             (_, Stop::Timeout) => {
                 let limit = timeout.unwrap_or_default();
                 let message = format!("stopped after its time limit of {limit:?}");
@@ -315,7 +339,7 @@ impl Attempt {
                 host.log(updraft_task::Level::Error, &message);
                 Some(Ended::plain(AttemptResult::Panicked { message }))
             }
-            (None, Stop::No) => Some(Ended::plain(AttemptResult::Lost { cause: Cause::Orphaned })),
+            (None, Stop::No) => Some(self.lost(Cause::Orphaned, "its body ended without a result".to_owned())),
         }
     }
 

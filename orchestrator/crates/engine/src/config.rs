@@ -10,7 +10,7 @@ use updraft_model::graph::Compiled;
 use updraft_model::id::{RunId, TaskId, TaskKey};
 use updraft_model::state::Trigger;
 use updraft_model::time::{DataInterval, Timestamp};
-use updraft_store::{Published, Reader, Store};
+use updraft_store::{Logs, Published, Reader, Store};
 use updraft_task::{Connection, Registry};
 
 /// Tells the time.
@@ -62,6 +62,33 @@ pub trait Probe: Send + Sync + 'static {
     async fn returned(&self, run_id: RunId, key: &TaskKey);
 }
 
+/// How an engine looks after other workers and all open runs (engine.md F34, F35).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// Time between two looks while there are other workers.
+    pub every: Duration,
+    /// A worker whose lock is absent for so long is a suspect.
+    pub absent: Duration,
+    /// Evidence counts only if it comes from one session that is so old.
+    pub settle: Duration,
+    /// Time after the end of a lease before its worker is taken for dead.
+    pub grace: Duration,
+    /// Time between two looks for open runs that near their time limit.
+    pub limits: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(1),
+            absent: Duration::from_secs(5),
+            settle: Duration::from_secs(15),
+            grace: Duration::from_secs(5),
+            limits: Duration::from_secs(15),
+        }
+    }
+}
+
 /// Everything that an engine needs. Make it with [`EngineConfig::new`], then change what differs.
 #[derive(Clone)]
 pub struct EngineConfig {
@@ -89,7 +116,7 @@ pub struct EngineConfig {
     pub project_dir: PathBuf,
     /// The project's own folder (`.updraft`).
     pub data_dir: PathBuf,
-    /// Attempt logs: `<run>/<task>/<dispatch_no>.log`.
+    /// Attempt logs until they are shipped: `<run>/<task>/<dispatch_no>.log`.
     pub log_dir: PathBuf,
     /// Scratch folders of attempts.
     pub scratch_dir: PathBuf,
@@ -99,7 +126,7 @@ pub struct EngineConfig {
     pub child_launcher: PathBuf,
     /// Arguments before those of [`crate::child::child_main`]; `["__child"]`.
     pub child_arguments: Vec<String>,
-    /// Bytes of log kept per attempt.
+    /// Bytes of log kept per attempt: half of them from its beginning, the others from its end.
     pub log_limit_bytes: u64,
     /// How long a body may take to stop after a cancel or its time limit before it is dropped.
     pub cancel_grace: Duration,
@@ -107,8 +134,12 @@ pub struct EngineConfig {
     pub drain_limit: Duration,
     /// Time between heartbeats.
     pub heartbeat: Duration,
-    /// How long after a heartbeat was sent this worker trusts its lease.
-    pub trust: Duration,
+    /// How long after a heartbeat was sent this worker trusts its lease; `None` where nobody else could take over.
+    pub trust: Option<Duration>,
+    /// Looks after the other workers and all runs of the store; `None` for a foreground run, which looks after its own.
+    pub watch: Option<Watch>,
+    /// Where logs are shipped to; `None`: they stay in their files.
+    pub logs: Option<Arc<dyn Logs>>,
     /// How often to look for ready rows that no hint told of; `None` where nobody else writes.
     pub poll: Option<Duration>,
     /// First and longest wait while the store is unavailable.
@@ -131,10 +162,9 @@ impl EngineConfig {
         let project_dir = project_dir.into();
         let data_dir = project_dir.join(".updraft");
         let cores = u32::try_from(std::thread::available_parallelism().map_or(2, usize::from)).unwrap_or(2);
-        let poll = match store.kind() {
-            "postgres" => Some(Duration::from_secs(1)),
-            _ => None,
-        };
+        let shared = store.kind() == "postgres";
+        let poll = shared.then_some(Duration::from_secs(1));
+        let trust = shared.then_some(Duration::from_secs(28));
         Self {
             store,
             reader,
@@ -153,11 +183,13 @@ impl EngineConfig {
             data_dir,
             child_launcher: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("updraft")),
             child_arguments: vec!["__child".to_owned()],
-            log_limit_bytes: 10 << 20,
+            log_limit_bytes: 64 << 20,
             cancel_grace: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
             heartbeat: Duration::from_secs(10),
-            trust: Duration::from_secs(28),
+            trust,
+            watch: None,
+            logs: None,
             poll,
             backoff: (Duration::from_millis(100), Duration::from_secs(5)),
             cache_bytes: 64 << 20,

@@ -14,15 +14,17 @@ use updraft_store::{Counters, Loaded, LoadedRun, Peer, StoreError, WorkerInfo, W
 use uuid::Uuid;
 
 use crate::child::{self, Spawner};
-use crate::committer::{Command, Committer, Create, Job, Reply, read_version};
+use crate::committer::{Command, Committer, Create, Job, Reply, Takeover, read_version};
 use crate::config::{EngineConfig, NewRun};
 use crate::error::EngineError;
 use crate::event::EngineEvent;
+use crate::liveness::{heartbeat, hints, reaper};
+use crate::logs::ship;
 use crate::owned::Stop;
 use crate::plan::Plan;
 use crate::run_handle::{RunEnd, RunHandle};
 use crate::shared::{Phase, Shared, locked};
-use crate::{heartbeat, timers};
+use crate::timers;
 
 /// How long killed attempts may take to be written down as lost.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);
@@ -30,6 +32,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 /// A running engine: a worker with its slots, and the services around it. See [`Engine::start`].
 pub struct Engine {
     shared: Arc<Shared>,
+    pulse: heartbeat::Pulse,
     services: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -39,18 +42,30 @@ impl Engine {
     /// # Errors
     /// The store cannot be reached, or the spawner thread cannot be started.
     pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let worker_no = config.store.register(&config.worker_info()).await?;
+        let (pulse, worker_no) = heartbeat::Pulse::start(Arc::clone(&config.store), config.worker_info()).await?;
         let spawner = Spawner::start()
             .map_err(|source| EngineError::Io { what: "starting the spawner thread".to_owned(), source })?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(config, worker_no, commands, spawner));
-        let services = vec![
+        let (verdicts, judged) = mpsc::unbounded_channel();
+        let (pings, asked) = mpsc::unbounded_channel();
+        let mut services = vec![
             tokio::spawn(Committer::new(Arc::clone(&shared), inbox).run()),
-            tokio::spawn(heartbeat::run(Arc::clone(&shared))),
-            tokio::spawn(heartbeat::listen(Arc::clone(&shared))),
+            tokio::spawn(heartbeat::answer(asked)),
+            tokio::spawn(hints::listen(Arc::clone(&shared))),
             tokio::spawn(timers::run(Arc::clone(&shared))),
+            tokio::spawn(reaper::run(Arc::clone(&shared), judged)),
         ];
-        Ok(Self { shared, services: Mutex::new(services) })
+        if let Some(logs) = &shared.config.logs {
+            services.push(tokio::spawn(ship::run(Arc::clone(&shared), Arc::clone(logs))));
+        }
+        if let Some(watch) = shared.config.watch {
+            services.push(tokio::spawn(timers::watch_all_runs(Arc::clone(&shared), watch.limits)));
+            // Timers that ran out while nobody was there.
+            shared.timer_at(shared.now());
+        }
+        pulse.serve(Arc::clone(&shared), verdicts, pings);
+        Ok(Self { shared, pulse, services: Mutex::new(services) })
     }
 
     /// This engine's number in the store.
@@ -204,7 +219,11 @@ impl Engine {
             if self.is_alive(peer) {
                 return Err(EngineError::Held { run_id, worker_no: *worker_no, name: peer.info.name.clone() });
             }
-            if matches!(peer.state, WorkerState::Active | WorkerState::Draining) && !store.condemn(peer).await? {
+            let serving = match peer.state {
+                WorkerState::Active | WorkerState::Draining | WorkerState::Suspect => true,
+                WorkerState::Dead | WorkerState::Gone => false,
+            };
+            if serving && !store.condemn(peer).await? {
                 return Err(EngineError::Held { run_id, worker_no: *worker_no, name: peer.info.name.clone() });
             }
         }
@@ -222,9 +241,11 @@ impl Engine {
     fn is_alive(&self, peer: &Peer) -> bool {
         match (peer.state, peer.alive) {
             (WorkerState::Dead | WorkerState::Gone, _) => false,
-            (WorkerState::Active | WorkerState::Draining, Some(alive)) => alive,
+            (WorkerState::Active | WorkerState::Draining | WorkerState::Suspect, Some(alive)) => alive,
             // No evidence either way: its lease decides.
-            (WorkerState::Active | WorkerState::Draining, None) => peer.lease_until > self.shared.now(),
+            (WorkerState::Active | WorkerState::Draining | WorkerState::Suspect, None) => {
+                peer.lease_until > self.shared.now()
+            }
         }
     }
 
@@ -261,7 +282,9 @@ impl Engine {
 
     async fn reap(&self, run_id: RunId, dead: BTreeSet<WorkerNo>) -> Result<(), EngineError> {
         for worker_no in dead {
-            self.ask(|reply| Command::Lane(run_id, Job::Reap { worker_no }, Some(reply))).await?;
+            let words = format!("worker {worker_no} was gone when the run was resumed");
+            let takeover = Takeover { worker_no, suspect: false, words };
+            self.ask(|reply| Command::Lane(run_id, Job::Reap(takeover), Some(reply))).await?;
         }
         Ok(())
     }
@@ -317,7 +340,11 @@ impl Engine {
         let (done, closed) = oneshot::channel();
         self.shared.command(Command::Close(done));
         let _ = tokio::time::timeout(ABORT_LIMIT, closed).await;
+        if let Some(logs) = &self.shared.config.logs {
+            ship::flush(&self.shared, logs).await;
+        }
         self.shared.enter(Phase::Stopped);
+        let left = tokio::time::timeout(ABORT_LIMIT, self.pulse.leave()).await;
         let services = std::mem::take(&mut *locked(&self.services));
         for service in services {
             service.abort();
@@ -326,8 +353,13 @@ impl Engine {
         for run_id in open {
             self.shared.run_ended(run_id, RunEnd::Interrupted);
         }
-        if let Err(error) = self.shared.config.store.leave(self.shared.worker_no()).await {
-            self.shared.warn(None, format!("saying good-bye failed: {error}; the lease will run out by itself"));
+        let failed = match left {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the store does not answer".to_owned()),
+        };
+        if let Some(why) = failed {
+            self.shared.warn(None, format!("saying good-bye failed: {why}; the lease will run out by itself"));
         }
     }
 

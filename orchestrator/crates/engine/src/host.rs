@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_model::id::{AttemptId, RunId};
 use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_state};
 use updraft_model::time::Timestamp;
+use updraft_store::logs::LogKey;
 use updraft_store::{StoreError, TaskStateKey};
 use updraft_task::{ChildExit, ChildSpec, Connection, Host, Level, Lines, Sibling, TaskError};
 
@@ -110,7 +111,16 @@ impl Host for AttemptHost {
         let file = log.get_or_insert_with(|| {
             let config = &self.shared.config;
             let path = crate::logs::path(&config.log_dir, self.run_id, &self.dispatch.key, self.dispatch.dispatch_no);
-            LogFile::create(path, config.log_limit_bytes)
+            let file = LogFile::create(path, config.log_limit_bytes);
+            if config.logs.is_some() {
+                let log = LogKey {
+                    run_id: self.run_id,
+                    key: self.dispatch.key.clone(),
+                    dispatch_no: self.dispatch.dispatch_no,
+                };
+                self.shared.shipping.add(log, file.path(), file.written());
+            }
+            file
         });
         if let Err(error) = file.write(self.shared.now(), level, &masked) {
             self.shared.warn(

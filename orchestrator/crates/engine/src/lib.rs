@@ -13,8 +13,8 @@ mod config;
 mod engine;
 mod error;
 mod event;
-mod heartbeat;
 mod host;
+mod liveness;
 pub mod logs;
 mod owned;
 mod plan;
@@ -24,7 +24,7 @@ mod spool;
 mod timers;
 
 pub use attempt::MAX_OUTPUT_BYTES;
-pub use config::{Clock, ConnectionSource, EngineConfig, NewRun, NoConnections, Probe, SystemClock};
+pub use config::{Clock, ConnectionSource, EngineConfig, NewRun, NoConnections, Probe, SystemClock, Watch};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::EngineEvent;

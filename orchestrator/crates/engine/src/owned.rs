@@ -15,6 +15,8 @@ pub(crate) enum Stop {
     Timeout,
     /// Its run is being cancelled.
     Cancel,
+    /// The lease may have run out: kill, `lost`; whether that counts is for the store to say.
+    LeaseLost,
     /// The engine is being aborted: kill, `lost`, cause `drained`.
     Abort,
     /// The store no longer knows it as ours: kill, no result.
@@ -28,17 +30,20 @@ pub(crate) struct Owned {
     pub key: TaskKey,
     pub dispatch_no: u32,
     pub claimed: Instant,
+    /// A second execution is harmless: it goes on when the lease is in doubt (F34).
+    pub repeatable: bool,
     pub token: CancellationToken,
     stop: AtomicU8,
 }
 
 impl Owned {
-    pub(crate) fn new(run_id: RunId, key: TaskKey, dispatch_no: u32) -> Self {
+    pub(crate) fn new(run_id: RunId, key: TaskKey, dispatch_no: u32, repeatable: bool) -> Self {
         Self {
             run_id,
             key,
             dispatch_no,
             claimed: Instant::now(),
+            repeatable,
             token: CancellationToken::new(),
             stop: AtomicU8::new(0),
         }
@@ -54,7 +59,8 @@ impl Owned {
             0 => Stop::No,
             1 => Stop::Timeout,
             2 => Stop::Cancel,
-            3 => Stop::Abort,
+            3 => Stop::LeaseLost,
+            4 => Stop::Abort,
             _ => Stop::Fenced,
         }
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use updraft_model::id::{AttemptId, RunId, Stamp, WorkerNo};
 use updraft_model::time::Timestamp;
+use updraft_task::Effects;
 use uuid::Uuid;
 
 use crate::cache::Outputs;
@@ -15,6 +16,7 @@ use crate::child::Spawner;
 use crate::committer::Command;
 use crate::config::EngineConfig;
 use crate::event::EngineEvent;
+use crate::logs::Shipping;
 use crate::owned::Owned;
 use crate::run_handle::RunEnd;
 use crate::spool::Spool;
@@ -56,7 +58,9 @@ pub(crate) struct Shared {
     pub trust_renewed: Notify,
     /// A beat is wanted now.
     pub beat_wanted: Notify,
-    pub trusted_until: Mutex<Instant>,
+    trusted_until: Mutex<Option<Instant>>,
+    /// Logs on their way to the store.
+    pub shipping: Shipping,
     /// The store refused claims because this worker was not active.
     pub claims_refused: AtomicBool,
     phase: AtomicU8,
@@ -100,7 +104,8 @@ impl Shared {
             served: Mutex::new(config.queues.iter().cloned().collect()),
             trust_renewed: Notify::new(),
             beat_wanted: Notify::new(),
-            trusted_until: Mutex::new(Instant::now() + config.trust),
+            trusted_until: Mutex::new(config.trust.map(|trust| Instant::now() + trust)),
+            shipping: Shipping::default(),
             claims_refused: AtomicBool::new(false),
             phase: AtomicU8::new(0),
             worker_no: AtomicI64::new(worker_no.0),
@@ -167,8 +172,36 @@ impl Shared {
         self.released.notify_waiters();
     }
 
+    /// The lease is surely ours.
     pub(crate) fn is_trusted(&self) -> bool {
-        Instant::now() < *locked(&self.trusted_until)
+        self.trusted_until().is_none_or(|until| Instant::now() < until)
+    }
+
+    /// End of the trust in the lease; `None` where it has no end.
+    pub(crate) fn trusted_until(&self) -> Option<Instant> {
+        *locked(&self.trusted_until)
+    }
+
+    /// The lease was renewed by what was sent at this instant.
+    pub(crate) fn trust_from(&self, sent: Instant) {
+        *locked(&self.trusted_until) = self.config.trust.map(|trust| sent + trust);
+        self.trust_renewed.notify_waiters();
+    }
+
+    /// Until the next heartbeat nothing is sure.
+    pub(crate) fn distrust(&self) {
+        if let Some(until) = &mut *locked(&self.trusted_until) {
+            *until = Instant::now();
+        }
+    }
+
+    /// Whether a task of this type may be executed a second time beside the first.
+    pub(crate) fn is_repeatable(&self, task_type: &str) -> bool {
+        match self.config.registry.task(task_type).map(|known| known.effects) {
+            Some(Effects::Idempotent | Effects::ExactlyOnce) => true,
+            // What is not known is taken for the worst.
+            Some(Effects::AtLeastOnce) | None => false,
+        }
     }
 
     /// Tells who waits for a run that it is over, and forgets it.

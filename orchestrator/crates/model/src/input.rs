@@ -56,8 +56,10 @@ pub enum AttemptResult {
     },
     /// No result will come. Never counts as a try.
     Lost {
-        /// `worker_died`, `orphaned` or `drained`.
+        /// `worker_died`, `worker_suspect`, `orphaned` or `drained`.
         cause: Cause,
+        /// In words: which worker, since when. May be empty.
+        message: String,
     },
     /// It was stopped by a cancel.
     Cancelled,

@@ -151,6 +151,8 @@ names! {
         Timeout = "timeout",
         /// The attempt's worker died.
         WorkerDied = "worker_died",
+        /// The attempt's worker stopped answering and may still run; a second execution is harmless, so it was not waited for.
+        WorkerSuspect = "worker_suspect",
         /// A worker could not account for the attempt.
         Orphaned = "orphaned",
         /// A second stop signal, or the end of the drain time.

@@ -10,6 +10,7 @@ impl Cause {
             Self::Panic => "the task's code panicked",
             Self::Timeout => "it passed its time limit",
             Self::WorkerDied => "the process that ran it died",
+            Self::WorkerSuspect => "its worker stopped answering, so it was started elsewhere",
             Self::Orphaned => "the process that ran it could not account for it",
             Self::Drained => "the process was stopped before it ended",
             Self::LossBudget => "it was lost too often",

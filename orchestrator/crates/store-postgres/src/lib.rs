@@ -4,8 +4,9 @@
 //! side by side. How connections are kept clean is in `line`, how a commit is one statement in `commit`, what may wait
 //! for what in `lane`.
 //!
-//! Connections: one for commits, two for lanes, two for claims, loads and looks, four for readers, three for accounts,
-//! one per registered worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is first needed.
+//! Connections: one for commits, two for lanes, two for claims, loads and looks, four for readers, three for accounts, one
+//! for logs, one per registered worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is
+//! first needed.
 #![warn(missing_docs)]
 
 mod accounts;
@@ -16,6 +17,7 @@ mod kept;
 mod lane;
 mod line;
 mod load;
+mod logs;
 mod migrate;
 #[cfg(test)]
 mod plans;
@@ -65,6 +67,7 @@ struct Inner {
     looks: Arc<Line>,
     readers: Arc<Line>,
     accounts: Arc<Line>,
+    logs: Arc<Line>,
     hints: Arc<Line>,
     notifier: Notifier,
     pulses: Pulses,
@@ -149,6 +152,7 @@ impl PgStore {
             looks: engine(2),
             readers: Line::new(target.options(Use::Reader), 4),
             accounts: Line::new(target.options(Use::Accounts), 3),
+            logs: Line::new(target.options(Use::Logs), 1),
             hints,
             notifier,
             pulses: Pulses::new(target.options(Use::Heartbeat)),

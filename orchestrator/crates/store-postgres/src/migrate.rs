@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     6 "kept_values" "0006_kept_values.sql",
     7 "bench" "0007_bench.sql",
     8 "schedules" "0008_schedules.sql",
+    9 "workers_logs" "0009_workers_logs.sql",
     10 "accounts" "0010_accounts.sql",
 ];
 

@@ -20,7 +20,11 @@ const STATEMENTS: &[(&str, &str, usize)] = &[
     ("withdraw", sql::WITHDRAW, 1),
     ("flag", sql::FLAG, 2),
     ("outcome", sql::OUTCOME, 3),
-    ("beat", sql::BEAT, 1),
+    ("beat", sql::BEAT, 2),
+    ("executing", sql::EXECUTING, 1),
+    ("suspect", sql::SUSPECT, 3),
+    ("log_append", sql::LOG_APPEND, 24),
+    ("log_chunks", sql::LOG_CHUNKS, 6),
     ("peers", sql::PEERS, 0),
 ];
 

@@ -26,7 +26,7 @@ fn view(found: &PgRow) -> Result<RunView, StoreError> {
 
 impl PgStore {
     /// One statement on a reader's connection.
-    async fn read<T, F>(&self, ask: F) -> Result<T, StoreError>
+    pub(crate) async fn read<T, F>(&self, ask: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>

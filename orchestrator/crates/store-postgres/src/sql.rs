@@ -17,6 +17,19 @@ pub(crate) const WITHDRAW: &str = include_str!("../queries/withdraw.sql");
 pub(crate) const FLAG: &str = include_str!("../queries/flag.sql");
 pub(crate) const OUTCOME: &str = include_str!("../queries/outcome.sql");
 pub(crate) const BEAT: &str = include_str!("../queries/beat.sql");
+pub(crate) const EXECUTING: &str = include_str!("../queries/executing.sql");
+pub(crate) const SUSPECT: &str = include_str!("../queries/suspect.sql");
+pub(crate) const LOG_APPEND: &str = include_str!("../queries/log_append.sql");
+pub(crate) const LOG_CHUNKS: &str = include_str!("../queries/log_chunks.sql");
+pub(crate) const LOG_PURGE: &str = include_str!("../queries/log_purge.sql");
+pub(crate) const LOG_INFO: &str = "SELECT run_id, task_id, map_index, dispatch_no, bytes, lines, error_line, error_offset, \
+    error_text, gap_from, gap_until, gap_lines, complete, updated_at FROM attempt_log \
+    WHERE run_id = $1 AND task_id = $2 AND map_index = $3 AND dispatch_no = $4";
+pub(crate) const LOG_INFOS: &str = "SELECT run_id, task_id, map_index, dispatch_no, bytes, lines, error_line, error_offset, \
+    error_text, gap_from, gap_until, gap_lines, complete, updated_at FROM attempt_log \
+    WHERE run_id = $1 ORDER BY task_id, map_index, dispatch_no";
+pub(crate) const LOG_LINE: &str = "SELECT byte_offset FROM log_chunk WHERE run_id = $1 AND task_id = $2 AND map_index = $3 \
+    AND dispatch_no = $4 AND first_line <= $5 ORDER BY byte_offset DESC LIMIT 1";
 pub(crate) const PEERS: &str = include_str!("../queries/peers.sql");
 pub(crate) const REGISTER: &str = include_str!("../queries/register.sql");
 pub(crate) const LOCK_WORKER: &str = include_str!("../queries/lock_worker.sql");

@@ -12,7 +12,7 @@ use updraft_model::id::{AttemptId, RunId, Stamp, WorkerNo};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
 use updraft_store::{
-    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published,
+    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, Look, NewVersion, NextDue, Peer, Published,
     Purpose, Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
 };
 use uuid::Uuid;
@@ -176,7 +176,7 @@ impl Store for PgStore {
     async fn register(&self, info: &WorkerInfo) -> Result<WorkerNo, StoreError> {
         let inner = Arc::clone(&self.inner);
         let info = info.clone();
-        guarded(Lost::Commit, async move { inner.pulses.register(&inner.counters, &inner.looks, &info).await }).await
+        guarded(Lost::Commit, async move { inner.pulses.register(&inner.counters, &info).await }).await
     }
 
     async fn beat(&self, worker_no: WorkerNo) -> Result<Beaten, StoreError> {
@@ -187,6 +187,33 @@ impl Store for PgStore {
     async fn leave(&self, worker_no: WorkerNo) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
         guarded(Lost::Commit, async move { inner.pulses.leave(&inner.counters, worker_no).await }).await
+    }
+
+    async fn look(&self, worker_no: WorkerNo) -> Result<Look, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        guarded(Lost::Nothing, async move { inner.pulses.look(&inner.counters, worker_no).await }).await
+    }
+
+    async fn suspect(&self, seen: &Peer) -> Result<bool, StoreError> {
+        let (worker_no, state, lease_until) = (seen.worker_no, seen.state, seen.lease_until);
+        let suspected = self
+            .ask(looks, Purpose::Heartbeat, Lost::Commit, move |connection| {
+                Box::pin(worker::suspect(connection, worker_no, state, lease_until))
+            })
+            .await?;
+        self.committed(Purpose::Heartbeat, suspected);
+        Ok(suspected)
+    }
+
+    async fn executing(&self, worker_no: WorkerNo) -> Result<Vec<WorkRow>, StoreError> {
+        let rows = self
+            .ask(looks, Purpose::Heartbeat, Lost::Nothing, move |connection| {
+                Box::pin(sqlx::query(sql::EXECUTING).bind(worker_no.0).fetch_all(connection))
+            })
+            .await?;
+        let mut rows = rows.iter().map(row::work).collect::<Result<Vec<_>, _>>()?;
+        rows.sort_by(|a, b| (a.rank, a.run_id, &a.dispatch.key).cmp(&(b.rank, b.run_id, &b.dispatch.key)));
+        Ok(rows)
     }
 
     async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
@@ -352,7 +379,9 @@ impl Store for PgStore {
         if let Some(ear) = inner.ear.get() {
             ear.close();
         }
-        for line in [&inner.committer, &inner.lanes, &inner.looks, &inner.readers, &inner.accounts, &inner.hints] {
+        for line in
+            [&inner.committer, &inner.lanes, &inner.looks, &inner.readers, &inner.accounts, &inner.logs, &inner.hints]
+        {
             line.close().await;
         }
         inner.pulses.close().await;

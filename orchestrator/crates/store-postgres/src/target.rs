@@ -69,6 +69,18 @@ const ACCOUNTS: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "15s"),
 ];
 
+/// Logs are written in large pieces by key, and removed in the background.
+const LOGS: &[(&str, &str)] = &[
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];
+
 /// Sends and receives notifications; what it sends may be lost with the server.
 const WAKE: &[(&str, &str)] = &[
     ("synchronous_commit", "off"),
@@ -92,6 +104,8 @@ pub(crate) enum Use {
     Reader,
     /// Users, sessions, tokens, audit, connections.
     Accounts,
+    /// Attempts' logs.
+    Logs,
     /// Notifications.
     Wake,
     /// Migrations.
@@ -105,6 +119,7 @@ impl Use {
             Self::Heartbeat => HEARTBEAT,
             Self::Reader => READER,
             Self::Accounts => ACCOUNTS,
+            Self::Logs => LOGS,
             Self::Wake => WAKE,
             Self::Migration => MIGRATION,
         }
@@ -116,6 +131,7 @@ impl Use {
             Self::Heartbeat => "heartbeat",
             Self::Reader => "reader",
             Self::Accounts => "accounts",
+            Self::Logs => "logs",
             Self::Wake => "wake",
             Self::Migration => "migration",
         }

@@ -91,7 +91,7 @@ async fn notify(
 
 fn is_urgent(hint: &Wake) -> bool {
     match hint {
-        Wake::Cancel(_) | Wake::Queue(_) | Wake::Everything => true,
+        Wake::Cancel(_) | Wake::Queue(_) | Wake::Followed(_) | Wake::Everything => true,
         Wake::Run(_) => false,
     }
 }
@@ -101,6 +101,7 @@ fn word(hint: &Wake) -> String {
         Wake::Cancel(worker) => format!("cancel:{worker}"),
         Wake::Queue(queue) => format!("queue:{queue}"),
         Wake::Run(run) => format!("run:{run}"),
+        Wake::Followed(run) => format!("log:{run}"),
         Wake::Everything => "*".to_owned(),
     }
 }
@@ -113,6 +114,7 @@ fn hint(word: &str) -> Wake {
             "cancel" => Some(Wake::Cancel(WorkerNo(rest.parse().ok()?))),
             "queue" => Some(Wake::Queue(rest.to_owned())),
             "run" => Some(Wake::Run(rest.parse().ok()?)),
+            "log" => Some(Wake::Followed(rest.parse().ok()?)),
             _ => None,
         }
     };
@@ -126,7 +128,7 @@ fn heard(payload: &str, own_id: Uuid) -> Option<Wake> {
     let own = sender.parse() == Ok(own_id);
     match wake {
         Wake::Run(_) if own => None,
-        Wake::Run(_) | Wake::Cancel(_) | Wake::Queue(_) | Wake::Everything => Some(wake),
+        Wake::Run(_) | Wake::Cancel(_) | Wake::Queue(_) | Wake::Followed(_) | Wake::Everything => Some(wake),
     }
 }
 
@@ -212,7 +214,13 @@ mod tests {
     #[test]
     fn hints_survive_the_way_through_a_notification() {
         let run = "018f0000-0000-7000-8000-000000000001".parse().unwrap();
-        for wake in [Wake::Cancel(WorkerNo(3)), Wake::Queue("a:b c".to_owned()), Wake::Run(run), Wake::Everything] {
+        for wake in [
+            Wake::Cancel(WorkerNo(3)),
+            Wake::Queue("a:b c".to_owned()),
+            Wake::Run(run),
+            Wake::Followed(run),
+            Wake::Everything,
+        ] {
             assert_eq!(hint(&word(&wake)), wake);
         }
         assert_eq!(hint("frob:1"), Wake::Everything);

@@ -5,17 +5,17 @@
 //! process; then `lock_no` stays null and only the lease counts.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use updraft_model::id::WorkerNo;
 use updraft_model::time::Timestamp;
-use updraft_store::{Beaten, Counters, Peer, Purpose, StoreError, WorkerInfo, WorkerState};
+use updraft_store::{Beaten, Counters, Look, Peer, Purpose, StoreError, WorkerInfo, WorkerState};
 use uuid::Uuid;
 
 use crate::error;
-use crate::line::Line;
 use crate::row;
 use crate::sql;
 
@@ -26,6 +26,8 @@ const LOOKS: usize = 10;
 pub(crate) struct Pulses {
     options: PgConnectOptions,
     by_worker: Mutex<HashMap<WorkerNo, Arc<tokio::sync::Mutex<Pulse>>>>,
+    /// Sessions opened so far.
+    sessions: AtomicU64,
 }
 
 struct Pulse {
@@ -33,28 +35,32 @@ struct Pulse {
     /// Whether a lock of this connection would be evidence.
     direct: bool,
     locked: bool,
+    /// Number of the session that `connection` is.
+    session: u64,
 }
 
 impl Pulses {
     pub(crate) fn new(options: PgConnectOptions) -> Self {
-        Self { options, by_worker: Mutex::new(HashMap::new()) }
+        Self { options, by_worker: Mutex::new(HashMap::new()), sessions: AtomicU64::new(0) }
     }
 
     fn of(&self, worker: WorkerNo) -> Arc<tokio::sync::Mutex<Pulse>> {
         let mut all = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
-        let pulse = || Pulse { connection: None, direct: false, locked: false };
+        let pulse = || Pulse { connection: None, direct: false, locked: false, session: 0 };
         Arc::clone(all.entry(worker).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(pulse()))))
     }
 
-    /// Makes a worker known. `other` is a line of other connections, to tell a pooler from a server.
-    pub(crate) async fn register(
-        &self,
-        counters: &Counters,
-        other: &Arc<Line>,
-        info: &WorkerInfo,
-    ) -> Result<WorkerNo, StoreError> {
-        let mut connection = self.options.connect().await.map_err(|error| error::plain(&error))?;
-        let direct = is_direct(&mut connection, other).await?;
+    async fn connect(&self) -> Result<(PgConnection, u64), StoreError> {
+        let connection = self.options.connect().await.map_err(|error| error::plain(&error))?;
+        Ok((connection, self.sessions.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    /// Makes a worker known.
+    pub(crate) async fn register(&self, counters: &Counters, info: &WorkerInfo) -> Result<WorkerNo, StoreError> {
+        let (mut connection, session) = self.connect().await?;
+        let mut other = self.options.connect().await.map_err(|error| error::plain(&error))?;
+        let direct = is_direct(&mut connection, &mut other).await?;
+        close(other).await;
         if !direct {
             tracing::warn!(
                 "a pooler stands between this worker and PostgreSQL: its death is noticed by its lease only (40 s). \
@@ -79,7 +85,7 @@ impl Pulses {
             locked = lock(&mut connection, counters, worker).await?;
         }
         let pulse = self.of(worker);
-        *pulse.lock().await = Pulse { connection: Some(connection), direct, locked };
+        *pulse.lock().await = Pulse { connection: Some(connection), direct, locked, session };
         Ok(worker)
     }
 
@@ -92,14 +98,17 @@ impl Pulses {
             connection
         } else {
             pulse.locked = false;
-            self.options.connect().await.map_err(|error| error::plain(&error))?
+            let (connection, session) = self.connect().await?;
+            pulse.session = session;
+            connection
         };
         if pulse.direct && !pulse.locked {
             // Refused while the server has not yet noticed the end of the session before: the next beat tries again.
             pulse.locked = lock(&mut connection, counters, worker).await?;
         }
         counters.round_trip(Purpose::Heartbeat);
-        let rows = sqlx::query(sql::BEAT).bind(worker.0).fetch_all(&mut connection).await;
+        let rows =
+            sqlx::query(sql::BEAT).bind(worker.0).bind(pulse.locked || !pulse.direct).fetch_all(&mut connection).await;
         let rows = rows.map_err(|error| error::of_commit(&error))?;
         pulse.connection = Some(connection);
         let first = rows.first().ok_or_else(|| StoreError::Other("a heartbeat was not answered".to_owned()))?;
@@ -118,6 +127,21 @@ impl Pulses {
         Ok(Beaten { executing, active, now })
     }
 
+    /// Looks at all workers through this worker's session; does not open a new one, for that is a beat's business.
+    pub(crate) async fn look(&self, counters: &Counters, worker: WorkerNo) -> Result<Look, StoreError> {
+        let pulse = self.of(worker);
+        let mut pulse = pulse.lock().await;
+        let Some(mut connection) = pulse.connection.take() else {
+            return Err(StoreError::Unavailable("the heartbeat's session is broken".to_owned()));
+        };
+        counters.round_trip(Purpose::Heartbeat);
+        let rows = sqlx::query(sql::PEERS).fetch_all(&mut connection).await.map_err(|error| error::plain(&error))?;
+        pulse.connection = Some(connection);
+        let first = rows.first().ok_or_else(|| StoreError::Other("a look found no worker at all".to_owned()))?;
+        let peers = rows.iter().map(peer).collect::<Result<Vec<_>, _>>()?;
+        Ok(Look { session: pulse.session, peers, now: row::at(first, 11)?, certain: false })
+    }
+
     /// Says good-bye and ends the session.
     pub(crate) async fn leave(&self, counters: &Counters, worker: WorkerNo) -> Result<(), StoreError> {
         let pulse = self.of(worker);
@@ -127,12 +151,13 @@ impl Pulses {
             None => self.options.connect().await.map_err(|error| error::plain(&error))?,
         };
         counters.round_trip(Purpose::Heartbeat);
-        let left =
-            sqlx::query("UPDATE worker SET state = 'gone' WHERE worker_no = $1 AND state IN ('active', 'draining')")
-                .bind(worker.0)
-                .execute(&mut connection)
-                .await
-                .map_err(|error| error::of_commit(&error))?;
+        let left = sqlx::query(
+            "UPDATE worker SET state = 'gone' WHERE worker_no = $1 AND state IN ('active', 'draining', 'suspect')",
+        )
+        .bind(worker.0)
+        .execute(&mut connection)
+        .await
+        .map_err(|error| error::of_commit(&error))?;
         if left.rows_affected() > 0 {
             counters.committed(Purpose::Heartbeat);
         }
@@ -180,15 +205,13 @@ async fn lock(connection: &mut PgConnection, counters: &Counters, worker: Worker
 
 /// Whether this connection has a server process to itself. A pooler hands one process to several connections, or several
 /// to one: ten looks, alternating with another connection of ours.
-async fn is_direct(connection: &mut PgConnection, other: &Arc<Line>) -> Result<bool, StoreError> {
-    let mut other = other.lease().await?;
+async fn is_direct(connection: &mut PgConnection, other: &mut PgConnection) -> Result<bool, StoreError> {
     let mut mine = Vec::with_capacity(LOOKS);
     let mut others = Vec::with_capacity(LOOKS);
     for _ in 0..LOOKS {
         mine.push(backend(connection).await?);
-        others.push(backend(&mut other.connection).await?);
+        others.push(backend(other).await?);
     }
-    other.give_back();
     Ok(speaks_to_one_process(&mine, &others))
 }
 
@@ -221,6 +244,7 @@ pub(crate) fn peer(row: &PgRow) -> Result<Peer, StoreError> {
         state: row::named(state, row::get(row, 7)?, ("worker", "state"), worker_no)?,
         lease_until: row::at(row, 8)?,
         alive: row::get(row, 9)?,
+        busy: u32::try_from(row::get::<i64>(row, 10)?).unwrap_or(u32::MAX),
     })
 }
 
@@ -228,6 +252,7 @@ fn state(name: &str) -> Option<WorkerState> {
     match name {
         "active" => Some(WorkerState::Active),
         "draining" => Some(WorkerState::Draining),
+        "suspect" => Some(WorkerState::Suspect),
         "dead" => Some(WorkerState::Dead),
         "gone" => Some(WorkerState::Gone),
         _ => None,
@@ -238,9 +263,26 @@ fn state_name(state: WorkerState) -> &'static str {
     match state {
         WorkerState::Active => "active",
         WorkerState::Draining => "draining",
+        WorkerState::Suspect => "suspect",
         WorkerState::Dead => "dead",
         WorkerState::Gone => "gone",
     }
+}
+
+/// Makes a worker a suspect if it still looks as it was seen.
+pub(crate) async fn suspect(
+    connection: &mut PgConnection,
+    worker: WorkerNo,
+    seen: WorkerState,
+    lease_until: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(sql::SUSPECT)
+        .bind(worker.0)
+        .bind(state_name(seen))
+        .bind(lease_until.to_datetime())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Declares a worker dead if it still looks as it was seen.

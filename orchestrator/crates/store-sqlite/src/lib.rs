@@ -13,6 +13,7 @@ mod error;
 mod lane;
 mod load;
 mod lock;
+mod logs;
 mod migrate;
 #[cfg(test)]
 mod plans;

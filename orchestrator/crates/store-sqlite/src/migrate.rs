@@ -20,6 +20,7 @@ const SQL: [&str; MIGRATIONS.len()] = [
     include_str!("../migrations/0006_kept_values.sql"),
     include_str!("../migrations/0007_bench.sql"),
     include_str!("../migrations/0008_schedules.sql"),
+    include_str!("../migrations/0009_workers_logs.sql"),
     include_str!("../migrations/0010_accounts.sql"),
 ];
 

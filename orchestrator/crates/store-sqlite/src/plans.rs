@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use updraft_model::state::RunState;
 use updraft_store::read::RunFilter;
 
-use crate::{batch, connect, lane, load, migrate, query, sql};
+use crate::{batch, connect, lane, load, logs, migrate, query, sql};
 
 async fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -65,6 +65,13 @@ fn statements() -> Vec<String> {
         sql::LEAVE,
         sql::PEERS,
         sql::CONDEMN,
+        sql::SUSPECT,
+        logs::PUT_CHUNK,
+        logs::PUT_HEAD,
+        logs::INFO,
+        logs::INFOS,
+        logs::CHUNKS,
+        logs::LINE,
         sql::NEXT_DUE,
         sql::PUBLISH,
         sql::PUT_TASK_STATE,
@@ -108,8 +115,18 @@ fn statements() -> Vec<String> {
 
 #[tokio::test]
 async fn no_hot_statement_scans_a_big_table() {
-    const BIG: [&str; 8] =
-        ["run", "run_log", "task_run", "work", "attempt", "task_item", "run_metric", "workflow_version"];
+    const BIG: [&str; 10] = [
+        "run",
+        "run_log",
+        "task_run",
+        "work",
+        "attempt",
+        "task_item",
+        "run_metric",
+        "workflow_version",
+        "log_chunk",
+        "attempt_log",
+    ];
     // Few rows whatever the history holds: their partial indexes are read whole.
     const SMALL: [&str; 4] = ["work_due", "work_of_worker", "worker_serving", "run_open"];
     let (_folder, mut connection) = migrated().await;

@@ -15,6 +15,7 @@ use crate::encode::Rows;
 use crate::load::{self, arguments, fetch};
 use updraft_store::schema::MigrationStatus;
 
+use crate::logs::LogReads;
 use crate::migrate;
 use crate::read_pool::ReadPool;
 use crate::rows::Reading;
@@ -50,6 +51,10 @@ impl SqliteReader {
 
     pub(crate) fn over(pool: Arc<ReadPool>, counters: Arc<Counters>) -> Self {
         Self { pool, counters }
+    }
+
+    pub(crate) fn log_reads(&self) -> LogReads<'_> {
+        LogReads { pool: &self.pool, counters: &self.counters }
     }
 
     /// Ends the connections.

@@ -231,6 +231,7 @@ pub(crate) fn worker_state(state: WorkerState) -> &'static str {
     match state {
         WorkerState::Active => "active",
         WorkerState::Draining => "draining",
+        WorkerState::Suspect => "suspect",
         WorkerState::Dead => "dead",
         WorkerState::Gone => "gone",
     }
@@ -251,11 +252,13 @@ pub(crate) fn peer(row: &SqliteRow) -> Result<Peer, StoreError> {
         state: r.name("state", |text| match text {
             "active" => Some(WorkerState::Active),
             "draining" => Some(WorkerState::Draining),
+            "suspect" => Some(WorkerState::Suspect),
             "dead" => Some(WorkerState::Dead),
             "gone" => Some(WorkerState::Gone),
             _ => None,
         })?,
         lease_until: r.at("lease_until")?,
         alive: None,
+        busy: r.number("busy")?,
     })
 }

@@ -23,18 +23,24 @@ pub(crate) const OUTCOME: &str =
 pub(crate) const REGISTER: &str = "/* register */ INSERT INTO worker (name, host, pid, build, queues, slots, state, lock_no, lease_until) \
 VALUES ($1, $2, $3, $4, $5, $6, 'active', NULL, $7) RETURNING worker_no";
 
-pub(crate) const RENEW: &str = "/* renew */ UPDATE worker SET lease_until = $2 \
-WHERE worker_no = $1 AND state IN ('active', 'draining') RETURNING worker_no";
+pub(crate) const RENEW: &str = "/* renew */ UPDATE worker SET lease_until = $2, \
+state = CASE state WHEN 'suspect' THEN 'active' ELSE state END \
+WHERE worker_no = $1 AND state IN ('active', 'draining', 'suspect') RETURNING worker_no";
 
 pub(crate) const OWN_ROWS: &str = "/* own rows */ SELECT run_id, task_id, map_index, dispatch_no, try_no, losses, generation, \
 place, due_at, queue, rank, worker_no, attempt_id, claimed_at, cancel_at FROM work WHERE place = 'x' AND worker_no = $1";
 
 pub(crate) const LEAVE: &str = "/* leave */ UPDATE worker SET state = 'gone' \
-WHERE worker_no = $1 AND state IN ('active', 'draining') RETURNING worker_no";
+WHERE worker_no = $1 AND state IN ('active', 'draining', 'suspect') RETURNING worker_no";
 
-pub(crate) const PEERS: &str = "/* peers */ SELECT worker_no, name, host, pid, build, queues, slots, state, lease_until FROM worker \
-WHERE worker_no IN (SELECT worker_no FROM worker WHERE state IN ('active', 'draining') \
+pub(crate) const PEERS: &str = "/* peers */ SELECT worker_no, name, host, pid, build, queues, slots, state, lease_until, \
+(SELECT count(*) FROM work x WHERE x.place = 'x' AND x.worker_no = worker.worker_no) AS busy FROM worker \
+WHERE worker_no IN (SELECT worker_no FROM worker WHERE state IN ('active', 'draining', 'suspect') \
     UNION SELECT worker_no FROM work WHERE place = 'x') ORDER BY worker_no";
+
+/// $1 worker, $2 state and $3 lease as they were seen.
+pub(crate) const SUSPECT: &str = "/* suspect */ UPDATE worker SET state = 'suspect' \
+WHERE worker_no = $1 AND state = $2 AND lease_until = $3 AND state IN ('active', 'draining') RETURNING worker_no";
 
 /// $1 worker, $2 state and $3 lease as they were seen.
 pub(crate) const CONDEMN: &str = "/* condemn */ UPDATE worker SET state = 'dead' \

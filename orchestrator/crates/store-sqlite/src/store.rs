@@ -16,13 +16,14 @@ use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
 use updraft_store::schema::{LEASE_MS, MigrationStatus};
 use updraft_store::{
-    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published,
+    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, Look, NewVersion, NextDue, Peer, Published,
     Purpose, Store, StoreError, TaskStateKey, Wake, WorkerInfo, check,
 };
 
 use crate::checkpoint::{Checkpointer, LogWatch};
 use crate::load::arguments;
 use crate::lock::FileLock;
+use crate::logs::LogReads;
 use crate::migrate;
 use crate::read_pool::ReadPool;
 use crate::reader::SqliteReader;
@@ -136,7 +137,15 @@ impl SqliteStore {
         self.writer.write(write).await
     }
 
-    fn wake(&self, wake: Wake) {
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(crate) fn log_reads(&self) -> LogReads<'_> {
+        LogReads { pool: &self.reads, counters: &self.counters }
+    }
+
+    pub(crate) fn wake(&self, wake: Wake) {
         // No receiver: nobody waits for hints.
         let _ = self.wakes.send(wake);
     }
@@ -283,13 +292,8 @@ impl Store for SqliteStore {
             a.add(lease())
         })?;
         let active = !self.write(Purpose::Heartbeat, sql::RENEW, renew).await?.is_empty();
-        let own = arguments(|a| a.add(worker_no.0))?;
-        self.counters.round_trip(Purpose::Heartbeat);
-        let executing = self
-            .loads
-            .read(move |connection| Box::pin(async move { load::fetch(connection, sql::OWN_ROWS, own).await }))
-            .await?;
-        Ok(Beaten { executing: work_rows(&executing)?, active, now: now() })
+        let executing = self.executing(worker_no).await?;
+        Ok(Beaten { executing, active, now: now() })
     }
 
     async fn leave(&self, worker_no: WorkerNo) -> Result<(), StoreError> {
@@ -312,6 +316,30 @@ impl Store for SqliteStore {
             peer.alive = Some(registered.contains(&peer.worker_no));
         }
         Ok(peers)
+    }
+
+    async fn look(&self, _worker_no: WorkerNo) -> Result<Look, StoreError> {
+        // This process owns the file for as long as this handle lives.
+        Ok(Look { session: 1, peers: self.peers().await?, now: now(), certain: true })
+    }
+
+    async fn executing(&self, worker_no: WorkerNo) -> Result<Vec<WorkRow>, StoreError> {
+        let own = arguments(|a| a.add(worker_no.0))?;
+        self.counters.round_trip(Purpose::Heartbeat);
+        let rows = self
+            .loads
+            .read(move |connection| Box::pin(async move { load::fetch(connection, sql::OWN_ROWS, own).await }))
+            .await?;
+        work_rows(&rows)
+    }
+
+    async fn suspect(&self, seen: &Peer) -> Result<bool, StoreError> {
+        let arguments = arguments(|a| {
+            a.add(seen.worker_no.0)?;
+            a.add(rows::worker_state(seen.state))?;
+            a.add(seen.lease_until.as_millis())
+        })?;
+        Ok(!self.write(Purpose::Heartbeat, sql::SUSPECT, arguments).await?.is_empty())
     }
 
     async fn condemn(&self, seen: &Peer) -> Result<bool, StoreError> {

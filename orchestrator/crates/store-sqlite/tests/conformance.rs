@@ -21,3 +21,14 @@ async fn open() -> (Arc<dyn Store>, Arc<dyn Reader>, TempDir) {
 }
 
 updraft_store::conformance!(open);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_kept_and_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store =
+        Arc::new(SqliteStore::open(folder.path().join("store.db"), OpenOptions::default()).await.expect("open"));
+    let reader: Arc<dyn Reader> = Arc::new(store.reader());
+    let world = updraft_store::conformance::World::new(Arc::clone(&store) as _, reader).await;
+    updraft_store::conformance::logs::everything(&world, Arc::clone(&store) as _).await;
+    world.close().await;
+}

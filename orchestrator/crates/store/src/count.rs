@@ -18,11 +18,14 @@ pub enum Purpose {
     Admin,
     /// `updraft bench`'s baseline.
     Bench,
+    /// What attempts said.
+    Logs,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Engine, Self::Heartbeat, Self::Poll, Self::Read, Self::Admin, Self::Bench];
+    pub const ALL: [Self; 7] =
+        [Self::Engine, Self::Heartbeat, Self::Poll, Self::Read, Self::Admin, Self::Bench, Self::Logs];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Purpose {
             Self::Read => "read",
             Self::Admin => "admin",
             Self::Bench => "bench",
+            Self::Logs => "logs",
         }
     }
 }
@@ -40,8 +44,8 @@ impl Purpose {
 /// Counts since the store was opened. Cheap, shared, never reset.
 #[derive(Debug, Default)]
 pub struct Counters {
-    commits: [AtomicU64; 6],
-    round_trips: [AtomicU64; 6],
+    commits: [AtomicU64; 7],
+    round_trips: [AtomicU64; 7],
 }
 
 impl Counters {

@@ -16,6 +16,7 @@ pub mod count;
 pub mod differential;
 pub mod error;
 pub mod history;
+pub mod logs;
 pub mod memory;
 pub mod read;
 pub mod scheduling;
@@ -32,6 +33,7 @@ pub use batch::{Batch, Committed, Expected, Lane, Loaded, LoadedRun, Locked, Log
 pub use count::{Counters, Purpose};
 pub use error::StoreError;
 pub use history::History;
+pub use logs::Logs;
 pub use memory::MemoryStore;
 pub use read::Reader;
 pub use scheduling::Scheduling;
@@ -87,13 +89,35 @@ pub struct Peer {
     pub worker_no: WorkerNo,
     /// Who it is.
     pub info: WorkerInfo,
-    /// `active`, `draining`, `dead`, `gone`.
+    /// Where it is.
     pub state: WorkerState,
     /// End of its lease by the store's clock.
     pub lease_until: Timestamp,
     /// Evidence of life: its lock is held (PostgreSQL), the file lock is held by a live process (SQLite);
     /// `None` where there is no such evidence.
     pub alive: Option<bool>,
+    /// Attempts that it executes, as the store knows it.
+    pub busy: u32,
+}
+
+impl Peer {
+    /// When it was last heard of, by the store's clock.
+    pub fn last_seen(&self) -> Timestamp {
+        self.lease_until - std::time::Duration::from_millis(schema::LEASE_MS.unsigned_abs())
+    }
+}
+
+/// A look at all workers through the session of one of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Changes whenever the session that looks is a new one: only what one unbroken session has seen is evidence (F35).
+    pub session: u64,
+    /// As [`Store::peers`].
+    pub peers: Vec<Peer>,
+    /// The store's clock.
+    pub now: Timestamp,
+    /// `alive: Some(false)` is proof of death, not mere absence (one process owns the store).
+    pub certain: bool,
 }
 
 /// Where a worker is.
@@ -103,6 +127,9 @@ pub enum WorkerState {
     Active,
     /// Finishes what it has.
     Draining,
+    /// Takes work as far as it knows, but there is no sign of its life: it gets none, and what may be done twice is done
+    /// elsewhere. Its next heartbeat makes it active again (F34).
+    Suspect,
     /// Declared dead by others.
     Dead,
     /// Said good-bye.
@@ -127,6 +154,8 @@ pub enum Wake {
     Queue(String),
     /// A run moved on.
     Run(RunId),
+    /// Somebody follows this run's logs.
+    Followed(RunId),
     /// Hints may have been lost: look at everything.
     Everything,
 }
@@ -172,14 +201,24 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a worker known, with its lease and, where there is one, its lock as evidence of life.
     async fn register(&self, info: &WorkerInfo) -> Result<WorkerNo, StoreError>;
 
-    /// Renews the lease.
+    /// Renews the lease. A suspect that has its lock again, or needs none, is active again.
     async fn beat(&self, worker_no: WorkerNo) -> Result<Beaten, StoreError>;
 
     /// Says good-bye: the worker is `gone`, its lock released.
     async fn leave(&self, worker_no: WorkerNo) -> Result<(), StoreError>;
 
-    /// All workers that hold rows in place `x`, or are active or draining.
+    /// Looks at [`Store::peers`] through this worker's own heartbeat session, which is tried by it too: an error says that
+    /// the session broke, and the next [`Store::beat`] opens a new one.
+    async fn look(&self, worker_no: WorkerNo) -> Result<Look, StoreError>;
+
+    /// All workers that hold rows in place `x`, or are active, draining or suspect.
     async fn peers(&self) -> Result<Vec<Peer>, StoreError>;
+
+    /// Makes an active or draining worker a suspect if it still looks as seen; says whether it did.
+    async fn suspect(&self, seen: &Peer) -> Result<bool, StoreError>;
+
+    /// The rows in place `x` of a worker.
+    async fn executing(&self, worker_no: WorkerNo) -> Result<Vec<WorkRow>, StoreError>;
 
     /// Declares a worker dead if it still looks as seen; says whether it did.
     async fn condemn(&self, seen: &Peer) -> Result<bool, StoreError>;

@@ -17,6 +17,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (6, "kept_values"),
     (7, "bench"),
     (8, "schedules"),
+    (9, "workers_logs"),
     (10, "accounts"),
 ];
 
@@ -191,6 +192,40 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("login_link", &["hash", "purpose", "user_name", "created_at", "expires_at", "used_at"]),
     ("audit", &["seq", "at", "actor", "role", "origin", "action", "subject", "reason", "detail", "prev_hash", "hash"]),
     ("connection", &["name", "kind", "fields", "sealed", "key_id", "version", "updated_at", "updated_by"]),
+    (
+        "log_chunk",
+        &[
+            "run_id",
+            "task_id",
+            "map_index",
+            "dispatch_no",
+            "byte_offset",
+            "first_line",
+            "lines",
+            "bytes",
+            "levels",
+            "body",
+        ],
+    ),
+    (
+        "attempt_log",
+        &[
+            "run_id",
+            "task_id",
+            "map_index",
+            "dispatch_no",
+            "bytes",
+            "lines",
+            "error_line",
+            "error_offset",
+            "error_text",
+            "gap_from",
+            "gap_until",
+            "gap_lines",
+            "complete",
+            "updated_at",
+        ],
+    ),
 ];
 
 /// Largest output of an attempt.

@@ -18,3 +18,10 @@ async fn open() -> (Arc<dyn Store>, Arc<dyn Reader>, ()) {
 }
 
 updraft_store::conformance!(open);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_kept_and_read() {
+    let store = Arc::new(MemoryStore::new(|| Timestamp::from_datetime(chrono::Utc::now())));
+    let world = updraft_store::conformance::World::new(Arc::clone(&store) as _, Arc::clone(&store) as _).await;
+    updraft_store::conformance::logs::everything(&world, store).await;
+}

@@ -194,6 +194,7 @@ fn message_of(result: &AttemptResult) -> Option<String> {
         | AttemptResult::TimedOut { message }
         | AttemptResult::Panicked { message }
         | AttemptResult::Rejected { message, .. } => message,
+        AttemptResult::Lost { message, .. } if !message.is_empty() => message,
         AttemptResult::Succeeded { .. } | AttemptResult::Lost { .. } | AttemptResult::Cancelled => return None,
     };
     Some(storable(text, MESSAGE_BYTES))

@@ -83,14 +83,24 @@ pub(crate) enum Job {
     Cancel { by: String, reason: String },
     /// Stop the run: a limit was passed.
     Abort { cause: Cause },
-    /// End what a dead worker left behind.
-    Reap { worker_no: WorkerNo },
+    /// End what another worker left behind.
+    Reap(Takeover),
     /// Judge everything anew, after a resume.
     Refresh,
     /// Let a run that was set aside go on.
     Repair { by: String },
     /// Set the run aside.
     Break { code: String, detail: String },
+}
+
+/// What is taken over from a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Takeover {
+    pub worker_no: WorkerNo,
+    /// It may still live: only what may be executed twice is taken.
+    pub suspect: bool,
+    /// Why, for the history.
+    pub words: String,
 }
 
 /// A part of a batch.

@@ -16,7 +16,6 @@ use super::{Committer, Job};
 use crate::cache::CachedRun;
 use crate::error::EngineError;
 use crate::event::EngineEvent;
-use crate::owned::Owned;
 use crate::shared::{locked, new_attempt, new_stamp};
 
 /// A batch with what it was made from, so that it can be made again.
@@ -194,8 +193,10 @@ impl Committer {
                 free -= 1;
                 let attempt_id = new_attempt();
                 build::claim(row, batch.worker_no, attempt_id, batch.at);
-                let owned = Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no);
-                locked(&self.shared.owned).insert(attempt_id, Arc::new(owned));
+                if let Some(cached) = self.cache.get_mut(&row.run_id) {
+                    let owned = crate::attempt::owned_of(&self.shared, cached, row);
+                    locked(&self.shared.owned).insert(attempt_id, owned);
+                }
                 claimed.push(attempt_id);
             }
         }

@@ -326,7 +326,7 @@ impl Decision {
         }
         let actor = match &self.job {
             Some(Job::Cancel { by, .. } | Job::Repair { by }) => by.clone(),
-            Some(Job::Abort { .. } | Job::Reap { .. } | Job::Refresh | Job::Break { .. }) | None => {
+            Some(Job::Abort { .. } | Job::Reap(_) | Job::Refresh | Job::Break { .. }) | None => {
                 format!("worker:{}", self.shared.worker_no())
             }
         };
@@ -336,10 +336,16 @@ impl Decision {
         report.work.clone_from(&commit.work);
         report.stopped = match &self.job {
             Some(Job::Cancel { .. } | Job::Abort { .. }) => executing,
-            Some(Job::Reap { .. } | Job::Refresh | Job::Repair { .. } | Job::Break { .. }) | None => Vec::new(),
+            Some(Job::Reap(_) | Job::Refresh | Job::Repair { .. } | Job::Break { .. }) | None => Vec::new(),
         };
         report.run = Some(run);
         Some(commit)
+    }
+
+    fn is_repeatable(&self, row: &WorkRow) -> bool {
+        let compiled = &self.plan.compiled;
+        let task = compiled.graph.position(row.dispatch.key.task.as_str());
+        task.is_some_and(|task| self.shared.is_repeatable(&compiled.task(task).task_type))
     }
 
     fn job(
@@ -374,21 +380,25 @@ impl Decision {
                 let input = Input::Break { code: code.clone(), detail: detail.clone() };
                 part.step(run, input, self.at).map_err(refuse)?;
             }
-            Job::Reap { worker_no } => {
+            Job::Reap(takeover) => {
                 let spooled = self
                     .shared
                     .spool
                     .of_run(run_id)
                     .map_err(|source| EngineError::Io { what: "reading spooled results".to_owned(), source })?;
-                for row in executing.iter().filter(|row| row.worker_no == Some(*worker_no)) {
+                let cause = if takeover.suspect { Cause::WorkerSuspect } else { Cause::WorkerDied };
+                for row in executing.iter().filter(|row| row.worker_no == Some(takeover.worker_no)) {
                     let Some(attempt_id) = row.attempt_id else { continue };
+                    if takeover.suspect && !self.is_repeatable(row) {
+                        continue;
+                    }
                     let finish = spooled
                         .iter()
                         .find(|result| {
                             result.attempt_id == attempt_id && result.dispatch_no == row.dispatch.dispatch_no
                         })
-                        .map_or_else(|| lost(row, attempt_id, Cause::WorkerDied), Finish::from_spool);
-                    part.finish(run, &finish, Some(*worker_no), self.at).map_err(refuse)?;
+                        .map_or_else(|| lost(row, attempt_id, cause, takeover.words.clone()), Finish::from_spool);
+                    part.finish(run, &finish, Some(takeover.worker_no), self.at).map_err(refuse)?;
                     if finish.spooled {
                         taken.push(finish);
                     }
@@ -400,13 +410,13 @@ impl Decision {
 }
 
 /// The end of an attempt that will never report.
-pub(crate) fn lost(row: &WorkRow, attempt_id: updraft_model::id::AttemptId, cause: Cause) -> Finish {
+pub(crate) fn lost(row: &WorkRow, attempt_id: updraft_model::id::AttemptId, cause: Cause, message: String) -> Finish {
     Finish {
         run_id: row.run_id,
         key: row.dispatch.key.clone(),
         dispatch_no: row.dispatch.dispatch_no,
         attempt_id,
-        result: AttemptResult::Lost { cause },
+        result: AttemptResult::Lost { cause, message },
         started_at: None,
         output: None,
         items: Vec::new(),
@@ -440,7 +450,7 @@ impl Job {
     fn lane(&self) -> Lane {
         match self {
             Self::Cancel { .. } | Self::Abort { .. } => Lane::Cancel,
-            Self::Reap { worker_no } => Lane::Reap(*worker_no),
+            Self::Reap(takeover) => Lane::Reap(takeover.worker_no),
             Self::Refresh | Self::Repair { .. } | Self::Break { .. } => Lane::Plain,
         }
     }
@@ -450,7 +460,7 @@ impl Job {
         match self {
             Self::Cancel { .. } => "cancelling the run",
             Self::Abort { .. } => "ending the run at its limit",
-            Self::Reap { .. } => "taking over what a dead worker left",
+            Self::Reap(_) => "taking over what a dead worker left",
             Self::Refresh => "looking at the run anew",
             Self::Repair { .. } => "repairing the run",
             Self::Break { .. } => "setting the run aside",

@@ -31,7 +31,7 @@ use crate::shared::{Phase, Shared, locked, new_attempt};
 
 use build::Heads;
 use command::Item;
-pub(crate) use command::{Command, Create, Finish, Job, Reply};
+pub(crate) use command::{Command, Create, Finish, Job, Reply, Takeover};
 pub(crate) use lane::lost;
 use lanes::Lanes;
 pub(crate) use load::read_version;

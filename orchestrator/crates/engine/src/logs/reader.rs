@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use updraft_model::id::{RunId, TaskKey};
 use updraft_model::time::Timestamp;
+use updraft_store::logs::LogGap;
 use updraft_task::Level;
 
 /// One line.
@@ -39,6 +40,8 @@ impl LogLine {
 pub struct LogReader {
     path: PathBuf,
     offset: u64,
+    /// Number of the next line.
+    line: u64,
     /// Bytes after the last line end.
     partial: Vec<u8>,
 }
@@ -46,7 +49,18 @@ pub struct LogReader {
 impl LogReader {
     /// On one attempt's log; it need not exist yet.
     pub fn new(log_dir: &Path, run_id: RunId, key: &TaskKey, dispatch_no: u32) -> Self {
-        Self { path: super::path(log_dir, run_id, key, dispatch_no), offset: 0, partial: Vec::new() }
+        let path = super::path(log_dir, run_id, key, dispatch_no);
+        Self { path, offset: 0, line: 1, partial: Vec::new() }
+    }
+
+    /// The byte after the last complete line that was read: where to go on in the store once the files are gone.
+    pub fn position(&self) -> u64 {
+        self.offset - self.partial.len() as u64
+    }
+
+    /// Whether there are files.
+    pub fn exists(&self) -> bool {
+        super::segments(&self.path).is_ok_and(|segments| !segments.is_empty())
     }
 
     /// The complete lines that came since the last call.
@@ -54,18 +68,39 @@ impl LogReader {
     /// # Errors
     /// The file cannot be read. That it does not exist is no error: a task that says nothing has no log.
     pub fn more(&mut self) -> std::io::Result<Vec<LogLine>> {
-        let mut file = match std::fs::File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        file.seek(SeekFrom::Start(self.offset))?;
-        let read = file.read_to_end(&mut self.partial)?;
-        self.offset += read as u64;
-        let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
-        let rest = self.partial.split_off(end + 1);
-        let complete = std::mem::replace(&mut self.partial, rest);
-        Ok(String::from_utf8_lossy(&complete).lines().map(LogLine::parse).collect())
+        let mut lines = Vec::new();
+        let segments = super::segments(&self.path)?;
+        for (at, segment) in segments.iter().enumerate() {
+            let end = segments.get(at + 1).map(|next| next.offset);
+            if end.is_some_and(|end| end <= self.offset) {
+                continue;
+            }
+            let mut file = match std::fs::File::open(&segment.path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if segment.offset > self.offset {
+                let gap = LogGap {
+                    from: self.offset,
+                    until: segment.offset,
+                    lines: segment.first_line.saturating_sub(self.line),
+                };
+                lines.push(LogLine { at: None, level: Level::Warn, text: gap.text() });
+                (self.offset, self.line) = (segment.offset, segment.first_line);
+                self.partial.clear();
+            }
+            file.seek(SeekFrom::Start(self.offset - segment.offset))?;
+            self.offset += file.read_to_end(&mut self.partial)? as u64;
+            let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let rest = self.partial.split_off(end + 1);
+            let complete = std::mem::replace(&mut self.partial, rest);
+            let text = String::from_utf8_lossy(&complete);
+            let before = lines.len();
+            lines.extend(text.lines().map(LogLine::parse));
+            self.line += (lines.len() - before) as u64;
+        }
+        Ok(lines)
     }
 
     /// The line that was being written when the writer died, if there is one. Ask when the attempt is over.
@@ -111,16 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn a_log_stops_at_its_bound_and_says_how_much_is_missing() {
-        let found = lines(1000, |file| {
-            for n in 0..100 {
+    fn a_log_that_passes_its_limit_keeps_its_beginning_and_its_end() {
+        let found = lines(4000, |file| {
+            for n in 0..1000 {
                 file.write(Timestamp::default(), Level::Info, &format!("line {n}")).unwrap();
             }
         });
         let texts: Vec<_> = found.iter().map(|line| line.text.as_str()).collect();
-        let kept = texts.iter().filter(|text| text.starts_with("line ")).count();
-        assert!(texts.iter().any(|text| text.contains("reached its bound of 1000 bytes")), "{texts:?}");
-        assert_eq!(texts.last().copied(), Some(format!("--- {} lines were not kept", 100 - kept).as_str()));
+        let gap = texts.iter().position(|text| text.contains("were not kept")).unwrap();
+        let numbers: Vec<u64> = texts.iter().filter_map(|text| text.strip_prefix("line ")?.parse().ok()).collect();
+        assert_eq!((numbers[0], *numbers.last().unwrap()), (0, 999));
+        let left_out = numbers[gap] - numbers[gap - 1] - 1;
+        assert!(texts[gap].starts_with(&format!("--- {left_out} lines (")), "{}", texts[gap]);
+        assert!(numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count() == 1);
+        let kept: usize = texts.iter().map(|text| text.len() + 31).sum();
+        assert!((3500..5200).contains(&kept), "{kept}");
     }
 
     #[test]

@@ -1,30 +1,50 @@
-//! Writes one attempt's log. Every line reaches the file at once, so that it can be followed and survives a `kill -9`;
-//! when the bound is reached one line says so, and the rest is counted.
+//! Writes one attempt's log. Every line reaches a file at once, so that it can be followed and survives a `kill -9`. A log
+//! that passes its limit keeps its first half in one file, and its end in a row of smaller ones, the oldest of which go.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use updraft_model::time::Timestamp;
+use updraft_store::logs::LogGap;
 use updraft_task::Level;
+
+use super::{Segment, segment_path};
+use crate::shared::locked;
 
 /// Longest line; what is longer is cut, with a mark.
 pub const MAX_LINE_BYTES: usize = 32 << 10;
+
+/// How far a log is; shared with who ships it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written {
+    pub bytes: u64,
+    pub lines: u64,
+    /// Files, in order.
+    pub segments: VecDeque<Segment>,
+    pub gap: Option<LogGap>,
+    /// Nothing more will come.
+    pub ended: bool,
+}
 
 /// See the module.
 pub struct LogFile {
     path: PathBuf,
     limit_bytes: u64,
-    written_bytes: u64,
+    /// Bytes in the last file.
+    in_segment: u64,
     dropped_lines: u64,
     file: Option<File>,
     failed: bool,
+    written: Arc<Mutex<Written>>,
 }
 
 impl LogFile {
     /// A log that is made with its first line.
     pub fn create(path: PathBuf, limit_bytes: u64) -> Self {
-        Self { path, limit_bytes, written_bytes: 0, dropped_lines: 0, file: None, failed: false }
+        Self { path, limit_bytes, in_segment: 0, dropped_lines: 0, file: None, failed: false, written: Arc::default() }
     }
 
     /// Where it lies.
@@ -32,9 +52,13 @@ impl LogFile {
         &self.path
     }
 
-    /// Lines that the bound left out.
+    /// Lines that could not be written.
     pub fn dropped_lines(&self) -> u64 {
         self.dropped_lines
+    }
+
+    pub(crate) fn written(&self) -> Arc<Mutex<Written>> {
+        Arc::clone(&self.written)
     }
 
     /// Writes a text, one log line per line of it.
@@ -43,55 +67,81 @@ impl LogFile {
     /// The file cannot be written; told once, then lines are counted as dropped.
     pub fn write(&mut self, at: Timestamp, level: Level, text: &str) -> std::io::Result<()> {
         if self.failed {
-            self.dropped_lines += 1;
+            self.dropped_lines += text.lines().count() as u64;
             return Ok(());
         }
         let mut out = String::with_capacity(text.len() + 40);
+        let mut lines = 0;
         for line in text.lines() {
-            if self.written_bytes >= self.limit_bytes {
-                self.dropped_lines += 1;
-                continue;
-            }
-            let start = out.len();
             push_line(&mut out, at, level, line);
-            self.written_bytes += (out.len() - start) as u64;
-            if self.written_bytes >= self.limit_bytes {
-                let limit = self.limit_bytes;
-                push_line(
-                    &mut out,
-                    at,
-                    Level::Warn,
-                    &format!("the log has reached its bound of {limit} bytes; what follows is not kept"),
-                );
+            lines += 1;
+            if self.in_segment + out.len() as u64 >= self.segment_limit() {
+                self.append(&out, lines).inspect_err(|_| self.failed = true)?;
+                out.clear();
+                lines = 0;
             }
         }
         if out.is_empty() {
             return Ok(());
         }
-        self.append(out.as_bytes()).inspect_err(|_| self.failed = true)
+        self.append(&out, lines).inspect_err(|_| self.failed = true)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    /// Most bytes of the file that is being written.
+    fn segment_limit(&self) -> u64 {
+        let half = self.limit_bytes / 2;
+        if locked(&self.written).segments.len() <= 1 { half } else { (half / 4).max(1) }
+    }
+
+    fn append(&mut self, text: &str, lines: u64) -> std::io::Result<()> {
+        if self.file.is_some() && self.in_segment >= self.segment_limit() {
+            self.file = None;
+        }
         let file = match &mut self.file {
             Some(file) => file,
             empty @ None => {
-                if let Some(folder) = self.path.parent() {
+                let mut written = locked(&self.written);
+                let (offset, first_line) = (written.bytes, written.lines + 1);
+                let path = match offset {
+                    0 => self.path.clone(),
+                    _ => segment_path(&self.path, offset, first_line),
+                };
+                if let Some(folder) = path.parent() {
                     std::fs::create_dir_all(folder)?;
                 }
-                empty.insert(File::options().create(true).append(true).open(&self.path)?)
+                let file = File::options().create(true).append(true).open(&path)?;
+                written.segments.push_back(Segment { path, offset, first_line });
+                drop_oldest(&mut written, self.limit_bytes / 2);
+                self.in_segment = 0;
+                empty.insert(file)
             }
         };
-        file.write_all(bytes)
+        file.write_all(text.as_bytes())?;
+        self.in_segment += text.len() as u64;
+        let mut written = locked(&self.written);
+        written.bytes += text.len() as u64;
+        written.lines += lines;
+        Ok(())
+    }
+}
+
+/// Removes the oldest files after the first, as long as what remains of the end is long enough.
+fn drop_oldest(written: &mut Written, keep_bytes: u64) {
+    while written.segments.len() > 3 && written.bytes - written.segments[2].offset >= keep_bytes {
+        let Some(oldest) = written.segments.remove(1) else { return };
+        let next = &written.segments[1];
+        let from = written.gap.map_or((oldest.offset, oldest.first_line), |gap| (gap.from, oldest.first_line));
+        let lines = written.gap.map_or(0, |gap| gap.lines) + next.first_line - from.1;
+        written.gap = Some(LogGap { from: from.0, until: next.offset, lines });
+        if let Err(error) = std::fs::remove_file(&oldest.path) {
+            tracing::warn!(%error, "a part of a log cannot be removed: {}", oldest.path.display());
+        }
     }
 }
 
 impl Drop for LogFile {
     fn drop(&mut self) {
-        if self.dropped_lines > 0 && !self.failed {
-            let line = format!("--- {} lines were not kept\n", self.dropped_lines);
-            // Best effort: the bound itself is already told.
-            let _ = self.append(line.as_bytes());
-        }
+        locked(&self.written).ended = true;
     }
 }
 

@@ -13,7 +13,7 @@ use updraft_model::record::WorkRow;
 use updraft_model::state::{Cause, Outcome, RunState};
 use updraft_model::time::Timestamp;
 use updraft_store::{
-    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, NewVersion, NextDue, Peer, Published,
+    Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, Look, NewVersion, NextDue, Peer, Published,
     Refusal, Store, StoreError, TaskStateKey, Wake, WorkerInfo,
 };
 
@@ -50,6 +50,7 @@ struct Faulty {
     poison: Option<&'static str>,
     lanes_fail_too: bool,
     seen: AtomicU64,
+    beats_fail: std::sync::atomic::AtomicBool,
 }
 
 impl Faulty {
@@ -162,6 +163,9 @@ impl Store for Faulty {
         self.inner.register(info).await
     }
     async fn beat(&self, worker_no: WorkerNo) -> Result<Beaten, StoreError> {
+        if self.beats_fail.load(Ordering::Relaxed) {
+            return Err(away());
+        }
         self.inner.beat(worker_no).await
     }
     async fn leave(&self, worker_no: WorkerNo) -> Result<(), StoreError> {
@@ -169,6 +173,15 @@ impl Store for Faulty {
     }
     async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
         self.inner.peers().await
+    }
+    async fn look(&self, worker_no: WorkerNo) -> Result<Look, StoreError> {
+        self.inner.look(worker_no).await
+    }
+    async fn suspect(&self, seen: &Peer) -> Result<bool, StoreError> {
+        self.inner.suspect(seen).await
+    }
+    async fn executing(&self, worker_no: WorkerNo) -> Result<Vec<WorkRow>, StoreError> {
+        self.inner.executing(worker_no).await
     }
     async fn condemn(&self, seen: &Peer) -> Result<bool, StoreError> {
         self.inner.condemn(seen).await
@@ -223,8 +236,9 @@ fn faulty(plan: &[Fault], poison: Option<&'static str>, lanes_fail_too: bool) ->
         poison,
         lanes_fail_too,
         seen: AtomicU64::new(0),
+        beats_fail: std::sync::atomic::AtomicBool::new(false),
     });
-    (Place { store: Arc::clone(&store) as Arc<dyn Store>, reader: place.reader }, store)
+    (Place { store: Arc::clone(&store) as Arc<dyn Store>, reader: place.reader, logs: place.logs }, store)
 }
 
 /// Runs a chain through a plan of faults; every body must have run once, every result be in the history once.
@@ -384,5 +398,59 @@ async fn a_result_that_finds_no_store_waits_on_disk_and_is_taken_at_the_resume()
     assert_eq!(bodies(run.run_id(), "a"), [1], "its result lay on disk: it is not made again");
     assert_eq!(std::fs::read_dir(folder.path().join(".updraft/spool")).unwrap().count(), 0);
     assert_eq!(outcomes(&detail(&place, run.run_id()).await, "a"), [Outcome::Succeeded]);
+    engine.shutdown().await;
+}
+
+/// F20: what was claimed by a process that is not sure of its lease does not begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_not_sure_of_its_lease_starts_nothing_until_it_is() {
+    let (place, store) = faulty(&[], None, false);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&place, folder.path());
+    config.heartbeat = std::time::Duration::from_millis(50);
+    config.trust = Some(std::time::Duration::from_millis(200));
+    store.beats_fail.store(true, Ordering::Relaxed);
+    let engine = Engine::start(config).await.unwrap();
+    let mut events = engine.subscribe();
+    until(&mut events, |event| matches!(event, EngineEvent::Warning { message, .. } if message.contains("lease")))
+        .await;
+    let mut run = start(&engine, &place, chain(2)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(bodies(run.run_id(), "t0").is_empty(), "a body began without a lease");
+    store.beats_fail.store(false, Ordering::Relaxed);
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    assert_eq!(bodies(run.run_id(), "t0").len(), 1);
+    engine.shutdown().await;
+}
+
+/// `on_lease_loss: kill` for what must not run twice; what may goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_may_have_run_out_stops_what_must_not_run_twice() {
+    let (place, store) = faulty(&[], None, false);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&place, folder.path());
+    config.heartbeat = std::time::Duration::from_millis(50);
+    config.trust = Some(std::time::Duration::from_millis(400));
+    let engine = Engine::start(config).await.unwrap();
+    let mut events = engine.subscribe();
+    let note = json!({ "act": "note", "argv": [folder.path()] });
+    let tasks = json!([
+        { "id": "may", "type": "act", "with": note },
+        { "id": "must_not", "type": "once", "with": note },
+    ]);
+    let mut run = start(&engine, &place, workflow(tasks)).await;
+    until(&mut events, crate::support::attempt_started("may")).await;
+    store.beats_fail.store(true, Ordering::Relaxed);
+    until(&mut events, |event| {
+        matches!(event, EngineEvent::AttemptEnded { key, outcome: Outcome::Lost, .. } if key.task.as_str() == "must_not")
+    })
+    .await;
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    store.beats_fail.store(false, Ordering::Relaxed);
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    let detail = detail(&place, run.run_id()).await;
+    assert_eq!(outcomes(&detail, "may"), [Outcome::Succeeded]);
+    let lost = detail.attempts.iter().find(|row| row.outcome == Outcome::Lost).unwrap();
+    assert!(lost.message.as_deref().unwrap().contains("could not renew its lease"), "{lost:?}");
     engine.shutdown().await;
 }

@@ -14,7 +14,7 @@ use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
 use updraft_store::memory::MemoryStore;
 use updraft_store::read::RunDetail;
-use updraft_store::{NewVersion, Published, Reader, Store};
+use updraft_store::{Logs, NewVersion, Published, Reader, Store};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 use updraft_task::{ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Registry, Sibling, Task, TaskError};
@@ -86,6 +86,8 @@ impl Task for Act {
             "stubborn" => std::future::pending().await,
             "large" => Ok(Value::from("x".repeat(50_000))),
             "nul" => Ok(Value::from("a\0b")),
+            // Says which process runs it, and waits until it may end.
+            "note" => note(&params.argv[0], ctx).await,
             "siblings" => {
                 let shown = |sibling: &Sibling| json!([sibling.task, sibling.state.to_string(), sibling.allow_failure]);
                 Ok(ctx.siblings().await?.iter().map(shown).collect())
@@ -99,21 +101,57 @@ impl Task for Act {
     }
 }
 
+/// One line in `<folder>/bodies`: task, attempt, process. Ends when `<folder>/go` is there.
+async fn note(folder: &str, ctx: &Context) -> Result<Value, TaskError> {
+    use std::io::Write;
+    let folder = Path::new(folder);
+    let line = format!("{} {} {}\n", ctx.attempt().key, ctx.attempt().dispatch_no, std::process::id());
+    let mut bodies = std::fs::File::options().create(true).append(true).open(folder.join("bodies")).unwrap();
+    bodies.write_all(line.as_bytes()).unwrap();
+    ctx.info(&format!("noted by {}", std::process::id()));
+    while !folder.join("go").exists() {
+        tokio::select! {
+            () = ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+    }
+    Ok(json!({ "by": std::process::id() }))
+}
+
+/// As [`Act`], but a second execution shows.
+pub struct Once;
+
+impl Task for Once {
+    const TYPE: &'static str = "once";
+    const SUMMARY: &'static str = "Does what it is told, and a second time would show";
+    const EFFECTS: Effects = Effects::AtLeastOnce;
+    const CONNECTION: ConnectionNeed = ConnectionNeed::None;
+    const ERRORS: &'static [ErrorClass] = &[];
+    const EXAMPLE: &'static str = "";
+    type Params = Params;
+    type Output = Value;
+
+    async fn run(params: Params, ctx: &Context) -> Result<Value, TaskError> {
+        Act::run(params, ctx).await
+    }
+}
+
 /// A store with its reader.
 #[derive(Clone)]
 pub struct Place {
     pub store: Arc<dyn Store>,
     pub reader: Arc<dyn Reader>,
+    pub logs: Arc<dyn Logs>,
 }
 
 pub fn memory() -> Place {
     let store = MemoryStore::new(now);
-    Place { store: Arc::new(store.clone()), reader: Arc::new(store) }
+    Place { store: Arc::new(store.clone()), logs: Arc::new(store.clone()), reader: Arc::new(store) }
 }
 
 pub async fn sqlite(folder: &Path) -> Place {
-    let store = SqliteStore::open(folder.join("updraft.db"), OpenOptions::default()).await.unwrap();
-    Place { reader: Arc::new(store.reader()), store: Arc::new(store) }
+    let store = Arc::new(SqliteStore::open(folder.join("updraft.db"), OpenOptions::default()).await.unwrap());
+    Place { reader: Arc::new(store.reader()), logs: Arc::clone(&store) as _, store }
 }
 
 /// On PostgreSQL; `None`, after a loud skip, where there is none. The database goes with the value.
@@ -124,13 +162,13 @@ pub async fn postgres() -> Option<(Place, updraft_testkit::postgres::Database)> 
 
 pub async fn postgres_at(url: &str) -> Place {
     let store = PgStore::open(url).await.unwrap();
-    Place { reader: Arc::new(store.clone()), store: Arc::new(store) }
+    Place { reader: Arc::new(store.clone()), logs: Arc::new(store.clone()), store: Arc::new(store) }
 }
 
 /// Delays that tests can wait for.
 pub fn config(place: &Place, folder: &Path) -> EngineConfig {
     let mut registry = Registry::new();
-    registry.add::<Act>();
+    registry.add::<Act>().add::<Once>();
     let mut config = EngineConfig::new(
         Arc::clone(&place.store),
         Arc::clone(&place.reader),

@@ -10,8 +10,8 @@ use crate::run::Numbers;
 use crate::state::{Cause, DispatchWhy, FinalState, Outcome};
 use crate::time::Timestamp;
 
-/// Losses that a task run survives; the next one ends it. Losses by a drain are not counted: they say nothing about
-/// the task.
+/// Losses that a task run survives; the next one ends it. Losses by a drain or a mere suspicion are not counted: they say
+/// nothing about the task.
 pub const LOSS_BUDGET: u32 = 3;
 
 /// How a result is recorded.
@@ -46,8 +46,8 @@ impl Draft<'_> {
             AttemptResult::Panicked { .. } => {
                 self.after_failure(task, numbers, CLASS_PANIC, Retryable::YES, Cause::Panic, now)
             }
-            AttemptResult::Lost { cause } => {
-                let counted = u32::from(*cause != Cause::Drained);
+            AttemptResult::Lost { cause, .. } => {
+                let counted = u32::from(!matches!(cause, Cause::Drained | Cause::WorkerSuspect));
                 if self.is_stopping() {
                     Next::Over(FinalState::Cancelled, self.stop_cause())
                 } else if numbers.losses + counted > LOSS_BUDGET {
@@ -96,7 +96,9 @@ impl Draft<'_> {
 
 pub(super) fn check_cause(result: &AttemptResult) -> Result<(), Reject> {
     match result {
-        AttemptResult::Lost { cause } if !matches!(cause, Cause::WorkerDied | Cause::Orphaned | Cause::Drained) => {
+        AttemptResult::Lost { cause, .. }
+            if !matches!(cause, Cause::WorkerDied | Cause::WorkerSuspect | Cause::Orphaned | Cause::Drained) =>
+        {
             Err(Reject::BadCause(*cause))
         }
         AttemptResult::Rejected { cause, .. }
@@ -130,7 +132,9 @@ pub(super) fn ending(result: AttemptResult) -> Ending {
             error(Outcome::TimedOut, Cause::Timeout, CLASS_TIMEOUT.to_owned(), message)
         }
         AttemptResult::Panicked { message } => error(Outcome::Failed, Cause::Panic, CLASS_PANIC.to_owned(), message),
-        AttemptResult::Lost { cause } => plain(Outcome::Lost, cause),
+        AttemptResult::Lost { cause, message } => {
+            Ending { message: (!message.is_empty()).then_some(message), ..plain(Outcome::Lost, cause) }
+        }
         AttemptResult::Cancelled => plain(Outcome::Cancelled, Cause::CancelRequested),
         AttemptResult::Rejected { cause, class, message } => error(Outcome::Failed, cause, class, message),
     }

@@ -142,12 +142,13 @@ fn what_may_not_be_retried_is_not() {
 
 #[test]
 fn losses_have_a_budget_of_their_own_and_a_drain_costs_nothing() {
-    let lost = |cause| AttemptResult::Lost { cause };
+    let lost = |cause| AttemptResult::Lost { cause, message: String::new() };
     let mut driven = retrying(RetryPolicy::default());
     assert_eq!(dispatch(&driven.finish("a", lost(Cause::WorkerDied))), (2, 1, 1, DispatchWhy::Lost, None));
     assert_eq!(dispatch(&driven.finish("a", lost(Cause::Orphaned))), (3, 1, 2, DispatchWhy::Lost, None));
     assert_eq!(dispatch(&driven.finish("a", lost(Cause::WorkerDied))), (4, 1, 3, DispatchWhy::Lost, None));
     assert_eq!(dispatch(&driven.finish("a", lost(Cause::Drained))), (5, 1, 3, DispatchWhy::Lost, None));
+    assert_eq!(dispatch(&driven.finish("a", lost(Cause::WorkerSuspect))), (6, 1, 3, DispatchWhy::Lost, None));
     driven.finish("a", lost(Cause::WorkerDied));
     assert_eq!(driven.ended("a"), Some((FinalState::Failed, Cause::LossBudget)));
 }
@@ -344,7 +345,7 @@ fn refusals_name_what_is_wrong() {
     assert_eq!(driven.try_give(finish(mapped.clone(), 1)), Err(Reject::NotMapped(mapped)));
     assert!(matches!(driven.try_give(finish(a(), 2)), Err(Reject::Fenced { dispatch_no: 2, .. })));
     assert!(matches!(driven.try_give(finish(TaskKey::of("b"), 1)), Err(Reject::Fenced { .. })));
-    let lost = driven.finishing("a", AttemptResult::Lost { cause: Cause::Task });
+    let lost = driven.finishing("a", AttemptResult::Lost { cause: Cause::Task, message: String::new() });
     assert_eq!(driven.try_give(lost), Err(Reject::BadCause(Cause::Task)));
     driven.finish("a", ok());
     driven.finish("b", ok());

@@ -68,7 +68,7 @@ fn histories() -> Vec<Line> {
     let mut whole = Driven::started(diamond());
     whole.finish("a", ok());
     whole.finish("b", retryable("Busy", 60_000));
-    whole.finish("c", AttemptResult::Lost { cause: Cause::WorkerDied });
+    whole.finish("c", AttemptResult::Lost { cause: Cause::WorkerDied, message: String::new() });
     whole.finish("c", skip());
     whole.finish("b", fail());
     all.extend(lines("failed, with a retry, a loss and a skip", &whole));

@@ -74,7 +74,7 @@ fn result_of(seed: u64, task: &str, dispatch_no: u32) -> AttemptResult {
         6 => AttemptResult::Failed { class: "B".into(), message, retryable: Retryable::YES },
         7 => AttemptResult::TimedOut { message },
         8 => AttemptResult::Panicked { message },
-        _ => AttemptResult::Lost { cause: Cause::WorkerDied },
+        _ => AttemptResult::Lost { cause: Cause::WorkerDied, message: String::new() },
     }
 }
 

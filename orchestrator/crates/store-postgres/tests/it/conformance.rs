@@ -13,3 +13,12 @@ async fn open() -> Option<(Arc<dyn Store>, Arc<dyn Reader>, Schema)> {
 }
 
 updraft_store::conformance!(open);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_kept_and_read() {
+    let Some(schema) = tokio::task::block_in_place(fresh_schema).unwrap() else { return };
+    let store = Arc::new(PgStore::open(schema.url()).await.unwrap());
+    let world = updraft_store::conformance::World::new(Arc::clone(&store) as _, Arc::clone(&store) as _).await;
+    updraft_store::conformance::logs::everything(&world, Arc::clone(&store) as _).await;
+    world.close().await;
+}

@@ -25,6 +25,7 @@ mod commits;
 mod kept;
 mod lanes;
 mod loads;
+pub mod logs;
 mod readers;
 pub mod replays;
 mod workers;
@@ -126,6 +127,7 @@ macro_rules! conformance {
             a_worker_is_a_peer_until_it_leaves,
             a_beat_renews_the_lease_and_lists_what_must_run,
             condemning_needs_the_worker_to_look_as_seen,
+            a_suspect_gets_no_work_until_it_beats_again,
             a_dead_worker_without_rows_is_no_peer,
             publishing_again_gives_the_same_numbers,
             publishing_at_once_makes_one_version,

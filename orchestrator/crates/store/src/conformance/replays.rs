@@ -230,7 +230,7 @@ async fn lose(world: &World, drive: &mut Drive<'_>, worker: Option<WorkerNo>) {
         let input = Input::Finish {
             key: row.dispatch.key.clone(),
             dispatch_no: row.dispatch.dispatch_no,
-            result: AttemptResult::Lost { cause: Cause::WorkerDied },
+            result: AttemptResult::Lost { cause: Cause::WorkerDied, message: String::new() },
             started_at: None,
             worker: row.worker_no,
         };

@@ -71,3 +71,35 @@ pub async fn a_dead_worker_without_rows_is_no_peer(world: &World) {
     let left = peer(world, world.worker).await.expect("it holds a row");
     assert_eq!(left.state, WorkerState::Gone);
 }
+
+/// F34: no claims for a suspect; what it holds stays its own; a beat ends the suspicion; a lease renewed meanwhile too.
+pub async fn a_suspect_gets_no_work_until_it_beats_again(world: &World) {
+    let (_, busy) = world.start_executing().await;
+    world.start(|run| vec![work(run, "ready", At::Ready(0), world.now())]).await;
+    let seen = peer(world, world.worker).await.expect("a peer");
+    assert_eq!(seen.busy, 1);
+    let renewed = Timestamp::from_millis(seen.lease_until.as_millis() + 1);
+    assert!(!world.store.suspect(&Peer { lease_until: renewed, ..seen.clone() }).await.expect("suspect"));
+    assert!(world.store.suspect(&seen).await.expect("suspect"));
+    assert!(!world.store.suspect(&seen).await.expect("suspect"), "suspected twice");
+    let suspect = peer(world, world.worker).await.expect("a peer");
+    assert_eq!((suspect.state, suspect.busy), (WorkerState::Suspect, 1));
+    let claim = async || {
+        let ids = [attempt()];
+        world.store.claim(world.worker, super::world::QUEUE, &ids, world.now()).await.expect("claim").len()
+    };
+    assert_eq!(claim().await, 0);
+    assert_eq!(world.store.executing(world.worker).await.expect("rows"), vec![busy.clone()]);
+    let beaten = world.store.beat(world.worker).await.expect("beat");
+    assert_eq!((beaten.active, beaten.executing), (true, vec![busy]));
+    assert_eq!(peer(world, world.worker).await.expect("a peer").state, WorkerState::Active);
+    assert_eq!(claim().await, 1);
+    let look = world.store.look(world.worker).await.expect("look");
+    assert_eq!(look.peers, world.store.peers().await.expect("peers"));
+    assert_eq!(world.store.look(world.worker).await.expect("look").session, look.session);
+    let suspect = peer(world, world.worker).await.expect("a peer");
+    assert!(world.store.suspect(&suspect).await.expect("suspect"));
+    let suspect = peer(world, world.worker).await.expect("a peer");
+    assert!(world.store.condemn(&suspect).await.expect("condemn"));
+    assert!(!world.store.beat(world.worker).await.expect("beat").active);
+}

@@ -3,6 +3,7 @@
 //!
 //! Its clock is given, so that leases follow a test's virtual time.
 
+mod logs;
 mod read;
 mod tables;
 
@@ -19,8 +20,8 @@ use updraft_model::time::Timestamp;
 
 use crate::schema::LEASE_MS;
 use crate::{
-    Batch, Beaten, Committed, Counters, Expected, Lane, LaneFn, LaneOutcome, Loaded, Locked, NewVersion, NextDue, Peer,
-    Published, Purpose, Refusal, Store, StoreError, TaskStateKey, Wake, WorkerInfo, WorkerState, check,
+    Batch, Beaten, Committed, Counters, Expected, Lane, LaneFn, LaneOutcome, Loaded, Locked, Look, NewVersion, NextDue,
+    Peer, Published, Purpose, Refusal, Store, StoreError, TaskStateKey, Wake, WorkerInfo, WorkerState, check,
 };
 use tables::Tables;
 
@@ -193,6 +194,22 @@ impl Store for MemoryStore {
         let left = self.tables().set_state(worker_no, WorkerState::Gone);
         self.count(Purpose::Heartbeat, left);
         Ok(())
+    }
+
+    async fn look(&self, _worker_no: WorkerNo) -> Result<Look, StoreError> {
+        self.count(Purpose::Heartbeat, false);
+        Ok(Look { session: 1, peers: self.tables().peers(), now: (self.clock)(), certain: false })
+    }
+
+    async fn suspect(&self, seen: &Peer) -> Result<bool, StoreError> {
+        let suspected = self.tables().suspect(seen);
+        self.count(Purpose::Heartbeat, suspected);
+        Ok(suspected)
+    }
+
+    async fn executing(&self, worker_no: WorkerNo) -> Result<Vec<WorkRow>, StoreError> {
+        self.count(Purpose::Heartbeat, false);
+        Ok(self.tables().rows_of(worker_no))
     }
 
     async fn peers(&self) -> Result<Vec<Peer>, StoreError> {

@@ -7,6 +7,7 @@ use updraft_model::record::{AttemptRow, EndedAttempt, RunMetric, RunRow, TaskIte
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 
+use crate::logs::LogKey;
 use crate::read::VersionView;
 use crate::schema::TAIL_ROWS;
 use crate::{
@@ -39,6 +40,7 @@ pub(super) struct Tables {
     /// By run, task, name and labels as JSON.
     pub(super) metrics: BTreeMap<(RunId, TaskId, String, String), RunMetric>,
     workers: BTreeMap<WorkerNo, Peer>,
+    pub(super) logs: BTreeMap<LogKey, super::logs::Log>,
     task_state: BTreeMap<(RunId, TaskKey, u32, String), String>,
     shared_state: BTreeMap<(String, String), (String, u64)>,
 }
@@ -288,7 +290,8 @@ impl Tables {
 
     pub(super) fn register(&mut self, info: &WorkerInfo, lease_until: Timestamp) -> WorkerNo {
         let worker_no = WorkerNo(self.workers.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-        let peer = Peer { worker_no, info: info.clone(), state: WorkerState::Active, lease_until, alive: None };
+        let peer =
+            Peer { worker_no, info: info.clone(), state: WorkerState::Active, lease_until, alive: None, busy: 0 };
         self.workers.insert(worker_no, peer);
         worker_no
     }
@@ -298,7 +301,13 @@ impl Tables {
     }
 
     pub(super) fn renew(&mut self, worker: WorkerNo, lease_until: Timestamp) -> bool {
-        self.serving(worker).map(|peer| peer.lease_until = lease_until).is_some()
+        let renewed = self.serving(worker).map(|peer| {
+            peer.lease_until = lease_until;
+            if peer.state == WorkerState::Suspect {
+                peer.state = WorkerState::Active;
+            }
+        });
+        renewed.is_some()
     }
 
     pub(super) fn set_state(&mut self, worker: WorkerNo, state: WorkerState) -> bool {
@@ -306,7 +315,10 @@ impl Tables {
     }
 
     fn serving(&mut self, worker: WorkerNo) -> Option<&mut Peer> {
-        self.workers.get_mut(&worker).filter(|peer| matches!(peer.state, WorkerState::Active | WorkerState::Draining))
+        self.workers.get_mut(&worker).filter(|peer| match peer.state {
+            WorkerState::Active | WorkerState::Draining | WorkerState::Suspect => true,
+            WorkerState::Dead | WorkerState::Gone => false,
+        })
     }
 
     pub(super) fn rows_of(&self, worker: WorkerNo) -> Vec<WorkRow> {
@@ -320,11 +332,28 @@ impl Tables {
         self.workers
             .values()
             .filter(|peer| match peer.state {
-                WorkerState::Active | WorkerState::Draining => true,
+                WorkerState::Active | WorkerState::Draining | WorkerState::Suspect => true,
                 WorkerState::Dead | WorkerState::Gone => holding.contains(&peer.worker_no),
             })
-            .cloned()
+            .map(|peer| {
+                let busy = self.work.values().filter(|row| row.worker_no == Some(peer.worker_no)).count();
+                Peer { busy: u32::try_from(busy).unwrap_or(u32::MAX), ..peer.clone() }
+            })
             .collect()
+    }
+
+    pub(super) fn suspect(&mut self, seen: &Peer) -> bool {
+        match self.workers.get_mut(&seen.worker_no) {
+            Some(peer)
+                if peer.state == seen.state
+                    && peer.lease_until == seen.lease_until
+                    && matches!(peer.state, WorkerState::Active | WorkerState::Draining) =>
+            {
+                peer.state = WorkerState::Suspect;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     pub(super) fn condemn(&mut self, seen: &Peer) -> bool {
