@@ -198,10 +198,9 @@ async function workflowRoute(req, res, q, d, rest) {
                 code: "E0301",
                 severity: "error",
                 message: "is required",
-                path: "",
                 line: 0,
                 column: 0,
-                pointer: `/params/${key}`,
+                path: `/params/${key}`,
               },
             ]
           : [];
@@ -211,10 +210,9 @@ async function workflowRoute(req, res, q, d, rest) {
             code: "E0302",
             severity: "error",
             message: `does not fit ${s.pattern}`,
-            path: "",
             line: 0,
             column: 0,
-            pointer: `/params/${key}`,
+            path: `/params/${key}`,
           },
         ];
       return [];

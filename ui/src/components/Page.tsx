@@ -36,12 +36,12 @@ export function Page({ title, heading, facts, actions, tabs, children, fill }: P
             !tabs && "border-line border-b pb-2",
           )}
         >
-          <div className="flex min-h-8 min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5">
+          <div className="flex min-h-8 min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 max-md:basis-full">
             <h1 className="min-w-0 font-semibold text-lg [overflow-wrap:anywhere]">
               {heading ?? title}
             </h1>
             {facts && (
-              <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-sm max-md:basis-full">
+              <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-sm max-md:basis-full max-md:flex-nowrap max-md:overflow-x-auto max-md:whitespace-nowrap max-md:[scrollbar-width:none]">
                 {facts}
               </div>
             )}

@@ -35,12 +35,14 @@ export default function GridTab({ workflow, search, onSearch }: Props) {
   return (
     <div className="flex h-full min-h-0 flex-col">
       <div className="flex flex-wrap items-center gap-2 border-line border-b bg-surface px-4 py-1.5 md:px-6">
-        <Segments
-          label="How many runs"
-          value={String(search.runs ?? DEFAULT_RUNS)}
-          options={SIZES.map((n) => ({ value: String(n), text: `${n} runs` }))}
-          onChange={(runs) => onSearch({ runs: Number(runs) })}
-        />
+        {!phone && (
+          <Segments
+            label="How many runs"
+            value={String(search.runs ?? DEFAULT_RUNS)}
+            options={SIZES.map((n) => ({ value: String(n), text: `${n} runs` }))}
+            onChange={(runs) => onSearch({ runs: Number(runs) })}
+          />
+        )}
         <Select
           aria-label="Trigger"
           value={search.trigger ?? ""}

@@ -37,7 +37,9 @@ function Row({ incident }: { incident: Incident }) {
       </span>
       <div className="min-w-0">
         <div className="flex flex-wrap items-baseline gap-x-2">
-          <WorkflowLink workflow={incident.workflow} className="font-semibold" />
+          {incident.workflow && (
+            <WorkflowLink workflow={incident.workflow} className="font-semibold" />
+          )}
           {run && task ? (
             <TaskLink run={run} task={task} mapIndex={mapIndex} className="font-medium" />
           ) : (
@@ -110,7 +112,7 @@ function Acts({ incident, name }: { incident: Incident; name: string }) {
           Open run
         </Link>
       )}
-      {incident.kind === "file_broken" && (
+      {incident.kind === "file_broken" && incident.workflow && (
         <Link
           to="/workflows/$workflow"
           params={{ workflow: incident.workflow }}
@@ -120,7 +122,7 @@ function Acts({ incident, name }: { incident: Incident; name: string }) {
           Open file
         </Link>
       )}
-      {(incident.kind === "late" || incident.kind === "fires_skipped") && (
+      {incident.workflow && (incident.kind === "late" || incident.kind === "fires_skipped") && (
         <Link
           to="/workflows/$workflow"
           params={{ workflow: incident.workflow }}

@@ -5,7 +5,8 @@ import { SCAN_BYTES } from "./window";
 
 export interface Match {
   offset: number;
-  line: number;
+  /** Absent where nobody has counted the lines before it. */
+  line?: number;
 }
 
 interface Found {
@@ -46,7 +47,7 @@ export function useSearch(log: LogRef, text: string) {
           setFound((before) => ({ ...before, note: `no match ${way}` }));
           return undefined;
         }
-        const match = { offset: hit.offset, line: hit.line };
+        const match = { offset: hit.offset, ...(hit.line == null ? {} : { line: hit.line }) };
         setFound({ match, note: "" });
         return match;
       } catch (error) {

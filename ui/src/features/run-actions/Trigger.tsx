@@ -176,7 +176,7 @@ function Form({ workflow }: { workflow: Workflow }) {
 function byPointer(error: ApiError): Record<string, string> {
   const found: Record<string, string> = {};
   for (const each of error.problem.errors ?? []) {
-    const field = /^\/?(?:params\/)?([^/]+)/.exec(each.pointer ?? "")?.[1];
+    const field = /^\/?(?:params\/)?([^/]+)/.exec(each.path ?? "")?.[1];
     if (field) found[field] = `${each.message} (${each.code})`;
   }
   return found;

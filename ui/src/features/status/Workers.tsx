@@ -6,13 +6,21 @@ import { Empty } from "../../ui/Feedback";
 import { Icon, type IconName } from "../../ui/Icon";
 import { Table, Td, Th } from "../../ui/Table";
 
-const LOOK: Record<Worker["state"], { icon: IconName; tone: string; word: string }> = {
+interface Look {
+  icon: IconName;
+  tone: string;
+  word: string;
+}
+
+const LOOK: Readonly<Record<string, Look>> = {
   active: { icon: "check", tone: "text-ok", word: "Answers" },
   suspect: { icon: "warn", tone: "text-warn", word: "Suspect: answers late" },
   draining: { icon: "out", tone: "text-wait", word: "Draining: takes nothing new" },
   dead: { icon: "close", tone: "text-bad", word: "Dead" },
   gone: { icon: "close", tone: "text-mute", word: "Gone, in order" },
 };
+
+const UNKNOWN = (word: string): Look => ({ icon: "help", tone: "text-ink-3", word });
 
 /** Who does the work, how much of it, and whether it still answers. */
 export function Workers({ workers }: { workers: readonly Worker[] }) {
@@ -67,7 +75,7 @@ export function Workers({ workers }: { workers: readonly Worker[] }) {
 }
 
 function State({ worker }: { worker: Worker }) {
-  const { icon, tone, word } = LOOK[worker.state];
+  const { icon, tone, word } = LOOK[worker.state] ?? UNKNOWN(worker.state);
   const proof = worker.state === "dead" && worker.evidence ? ", its process is gone" : "";
   return (
     <span className="inline-flex items-center gap-1.5 whitespace-nowrap">

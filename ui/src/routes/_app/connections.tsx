@@ -85,6 +85,8 @@ const SOURCES: Record<Connection["source"], string> = {
   environment: "environment",
   file: "updraft.yaml",
   store: "stored here",
+  default: "defaults",
+  unset: "not set",
 };
 
 function List({ items }: { items: readonly Connection[] }) {

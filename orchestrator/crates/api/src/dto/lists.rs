@@ -9,6 +9,8 @@ macro_rules! mirror {
     ($(#[$doc:meta])* $name:ident of $model:path { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        // For the schema: utoipa does not see a `rename` whose text comes through the macro.
+        #[serde(rename_all = "snake_case")]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
