@@ -21,7 +21,7 @@ WITH c AS MATERIALIZED (
         FOR NO KEY UPDATE OF x SKIP LOCKED) locked
 ), fw AS MATERIALIZED (
     SELECT f.*, found.* FROM f LEFT JOIN LATERAL (
-        SELECT w.attempt_id, w.dispatch_no, w.try_no, w.generation, w.worker_no, w.claimed_at FROM work w
+        SELECT w.attempt_id, w.dispatch_no, w.try_no, w.generation, w.worker_no, w.claimed_at, w.rank FROM work w
         WHERE w.run_id = f.r AND w.task_id = f.t AND w.map_index = f.i OFFSET 0) found ON true
 ), bad AS MATERIALIZED (
     SELECT r, t, i FROM fw WHERE (attempt_id, dispatch_no) IS DISTINCT FROM (a, d)
@@ -49,8 +49,9 @@ WITH c AS MATERIALIZED (
     SELECT r, coalesce(v, 0) + 1, z, $8, a, b FROM c WHERE (SELECT yes FROM go)
 ), ended AS (
     INSERT INTO attempt (run_id, task_id, map_index, dispatch_no, attempt_id, try_no, generation, worker_no, claimed_at,
-        started_at, ended_at, outcome, cause, class, message, output)
-    SELECT r, t, i, d, a, try_no, generation, worker_no, claimed_at, to_timestamp(s::float8 / 1000), $8, o, c, k, m, y
+        started_at, ended_at, outcome, cause, class, message, output, ready_at)
+    SELECT r, t, i, d, a, try_no, generation, worker_no, claimed_at, to_timestamp(s::float8 / 1000), $8, o, c, k, m, y,
+        to_timestamp((rank + 300000::int8 * (SELECT x.priority FROM run x WHERE x.run_id = fw.r))::float8 / 1000)
     FROM fw WHERE (SELECT yes FROM go)
 ), kt AS MATERIALIZED (
     SELECT found.tid FROM json_to_recordset($3::text::json) AS k(r uuid, t text, i int4) CROSS JOIN LATERAL (

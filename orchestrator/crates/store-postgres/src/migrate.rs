@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     8 "schedules" "0008_schedules.sql",
     9 "workers_logs" "0009_workers_logs.sql",
     10 "accounts" "0010_accounts.sql",
+    11 "history" "0011_history.sql",
 ];
 
 fn migrator() -> Migrator {

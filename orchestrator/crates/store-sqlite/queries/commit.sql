@@ -48,9 +48,10 @@ CREATE TEMP TRIGGER commit_hop INSTEAD OF INSERT ON hop BEGIN
     SELECT n.value ->> 0, 1, n.value ->> 3, NEW.at, n.value ->> 4, n.value ->> 5 FROM jsonb_each(NEW.created) n;
 
     INSERT INTO attempt (run_id, task_id, map_index, dispatch_no, attempt_id, try_no, generation, worker_no, claimed_at,
-        started_at, ended_at, outcome, cause, class, message, output)
+        started_at, ended_at, outcome, cause, class, message, output, ready_at)
     SELECT w.run_id, w.task_id, w.map_index, w.dispatch_no, w.attempt_id, w.try_no, w.generation, w.worker_no,
-        w.claimed_at, f.value ->> 9, NEW.at, f.value ->> 5, f.value ->> 6, f.value ->> 7, f.value ->> 8, f.value ->> 10
+        w.claimed_at, f.value ->> 9, NEW.at, f.value ->> 5, f.value ->> 6, f.value ->> 7, f.value ->> 8, f.value ->> 10,
+        w.rank + 300000 * (SELECT priority FROM run r WHERE r.run_id = w.run_id)
     FROM jsonb_each(NEW.ended) f CROSS JOIN work w
         ON w.run_id = f.value ->> 0 AND w.task_id = f.value ->> 1 AND w.map_index = f.value ->> 2;
 

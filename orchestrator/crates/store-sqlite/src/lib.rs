@@ -10,6 +10,7 @@ mod checkpoint;
 mod connect;
 mod encode;
 mod error;
+mod history;
 mod lane;
 mod load;
 mod lock;

@@ -22,6 +22,7 @@ const SQL: [&str; MIGRATIONS.len()] = [
     include_str!("../migrations/0008_schedules.sql"),
     include_str!("../migrations/0009_workers_logs.sql"),
     include_str!("../migrations/0010_accounts.sql"),
+    include_str!("../migrations/0011_history.sql"),
 ];
 
 fn migrator() -> Migrator {

@@ -13,6 +13,7 @@ use updraft_store::{Counters, LogEntry, Purpose, Reader, StoreError};
 
 use crate::encode::Rows;
 use crate::load::{self, arguments, fetch};
+use updraft_store::history::facts::FactsCache;
 use updraft_store::schema::MigrationStatus;
 
 use crate::logs::LogReads;
@@ -20,6 +21,7 @@ use crate::migrate;
 use crate::read_pool::ReadPool;
 use crate::rows::Reading;
 use crate::store::OpenOptions;
+use crate::writer::Writer;
 use crate::{connect, error, query, rows};
 
 /// Reads a file's history.
@@ -27,6 +29,9 @@ use crate::{connect, error, query, rows};
 pub struct SqliteReader {
     pool: Arc<ReadPool>,
     counters: Arc<Counters>,
+    /// Of the process that owns the file: writes what readers may (notes).
+    writer: Option<Writer>,
+    facts: Arc<FactsCache>,
 }
 
 impl SqliteReader {
@@ -46,11 +51,27 @@ impl SqliteReader {
         migrate::require_current(&migration_status(path).await?)?;
         let options = OpenOptions::default();
         let pool = ReadPool::new(path.to_path_buf(), options.readers, options.read_limit);
-        Ok(Self { pool, counters: Arc::new(Counters::default()) })
+        Ok(Self { pool, counters: Arc::new(Counters::default()), writer: None, facts: Arc::default() })
     }
 
-    pub(crate) fn over(pool: Arc<ReadPool>, counters: Arc<Counters>) -> Self {
-        Self { pool, counters }
+    pub(crate) fn over(pool: Arc<ReadPool>, counters: Arc<Counters>, writer: Writer, facts: Arc<FactsCache>) -> Self {
+        Self { pool, counters, writer: Some(writer), facts }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<ReadPool> {
+        &self.pool
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
+    }
+
+    pub(crate) fn facts_cache(&self) -> &FactsCache {
+        &self.facts
     }
 
     pub(crate) fn log_reads(&self) -> LogReads<'_> {

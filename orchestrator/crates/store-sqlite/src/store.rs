@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use updraft_model::id::{AttemptId, RunId, Stamp, VersionId, WorkerNo, WorkflowId};
 use updraft_model::record::WorkRow;
 use updraft_model::time::Timestamp;
+use updraft_store::history::facts::FactsCache;
 use updraft_store::schema::{LEASE_MS, MigrationStatus};
 use updraft_store::{
     Batch, Beaten, Committed, Counters, Lane, LaneFn, LaneOutcome, Loaded, Look, NewVersion, NextDue, Peer, Published,
@@ -57,6 +58,7 @@ pub struct SqliteStore {
     pub(crate) writer: Writer,
     loads: Arc<ReadPool>,
     pub(crate) reads: Arc<ReadPool>,
+    facts: Arc<FactsCache>,
     pub(crate) counters: Arc<Counters>,
     wakes: broadcast::Sender<Wake>,
     /// Workers registered through this handle: alive as long as it is.
@@ -87,6 +89,7 @@ impl SqliteStore {
             loads: ReadPool::new(path.clone(), ENGINE_READERS, ENGINE_READ_LIMIT),
             reads: ReadPool::new(path.clone(), options.readers, options.read_limit),
             path,
+            facts: Arc::default(),
             counters,
             wakes,
             registered: Mutex::new(HashSet::new()),
@@ -124,7 +127,16 @@ impl SqliteStore {
 
     /// Readers of this file's history, with connections of their own.
     pub fn reader(&self) -> SqliteReader {
-        SqliteReader::over(Arc::clone(&self.reads), Arc::clone(&self.counters))
+        SqliteReader::over(
+            Arc::clone(&self.reads),
+            Arc::clone(&self.counters),
+            self.writer.clone(),
+            Arc::clone(&self.facts),
+        )
+    }
+
+    pub(crate) fn facts_cache(&self) -> &FactsCache {
+        &self.facts
     }
 
     pub(crate) async fn write(

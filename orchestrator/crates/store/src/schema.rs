@@ -19,6 +19,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (8, "schedules"),
     (9, "workers_logs"),
     (10, "accounts"),
+    (11, "history"),
 ];
 
 /// Tables with their columns.
@@ -142,6 +143,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "class",
             "message",
             "output",
+            "ready_at",
         ],
     ),
     (
@@ -226,6 +228,11 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "updated_at",
         ],
     ),
+    (
+        "version_facts",
+        &["version_id", "workflow_id", "number", "tasks", "sha256", "path", "description", "owner", "tags"],
+    ),
+    ("run_note", &["run_id", "note", "by", "at"]),
 ];
 
 /// Largest output of an attempt.

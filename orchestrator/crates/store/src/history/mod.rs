@@ -4,12 +4,18 @@
 //! Implementations use connections of their own, never the engine's, and page by keys, never by offsets. What is put
 //! together from rows without a database (grids, medians, days) lives in [`shape`] and is shared by both stores.
 
+mod answers;
 pub mod ask;
 pub mod cell;
 pub mod facts;
 pub mod home;
 pub mod line;
+pub mod plan;
+pub mod question;
+#[cfg(feature = "conformance")]
+pub mod samples;
 pub mod shape;
+pub mod tuple;
 
 use async_trait::async_trait;
 use updraft_model::id::{RunId, TaskKey, WorkerNo};
@@ -257,12 +263,12 @@ pub struct VersionLine {
     pub created_at: Timestamp,
     /// It is the one that new runs take.
     pub current: bool,
-    /// Runs pinned to it, counted up to [`VERSION_RUNS`].
+    /// Runs pinned to it, among the workflow's newest [`RUNS_COUNTED`].
     pub runs: u32,
 }
 
-/// Runs of a version are counted up to this.
-pub const VERSION_RUNS: u32 = 1_000;
+/// Runs of versions are counted among this many.
+pub const RUNS_COUNTED: u32 = 10_000;
 
 /// A workflow version with its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
