@@ -13,6 +13,7 @@ mod accounts;
 mod batch;
 mod commit;
 mod error;
+mod history;
 mod kept;
 mod lane;
 mod line;
@@ -31,6 +32,7 @@ mod worker;
 
 use std::sync::{Arc, OnceLock};
 
+use updraft_store::history::facts::FactsCache;
 use updraft_store::schema::MigrationStatus;
 use updraft_store::{Counters, Purpose, StoreError};
 use uuid::Uuid;
@@ -66,6 +68,7 @@ struct Inner {
     lanes: Arc<Line>,
     looks: Arc<Line>,
     readers: Arc<Line>,
+    facts: FactsCache,
     accounts: Arc<Line>,
     logs: Arc<Line>,
     hints: Arc<Line>,
@@ -151,6 +154,7 @@ impl PgStore {
             lanes: engine(2),
             looks: engine(2),
             readers: Line::new(target.options(Use::Reader), 4),
+            facts: FactsCache::default(),
             accounts: Line::new(target.options(Use::Accounts), 3),
             logs: Line::new(target.options(Use::Logs), 1),
             hints,
