@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 /// What each crate may depend on among ours. Development dependencies may besides use [`DEVELOPMENT`].
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("updraft-model", &[]),
     ("updraft-spec", &["updraft-model"]),
     ("updraft-task", &["updraft-model"]),
@@ -31,6 +31,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         ],
     ),
     ("updraft-testkit", &[]),
+    ("updraft-planted", &["updraft-store", "updraft-store-sqlite", "updraft-store-postgres", "updraft-model"]),
     (
         "updraft",
         &[
@@ -69,6 +70,7 @@ const RESERVED: [(&str, &[&str]); 8] = [
             "updraft-api",
             "updraft-tasks",
             "updraft-testkit",
+            "updraft-planted",
             "updraft",
         ],
     ),
@@ -77,7 +79,7 @@ const RESERVED: [(&str, &[&str]); 8] = [
     ("axum", &["updraft-api", "updraft-testkit"]),
     ("reqwest", &["updraft-tasks", "updraft-testkit", "updraft"]),
     ("object_store", &["updraft-task", "updraft-tasks", "updraft"]),
-    ("clap", &["updraft", "updraft-testkit", "xtask"]),
+    ("clap", &["updraft", "updraft-testkit", "updraft-planted", "xtask"]),
 ];
 
 const BUILD_FEATURES: &str = "updraft-build-features";

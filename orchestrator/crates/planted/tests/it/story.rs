@@ -1,0 +1,83 @@
+//! The planted troubles, as history shows them.
+
+use updraft_model::run::{Commit, Limits, Run};
+use updraft_model::state::{Outcome, RunState, TaskRunState};
+use updraft_model::time::Timestamp;
+use updraft_planted::story::{DAY, QUALITY};
+use updraft_store::history::{GridAsk, HomeAsk, IncidentKind};
+
+use crate::world::{NOW, World};
+
+pub(crate) async fn planted_troubles_are_found(world: &World) {
+    let (story, history) = (&world.story, &world.history);
+    assert_eq!(story.flights.len(), 35);
+    assert_eq!((story.failed.len(), story.second_try.len(), story.masked.len(), story.lost.len()), (2, 6, 1, 2));
+    for run in &story.failed {
+        let line = history.run_line(*run).await.unwrap().unwrap();
+        let failure = line.failure.unwrap();
+        assert_eq!((line.state, failure.attempt, failure.attempts), (RunState::Failed, 3, 3));
+        assert_eq!(failure.key.task.as_str(), "row_counts");
+        assert_eq!(failure.line.as_deref(), QUALITY.lines().next());
+        assert_eq!(failure.class.as_deref(), Some("Quality"));
+    }
+    let masked = history.run_line(story.masked[0]).await.unwrap().unwrap();
+    assert!(masked.masked() && masked.state == RunState::Succeeded);
+    assert_eq!(masked.failure.unwrap().key.task.as_str(), "row_counts");
+    for run in &story.lost {
+        let attempts = history.attempts(*run, None).await.unwrap();
+        let first = attempts.iter().find(|one| one.key.task.as_str() == "fetch_region").unwrap();
+        assert_eq!((first.n, first.outcome, first.started_at), (1, Some(Outcome::Lost), None));
+        assert_eq!(first.worker.as_deref(), Some("planted/1"));
+    }
+    // Failures of a backfill count when they happened, not by their dates.
+    let day = HomeAsk { since: Timestamp::from_millis(NOW.as_millis() - DAY), until: NOW, limit: 50 };
+    let home = history.home(&day).await.unwrap();
+    for run in &story.backfill_failed {
+        let incident = home.incidents.iter().find(|incident| incident.run_id == *run).unwrap();
+        assert_eq!(incident.kind, IncidentKind::RunFailed);
+        assert!(incident.logical_at.as_millis() < NOW.as_millis() - 30 * DAY);
+        assert!(incident.blocked > 0 && incident.failure.as_ref().unwrap().line.is_some());
+    }
+    // Two tasks execute; four wait for a place.
+    let attempts = history.attempts(story.rebuild[0], None).await.unwrap();
+    let running = attempts.iter().filter(|one| one.state == Some(TaskRunState::Running)).count();
+    assert_eq!((attempts.len(), running), (2, 2));
+    let grid = history.grid("clickhouse_rebuild", &GridAsk { runs: 5, ..GridAsk::default() }).await.unwrap().unwrap();
+    assert_eq!(grid.runs[0].cells, "rrwwww");
+    // The cells say it: two tries, a wait, a new version.
+    let grid = history.grid("flights_etl", &GridAsk { runs: 60, ..GridAsk::default() }).await.unwrap().unwrap();
+    let at = grid.tasks.iter().position(|task| task.id == "row_counts").unwrap() as u32;
+    for run in &story.second_try {
+        let column = grid.runs.iter().find(|one| one.line.run_id == *run).unwrap();
+        let (_, extra) = column.extra.iter().find(|(task, _)| *task == at).unwrap();
+        assert_eq!(extra.attempts, Some(2));
+    }
+    let changed: Vec<_> = grid.runs.iter().filter(|one| one.line.version_changed).map(|one| one.line.run_id).collect();
+    assert_eq!(changed, story.changed);
+    let waits = grid.runs.iter().flat_map(|one| &one.extra).filter(|(_, extra)| extra.wait_ms >= Some(14_000)).count();
+    assert!(waits >= 7, "{waits}");
+}
+
+/// Replaying the events of a run gives its rows.
+pub(crate) fn every_planted_run_replays(world: &World) {
+    for seen in &world.runs {
+        let compiled = world.versions[&seen.row().facts.version_id].clone();
+        let commits: Vec<Commit<'_>> = seen
+            .log
+            .iter()
+            .map(|entry| Commit {
+                version: entry.version,
+                stamp: seen.row().stamp,
+                at: entry.at,
+                events: &entry.events,
+            })
+            .collect();
+        let run = Run::replay(compiled, seen.row().facts.clone(), Limits::default(), commits).unwrap();
+        assert_eq!(run.projection(), &seen.row().projection);
+        assert_eq!(run.version(), seen.row().version);
+        for row in &seen.detail.task_runs {
+            assert_eq!(run.slot_of(&row.key).unwrap().final_state(), Some(row.state), "{}", row.key);
+        }
+        assert_eq!(run.dispatched() as usize, seen.detail.work.len());
+    }
+}
