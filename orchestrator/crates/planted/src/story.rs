@@ -334,7 +334,7 @@ async fn others(store: &dyn Store, planter: &mut Planter<'_>, now: Timestamp, st
     }
     let compaction = compaction().publish(store, long_ago).await?;
     let every = 20 * MINUTE;
-    let newest = now.as_millis().div_euclid(every) * every;
+    let newest = (now.as_millis() - 4 * MINUTE).div_euclid(every) * every;
     for back in (0..216_i64).rev() {
         let fire = newest - back * every;
         let seed = u64::try_from(back).unwrap_or(0);

@@ -313,11 +313,13 @@ pub(crate) fn open_counts() -> String {
 
 /// $1 since, $2 until, $3 how many of each kind.
 pub(crate) fn incidents() -> String {
-    let last_good = "coalesce((SELECT max(y.created_at) FROM run y \
-        WHERE y.workflow_id = r.workflow_id AND y.state = 'succeeded' AND y.ended_at IS NOT NULL), '-infinity')";
+    // A backfill of old days says nothing about whether the workflow works now.
+    let last_good = "coalesce((SELECT y.created_at FROM run y \
+        WHERE y.workflow_id = r.workflow_id AND y.state = 'succeeded' AND y.ended_at IS NOT NULL AND y.trigger <> 'backfill' \
+        ORDER BY y.created_at DESC LIMIT 1), '-infinity')";
     let since_good = format!(
         "FROM run x WHERE x.workflow_id = r.workflow_id AND x.state = 'failed' \
-         AND x.ended_at IS NOT NULL AND x.created_at > {last_good}"
+         AND x.ended_at IS NOT NULL AND x.trigger <> 'backfill' AND r.trigger <> 'backfill' AND x.created_at > {last_good}"
     );
     format!(
         "/* incidents */ SELECT {}, \

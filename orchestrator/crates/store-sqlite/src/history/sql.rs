@@ -334,11 +334,13 @@ pub(crate) fn open_counts() -> String {
 
 /// $1 since, $2 until, $3 how many of each kind.
 pub(crate) fn incidents() -> String {
-    let last_good = "ifnull((SELECT max(y.created_at) FROM run y INDEXED BY run_of_workflow_over_by_state \
-        WHERE y.workflow_id = r.workflow_id AND y.state = 'succeeded' AND y.ended_at IS NOT NULL), -1)";
+    // A backfill of old days says nothing about whether the workflow works now.
+    let last_good = "ifnull((SELECT y.created_at FROM run y INDEXED BY run_of_workflow_over_by_state \
+        WHERE y.workflow_id = r.workflow_id AND y.state = 'succeeded' AND y.ended_at IS NOT NULL AND y.trigger <> 'backfill' \
+        ORDER BY y.created_at DESC LIMIT 1), -1)";
     let since_good = format!(
         "FROM run x INDEXED BY run_of_workflow_over_by_state WHERE x.workflow_id = r.workflow_id AND x.state = 'failed' \
-         AND x.ended_at IS NOT NULL AND x.created_at > {last_good}"
+         AND x.ended_at IS NOT NULL AND x.trigger <> 'backfill' AND r.trigger <> 'backfill' AND x.created_at > {last_good}"
     );
     format!(
         "/* incidents */ SELECT {}, \
@@ -434,7 +436,7 @@ pub(crate) fn version() -> String {
 }
 
 /// $1 run, $2 after this version, $3 how many.
-pub(crate) const EVENTS: &str = "/* events */ SELECT version, stamp, at, actor, body FROM run_log \
+pub(crate) const EVENTS: &str = "/* events */ SELECT version, at, actor, body FROM run_log \
 WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3";
 
 /// $1 run, and if `one`: $2 task, $3 map index.

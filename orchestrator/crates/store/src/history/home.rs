@@ -78,7 +78,8 @@ pub struct Incident {
     pub worker: Option<String>,
     /// End of the first of the failures in a row that this one belongs to.
     pub failing_since: Option<Timestamp>,
-    /// How many runs of the workflow failed in a row, up to now.
+    /// How many runs of the workflow failed since its last good one; 0: a later one was good, or this is a backfill's.
+    /// Backfills do not count.
     pub failures_in_row: u32,
 }
 
