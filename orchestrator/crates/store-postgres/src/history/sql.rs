@@ -190,7 +190,8 @@ pub(crate) const USUAL_OF: &str = "/* usual of workflows */ SELECT j.value, (SEL
 FROM unnest($1::int8[]) AS j(value)";
 
 /// What is known of a workflow's schedule: paused, retired, next fire. The one place that looks at it.
-const SCHEDULE: &str = "false, false, NULL::timestamptz";
+const SCHEDULE: &str = "w.paused, w.retired_at IS NOT NULL, \
+(SELECT s.next_fire_at FROM schedule s WHERE s.workflow_id = w.workflow_id)";
 
 pub(crate) fn workflow_rows(filter: &str) -> String {
     format!(
@@ -212,7 +213,7 @@ pub(crate) fn bars() -> String {
         "/* bars */ SELECT j.value, (SELECT string_agg(b.line, E'\\n') FROM (SELECT r.run_id::text || E'\\t' || r.state \
          || E'\\t' || r.trigger || E'\\t' || ms(r.logical_at) || E'\\t' || ms(r.created_at) || E'\\t' \
          || coalesce(ms(r.started_at)::text, '') || E'\\t' || coalesce(ms(r.ended_at)::text, '') || E'\\t' \
-         || EXISTS (SELECT 1 FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed')::int || E'\\t' || ({EXTRA}) AS line \
+         || (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed') || E'\\t' || ({EXTRA}) AS line \
          FROM run r WHERE r.workflow_id = j.value \
          ORDER BY r.created_at DESC, r.run_id DESC LIMIT $2) b) FROM unnest($1::int8[]) AS j(value)"
     )

@@ -211,7 +211,8 @@ pub(crate) const USUAL_OF: &str = "/* usual of workflows */ SELECT j.value, (SEL
 FROM json_each($1) j";
 
 /// What is known of a workflow's schedule: paused, retired, next fire. The one place that looks at it.
-const SCHEDULE: &str = "0, 0, NULL";
+const SCHEDULE: &str = "w.paused, w.retired_at IS NOT NULL, \
+(SELECT s.next_fire_at FROM schedule s WHERE s.workflow_id = w.workflow_id)";
 
 pub(crate) fn workflow_rows(filter: &str) -> String {
     format!(

@@ -226,7 +226,7 @@ fn fits(ask: &WorkflowsAsk, search: Option<&str>, line: &WorkflowLine) -> bool {
 pub type BarRow = (i64, Vec<RunBar>);
 
 /// Bars of workflows: `workflow_id, bars`: a line a run, newest first: run, state, trigger, logical, created, started, ended,
-/// failed (0 or 1), extra attempts; tabs between.
+/// failed (0 = none), extra attempts; tabs between.
 pub fn bars(rows: &[Tuple]) -> Result<Vec<BarRow>, StoreError> {
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
