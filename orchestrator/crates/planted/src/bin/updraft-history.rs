@@ -22,7 +22,7 @@ use updraft_store_sqlite::{OpenOptions, SqliteStore};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where: sqlite:PATH or postgres://USER@HOST/DATABASE?schema=NAME. Made if it is missing.
+    /// Where: `sqlite:PATH` or `postgres://USER@HOST/DATABASE?schema=NAME`. Made if it is missing.
     #[arg(long)]
     store: String,
     /// The instant that counts as now, RFC 3339; else the clock's.

@@ -11,8 +11,8 @@ use updraft_store::history::{
 
 use crate::world::{NOW, Seen, World, median};
 
-fn ago(millis: i64) -> Option<Timestamp> {
-    Some(Timestamp::from_millis(NOW.as_millis() - millis))
+fn ago(millis: i64) -> Timestamp {
+    Timestamp::from_millis(NOW.as_millis() - millis)
 }
 
 fn value(seen: &Seen, sort: RunSort) -> Timestamp {
@@ -77,10 +77,10 @@ pub(crate) async fn runs(world: &World) {
         [&[], &[RunState::Failed], &[RunState::Running], &[RunState::Failed, RunState::Running, RunState::Cancelled]];
     let windows = [
         None,
-        Some((WindowBy::Happened, ago(DAY), None)),
-        Some((WindowBy::Created, ago(3 * DAY), ago(HOUR))),
-        Some((WindowBy::Ended, ago(2 * DAY), ago(DAY))),
-        Some((WindowBy::Logical, ago(50 * DAY), ago(36 * DAY))),
+        Some((WindowBy::Happened, Some(ago(DAY)), None)),
+        Some((WindowBy::Created, Some(ago(3 * DAY)), Some(ago(HOUR)))),
+        Some((WindowBy::Ended, Some(ago(2 * DAY)), Some(ago(DAY)))),
+        Some((WindowBy::Logical, Some(ago(50 * DAY)), Some(ago(36 * DAY)))),
     ];
     for sort in sorts {
         for states in states {

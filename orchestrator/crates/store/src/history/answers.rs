@@ -12,7 +12,7 @@ use updraft_model::state::RunState;
 use updraft_model::time::Timestamp;
 
 use super::ask::{GridAsk, Page, RunCursor, RunSort, RunsAsk, Shift, WorkflowsAsk};
-use super::facts::VersionFacts;
+use super::facts::{FactsOf, VersionFacts};
 use super::home::{Home, HomeAsk, HomeCounts};
 use super::line::{BARS, RunLine, WorkflowLine, WorkflowsPage};
 use super::plan::{self, Found};
@@ -44,10 +44,7 @@ async fn workflow<A: Answers + ?Sized>(of: &A, name: &str) -> Result<Option<(i64
 }
 
 /// Facts of versions, read once.
-async fn facts<A: Answers + ?Sized>(
-    of: &A,
-    mut versions: Vec<VersionId>,
-) -> Result<HashMap<VersionId, Arc<VersionFacts>>, StoreError> {
+async fn facts<A: Answers + ?Sized>(of: &A, mut versions: Vec<VersionId>) -> Result<FactsOf, StoreError> {
     versions.sort_unstable();
     versions.dedup();
     let mut known = of.facts().known(&versions);
@@ -112,7 +109,10 @@ impl<A: Answers> History for A {
         let ask = RunsAsk { limit: ask.limit.clamp(1, MOST), ..ask.clone() };
         let own = match &ask.workflow {
             None => None,
-            Some(name) => Some(workflow(self, name).await?.map(|(workflow, _)| workflow)),
+            Some(name) => match workflow(self, name).await? {
+                Some((workflow, _)) => Some(workflow),
+                None => return Ok(Page { items: Vec::new(), next: None }),
+            },
         };
         let found = match ask.search.as_deref().map(str::trim).filter(|search| !search.is_empty()) {
             None => None,
@@ -166,7 +166,7 @@ impl<A: Answers> History for A {
             limit,
             ..RunsAsk::default()
         };
-        let parts = plan::parts(&runs, Some(Some(workflow)), None);
+        let parts = plan::parts(&runs, Some(workflow), None);
         let rows = if parts.is_empty() { Vec::new() } else { one(self, Question::Grid(parts)).await? };
         let mut versions = shape::facts_needed(&rows)?;
         versions.push(newest);

@@ -2,8 +2,8 @@
 
 use updraft_model::state::TaskRunState;
 
-/// One letter a state: `s` succeeded, `f` failed, `k` skipped, `u` upstream_failed, `c` cancelled, `r` running, `y` ready,
-/// `w` waiting, `t` retry_wait, `d` deferred, `x` removed.
+/// One letter a state: `s` succeeded, `f` failed, `k` skipped, `u` `upstream_failed`, `c` cancelled, `r` running, `y` ready,
+/// `w` waiting, `t` `retry_wait`, `d` deferred, `x` removed.
 pub const fn letter(state: TaskRunState) -> char {
     match state {
         TaskRunState::Waiting => 'w',

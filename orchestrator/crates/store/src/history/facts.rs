@@ -92,7 +92,10 @@ fn depths(tasks: &[CompiledTask], position: &HashMap<String, usize>) -> Vec<u32>
     depths
 }
 
-/// Versions by number, the ones looked at most recently.
+/// Versions by number.
+pub type FactsOf = BTreeMap<VersionId, Arc<VersionFacts>>;
+
+/// Versions by number, the newest ones of those looked at.
 #[derive(Debug, Default)]
 pub struct FactsCache(Mutex<BTreeMap<i64, Arc<VersionFacts>>>);
 
@@ -101,7 +104,7 @@ const KEPT: usize = 512;
 
 impl FactsCache {
     /// Those of these versions that are known.
-    pub fn known(&self, versions: &[VersionId]) -> HashMap<VersionId, Arc<VersionFacts>> {
+    pub fn known(&self, versions: &[VersionId]) -> FactsOf {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         versions.iter().filter_map(|version| Some((*version, Arc::clone(kept.get(&version.0)?)))).collect()
     }

@@ -99,14 +99,10 @@ impl RunSort {
 const OPEN: [RunState; 4] = [RunState::Queued, RunState::Running, RunState::Cancelling, RunState::Broken];
 const OVER: [RunState; 3] = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
 
-/// The parts of a list. `workflow`: the one asked for, by number (`Some(None)`: there is none of that name).
+/// The parts of a list. `workflow`: the one asked for, by number.
 /// `found`: what the search text means, if there is one.
-pub fn parts(ask: &RunsAsk, workflow: Option<Option<i64>>, found: Option<&Found>) -> Vec<Part> {
-    let own: Vec<i64> = match workflow {
-        Some(None) => return Vec::new(),
-        Some(Some(workflow)) => vec![workflow],
-        None => Vec::new(),
-    };
+pub fn parts(ask: &RunsAsk, workflow: Option<i64>, found: Option<&Found>) -> Vec<Part> {
+    let own: Vec<i64> = workflow.into_iter().collect();
     let base = Part {
         along: Along::Column(ask.sort.column()),
         workflows: own.clone(),
@@ -259,7 +255,6 @@ mod tests {
         assert_eq!(ways(&ask(&[], newest, at, WindowBy::Logical)), [Along::Column(Column::Logical)]);
         assert_eq!(ways(&ask(&[RunState::Running], RunSort::NewestEnded, None, happened)), []);
         assert_eq!(ways(&ask(&[], RunSort::NewestEnded, None, happened)), [Along::Column(Column::Ended)]);
-        assert!(parts(&RunsAsk::default(), Some(None), None).is_empty(), "no such workflow");
         assert!(parts(&RunsAsk::default(), None, Some(&Found::default())).is_empty(), "nothing found");
     }
 

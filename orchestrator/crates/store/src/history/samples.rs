@@ -10,7 +10,7 @@ use super::question::Question;
 use super::{HomeAsk, RunCursor, RunSort, RunsAsk, WindowBy};
 
 /// Lists of runs with every sort, window and filter, as their parts.
-fn lists() -> Vec<(RunsAsk, Option<Option<i64>>, Option<Found>)> {
+fn lists() -> Vec<(RunsAsk, Option<i64>, Option<Found>)> {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let run = RunId(Uuid::from_u128(7));
     let sorts = [
@@ -32,7 +32,7 @@ fn lists() -> Vec<(RunsAsk, Option<Option<i64>>, Option<Found>)> {
     for sort in sorts {
         for by in windows {
             for states in states {
-                for workflow in [None, Some(Some(1))] {
+                for workflow in [None, Some(1)] {
                     lists.push((
                         RunsAsk {
                             states: states.to_vec(),

@@ -10,7 +10,7 @@ use updraft_model::state::{FinalState, Place, RunState, TaskRunState, Trigger};
 use super::{bad, fields, first_line, number, spread};
 use crate::StoreError;
 use crate::history::cell::{NONE, letter};
-use crate::history::facts::VersionFacts;
+use crate::history::facts::{FactsOf, VersionFacts};
 use crate::history::tuple::Tuple;
 use crate::history::{CellExtra, Grid, GridRun, GridRunLine, GridTask, Instances};
 
@@ -30,12 +30,7 @@ pub fn facts_needed(rows: &[Tuple]) -> Result<Vec<VersionId>, StoreError> {
 
 /// Builds a grid of these rows (newest first, one more than `limit` if there are older ones), with what is known of their
 /// versions and the workflow's newest one.
-pub fn grid(
-    rows: &[Tuple],
-    limit: u32,
-    newest: VersionId,
-    facts: &HashMap<VersionId, Arc<VersionFacts>>,
-) -> Result<Grid, StoreError> {
+pub fn grid(rows: &[Tuple], limit: u32, newest: VersionId, facts: &FactsOf) -> Result<Grid, StoreError> {
     let none = Arc::new(VersionFacts::default());
     let newest_facts = facts.get(&newest).unwrap_or(&none);
     let mut tasks: Vec<GridTask> = newest_facts.tasks.iter().map(|task| row_of(task, false)).collect();
@@ -129,8 +124,7 @@ fn column(
     let mut letters = String::with_capacity(tasks.len());
     let mut extras = Vec::new();
     for (at, (task, mut cell)) in tasks.iter().zip(cells).enumerate() {
-        let chosen = facts.position(&task.id).is_some()
-            && only.as_ref().is_none_or(|only| only.iter().any(|chosen| *chosen == task.id));
+        let chosen = facts.position(&task.id).is_some() && only.as_ref().is_none_or(|only| only.contains(&task.id));
         let state = shown(&cell);
         let known = cell.done.is_some() || cell.work.is_some() || cell.instances.total > 0;
         letters.push(if known || chosen { letter(state) } else { NONE });

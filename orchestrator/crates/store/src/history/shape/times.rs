@@ -23,7 +23,7 @@ struct Took<'a> {
     wait_ms: Option<i64>,
 }
 
-fn took<'a>(text: &'a str) -> impl Iterator<Item = Result<Took<'a>, StoreError>> {
+fn took(text: &str) -> impl Iterator<Item = Result<Took<'_>, StoreError>> {
     text.lines().filter_map(|line| {
         let mut part = fields(line);
         let task = part.next().unwrap_or_default();
