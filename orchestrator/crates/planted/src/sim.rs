@@ -47,6 +47,8 @@ pub struct Spec {
 const RUNS_A_BATCH: usize = 256;
 /// From a claim to the first poll of the body.
 const START_MS: i64 = 5;
+/// What is said of an attempt whose worker died.
+const LOST_WORDS: &str = "worker planted/1 stopped answering";
 /// Until a dead worker is noticed.
 const NOTICED_MS: i64 = 38_000;
 
@@ -299,7 +301,9 @@ fn finish(key: &TaskKey, attempt: &Attempt, worker: WorkerNo) -> Input {
             AttemptResult::Failed { class: class.clone(), message: message.clone(), retryable: Retryable::YES }
         }
         End::Skip(reason) => AttemptResult::Skipped { reason: reason.clone() },
-        End::Lost | End::NeverStarted => AttemptResult::Lost { cause: Cause::WorkerDied },
+        End::Lost | End::NeverStarted => {
+            AttemptResult::Lost { cause: Cause::WorkerDied, message: LOST_WORDS.to_owned() }
+        }
     };
     Input::Finish {
         key: key.clone(),
@@ -316,7 +320,7 @@ fn ended_attempt(key: TaskKey, attempt: Attempt, event: Option<&Event>) -> Optio
         End::Good(output) => (output, None),
         End::Bad(_, message) => (None, Some(message)),
         End::Skip(reason) => (None, Some(reason)),
-        End::Lost | End::NeverStarted => (None, None),
+        End::Lost | End::NeverStarted => (None, Some(LOST_WORDS.to_owned())),
     };
     Some(EndedAttempt {
         key,
