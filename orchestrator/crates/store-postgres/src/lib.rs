@@ -14,6 +14,7 @@ mod batch;
 mod commit;
 mod error;
 mod history;
+mod idempotency;
 mod kept;
 mod lane;
 mod line;

@@ -11,6 +11,7 @@ mod connect;
 mod encode;
 mod error;
 mod history;
+mod idempotency;
 mod lane;
 mod load;
 mod lock;

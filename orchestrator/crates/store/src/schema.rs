@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (9, "workers_logs"),
     (10, "accounts"),
     (11, "history"),
+    (13, "idempotency"),
 ];
 
 /// Tables with their columns.
@@ -233,6 +234,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
         &["version_id", "workflow_id", "number", "tasks", "sha256", "path", "description", "owner", "tags"],
     ),
     ("run_note", &["run_id", "note", "by", "at"]),
+    ("idempotency", &["owner", "key", "request", "run_id", "at"]),
 ];
 
 /// Largest output of an attempt.

@@ -30,7 +30,7 @@ fn line(inner: &Inner) -> &Arc<Line> {
 type Made<T> = Result<(T, bool), StoreError>;
 
 impl PgStore {
-    async fn look<F>(&self, ask: F) -> Result<Vec<PgRow>, StoreError>
+    pub(crate) async fn look<F>(&self, ask: F) -> Result<Vec<PgRow>, StoreError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<Vec<PgRow>, sqlx::Error>> + Send + 'static,
     {
@@ -38,7 +38,7 @@ impl PgStore {
     }
 
     /// One statement that returns a row for each row written.
-    async fn put<F>(&self, ask: F) -> Result<Vec<PgRow>, StoreError>
+    pub(crate) async fn put<F>(&self, ask: F) -> Result<Vec<PgRow>, StoreError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<Vec<PgRow>, sqlx::Error>> + Send + 'static,
     {
