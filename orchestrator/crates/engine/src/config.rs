@@ -10,8 +10,10 @@ use updraft_model::graph::Compiled;
 use updraft_model::id::{RunId, TaskId, TaskKey};
 use updraft_model::state::Trigger;
 use updraft_model::time::{DataInterval, Timestamp};
-use updraft_store::{Logs, Published, Reader, Store};
+use updraft_store::{Logs, Published, Reader, Scheduling, Store};
 use updraft_task::{Connection, Registry};
+
+use crate::scheduler::SchedulerHandle;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -148,6 +150,10 @@ pub struct EngineConfig {
     pub cache_bytes: usize,
     /// For measurements.
     pub probe: Option<Arc<dyn Probe>>,
+    /// Where runs are admitted under the limit of their workflow; needed by [`crate::Engine::trigger`].
+    pub scheduling: Option<Arc<dyn Scheduling>>,
+    /// Told when runs end, so that what waits for them starts.
+    pub scheduler: Option<SchedulerHandle>,
 }
 
 impl EngineConfig {
@@ -194,6 +200,8 @@ impl EngineConfig {
             backoff: (Duration::from_millis(100), Duration::from_secs(5)),
             cache_bytes: 64 << 20,
             probe: None,
+            scheduling: None,
+            scheduler: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use updraft_model::canonical::canonical_json;
 use updraft_model::id::{RunId, WorkerNo};
 use updraft_model::record::RunFacts;
+use updraft_model::run::Limits;
 use updraft_model::state::RunState;
 use updraft_store::{Counters, Loaded, LoadedRun, Peer, StoreError, WorkerInfo, WorkerState};
 use uuid::Uuid;
@@ -20,9 +21,11 @@ use crate::error::EngineError;
 use crate::event::EngineEvent;
 use crate::liveness::{heartbeat, hints, reaper};
 use crate::logs::ship;
+use crate::owned::Owned;
 use crate::owned::Stop;
 use crate::plan::Plan;
 use crate::run_handle::{RunEnd, RunHandle};
+use crate::scheduler::{self, Claimer, SchedulerConfig, Triggered};
 use crate::shared::{Phase, Shared, locked};
 use crate::timers;
 
@@ -119,6 +122,59 @@ impl Engine {
             return Err(error);
         }
         Ok(handle)
+    }
+
+    /// Makes a run that any worker may carry out, under the limit of its workflow: it starts at once if there is room (one
+    /// commit, which also claims its first tasks for free slots here), else it waits for its turn.
+    ///
+    /// # Errors
+    /// The store fails, the run key is taken, a chosen task does not exist, or the engine is stopping.
+    pub async fn trigger(&self, new: NewRun) -> Result<Triggered, EngineError> {
+        let shared = &self.shared;
+        if shared.phase() > Phase::Serving {
+            return Err(EngineError::Stopping);
+        }
+        let scheduling = shared.config.scheduling.clone().ok_or_else(|| {
+            EngineError::Store(StoreError::Other("this engine was started without `scheduling`".to_owned()))
+        })?;
+        let owned = Arc::clone(shared);
+        let queue = new.queue.as_deref().unwrap_or(SchedulerConfig::QUEUE);
+        let serves = shared.config.queues.iter().any(|served| served == queue);
+        let free = (shared.config.slots as usize).saturating_sub(locked(&shared.owned).len());
+        let claimer = (serves && free > 0 && shared.is_trusted()).then(|| Claimer {
+            worker_no: shared.worker_no(),
+            free,
+            own: Box::new(move |row| {
+                let Some(attempt_id) = row.attempt_id else { return };
+                let attempt = Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no);
+                locked(&owned.owned).insert(attempt_id, Arc::new(attempt));
+            }),
+        });
+        let limits = Limits { window: shared.config.dispatch_window, ..Limits::default() };
+        let run_id = new.run_id.unwrap_or_else(|| RunId(Uuid::now_v7()));
+        let new = NewRun { run_id: Some(run_id), ..new };
+        let actor = format!("worker:{}", shared.worker_no());
+        let made = scheduler::make(&*scheduling, new, limits, actor, claimer, shared.now()).await;
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                // What may have been written is handed back by the heartbeat; in memory nothing of it is ours.
+                let claimed: Vec<_> = locked(&shared.owned)
+                    .iter()
+                    .filter(|(_, attempt)| attempt.run_id == run_id)
+                    .map(|(attempt_id, _)| *attempt_id)
+                    .collect();
+                claimed.into_iter().for_each(|attempt_id| shared.disown(attempt_id));
+                return Err(error);
+            }
+        };
+        let triggered = Triggered { run_id, started: made.run.projection().started_at.is_some() };
+        if triggered.started {
+            shared.command(Command::Adopt(Box::new(made)));
+        } else if let Some(scheduler) = &shared.config.scheduler {
+            scheduler.run_ended(made.run.facts().workflow_id);
+        }
+        Ok(triggered)
     }
 
     /// Goes on with a run whose worker is gone: what that worker left executing is `lost` and repeated, results that

@@ -1,7 +1,7 @@
 //! What can go wrong between the engine and who uses it. What goes wrong inside a task is data of its attempt, not an error here.
 
 use updraft_model::graph::GraphError;
-use updraft_model::id::{RunId, WorkerNo};
+use updraft_model::id::{RunId, WorkerNo, WorkflowId};
 use updraft_model::input::Reject;
 use updraft_model::state::RunState;
 use updraft_store::StoreError;
@@ -35,6 +35,9 @@ pub enum EngineError {
     /// No such run.
     #[error("no run {0} in this store")]
     NoRun(RunId),
+    /// No such workflow, or it was never published with its schedule.
+    #[error("workflow {0} was not published to this store")]
+    NoWorkflow(WorkflowId),
     /// The run is over: there is nothing to go on with.
     #[error("run {run_id} is over ({state}); start a new one with `updraft run FILE`")]
     RunOver {

@@ -19,6 +19,7 @@ pub mod logs;
 mod owned;
 mod plan;
 mod run_handle;
+pub mod scheduler;
 mod shared;
 mod spool;
 mod timers;

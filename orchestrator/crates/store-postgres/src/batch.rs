@@ -171,6 +171,12 @@ impl Encoded {
         Self::new(std::slice::from_ref(commit), at, 0, false, None)
     }
 
+    /// Runs that are written under their workflow's lock; `worker` must be active.
+    pub(crate) fn runs(commits: &[RunCommit], worker: Option<WorkerNo>, at: Timestamp) -> Result<Self, StoreError> {
+        commits.iter().try_for_each(check::run_commit)?;
+        Self::new(commits, at, worker.map_or(0, |worker| worker.0), worker.is_some(), None)
+    }
+
     fn new(
         commits: &[RunCommit],
         at: Timestamp,

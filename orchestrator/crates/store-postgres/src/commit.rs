@@ -15,7 +15,7 @@ use crate::sql;
 
 /// Constraints that a new run meets if there is one with its id or its key. The parts of a statement are written in no
 /// fixed order: the log may be the first to notice.
-const RUN_EXISTS: &[&str] = &["run_pkey", "run_workflow_id_run_key_key", "run_log_pkey"];
+pub(crate) const RUN_EXISTS: &[&str] = &["run_pkey", "run_workflow_id_run_key_key", "run_log_pkey"];
 
 /// How often a commit is sent whose new runs collide with runs that are gone at the second look.
 const TRIES: u32 = 3;

@@ -4,9 +4,9 @@
 //! side by side. How connections are kept clean is in `line`, how a commit is one statement in `commit`, what may wait
 //! for what in `lane`.
 //!
-//! Connections: one for commits, two for lanes, two for claims, loads and looks, four for readers, three for accounts, one
-//! for logs, one per registered worker for its heartbeat, one to send and one to receive wake-ups; each opened when it is
-//! first needed.
+//! Connections: one for commits, two for lanes, two for claims, loads and looks, two for schedules and new runs, four for
+//! readers, three for accounts, one for logs, one per registered worker for its heartbeat, one to send and one to receive
+//! wake-ups; each opened when it is first needed.
 #![warn(missing_docs)]
 
 mod accounts;
@@ -25,6 +25,7 @@ mod migrate;
 mod plans;
 mod reader;
 mod row;
+mod scheduling;
 mod sql;
 mod store;
 mod target;
@@ -68,6 +69,7 @@ struct Inner {
     committer: Arc<Line>,
     lanes: Arc<Line>,
     looks: Arc<Line>,
+    schedules: Arc<Line>,
     readers: Arc<Line>,
     facts: FactsCache,
     accounts: Arc<Line>,
@@ -154,6 +156,7 @@ impl PgStore {
             committer: engine(1),
             lanes: engine(2),
             looks: engine(2),
+            schedules: engine(2),
             readers: Line::new(target.options(Use::Reader), 4),
             facts: FactsCache::default(),
             accounts: Line::new(target.options(Use::Accounts), 3),

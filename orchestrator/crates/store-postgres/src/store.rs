@@ -379,9 +379,16 @@ impl Store for PgStore {
         if let Some(ear) = inner.ear.get() {
             ear.close();
         }
-        for line in
-            [&inner.committer, &inner.lanes, &inner.looks, &inner.readers, &inner.accounts, &inner.logs, &inner.hints]
-        {
+        for line in [
+            &inner.committer,
+            &inner.lanes,
+            &inner.looks,
+            &inner.schedules,
+            &inner.readers,
+            &inner.accounts,
+            &inner.logs,
+            &inner.hints,
+        ] {
             line.close().await;
         }
         inner.pulses.close().await;

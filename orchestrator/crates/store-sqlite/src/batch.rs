@@ -63,6 +63,16 @@ pub(crate) fn encode_lane(commit: &RunCommit, at: Timestamp) -> Result<Encoded, 
     encode_parts(std::slice::from_ref(commit), at, None, None)
 }
 
+/// Encodes runs that are written under their workflow's lock; `worker` must be active.
+pub(crate) fn encode_runs(
+    commits: &[RunCommit],
+    worker: Option<WorkerNo>,
+    at: Timestamp,
+) -> Result<Encoded, StoreError> {
+    commits.iter().try_for_each(check::run_commit)?;
+    encode_parts(commits, at, worker, None)
+}
+
 fn encode_parts(
     commits: &[RunCommit],
     at: Timestamp,

@@ -23,6 +23,7 @@ mod query;
 mod read_pool;
 mod reader;
 mod rows;
+mod scheduling;
 mod sql;
 mod store;
 mod writer;

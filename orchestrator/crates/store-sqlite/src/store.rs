@@ -56,7 +56,7 @@ const WAKES: usize = 256;
 pub struct SqliteStore {
     path: PathBuf,
     pub(crate) writer: Writer,
-    loads: Arc<ReadPool>,
+    pub(crate) loads: Arc<ReadPool>,
     pub(crate) reads: Arc<ReadPool>,
     facts: Arc<FactsCache>,
     pub(crate) counters: Arc<Counters>,

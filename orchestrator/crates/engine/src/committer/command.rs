@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Finish(Box<Finish>),
     /// Make a run.
     Create(Box<Create>),
+    /// A run that was made outside the batch path, under its workflow's lock; what it claims for us is ours.
+    Adopt(Box<crate::scheduler::Made>),
     /// A run that this engine is to carry out from now on.
     Open(RunId, Arc<Plan>, String),
     /// Do something under a run's lock.

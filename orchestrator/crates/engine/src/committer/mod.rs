@@ -8,6 +8,7 @@
 //! ```
 //! Runs in a lane (a transaction that waits for one run's lock) are out of the batch path until their lane is empty.
 
+mod adopt;
 pub(crate) mod build;
 pub(crate) mod command;
 mod commit;
@@ -34,7 +35,7 @@ use command::Item;
 pub(crate) use command::{Command, Create, Finish, Job, Reply, Takeover};
 pub(crate) use lane::lost;
 use lanes::Lanes;
-pub(crate) use load::read_version;
+pub(crate) use load::{read_version, snapshot};
 pub(crate) use trouble::backoff as trouble_backoff;
 
 /// Most results in one commit, and most bytes of them.
@@ -147,6 +148,7 @@ impl Committer {
                 self.open_run(facts.run_id, Arc::clone(&create.plan), facts.queue.clone());
                 self.wait_for_commit(Item::Create(create));
             }
+            Command::Adopt(made) => self.adopt(*made).await,
             Command::Open(run_id, plan, queue) => self.open_run(run_id, plan, queue),
             Command::Lane(run_id, job, reply) => self.enter_lane(run_id, job, reply).await,
             Command::LaneDone(done) => self.lane_done(*done).await,
@@ -248,6 +250,9 @@ impl Committer {
         let projection = run.projection();
         if projection.state.is_final() {
             self.shared.run_ended(run_id, crate::run_handle::RunEnd::Finished(projection.clone()));
+            if let Some(scheduler) = &self.shared.config.scheduler {
+                scheduler.run_ended(run.facts().workflow_id);
+            }
         } else if run.is_over_event_limit() {
             self.shared.command(Command::Lane(run_id, Job::Abort { cause: Cause::EventLimit }, None));
         }

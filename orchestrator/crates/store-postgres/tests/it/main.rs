@@ -13,5 +13,6 @@ mod commit;
 mod conformance;
 mod differential;
 mod race;
+mod scheduling;
 mod schema;
 mod session;

@@ -28,6 +28,7 @@ mod loads;
 pub mod logs;
 mod readers;
 pub mod replays;
+pub mod scheduling;
 mod workers;
 pub mod world;
 

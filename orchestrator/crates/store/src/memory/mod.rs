@@ -5,6 +5,7 @@
 
 mod logs;
 mod read;
+mod scheduling;
 mod tables;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -43,6 +43,7 @@ pub(super) struct Tables {
     pub(super) logs: BTreeMap<LogKey, super::logs::Log>,
     task_state: BTreeMap<(RunId, TaskKey, u32, String), String>,
     shared_state: BTreeMap<(String, String), (String, u64)>,
+    pub(super) schedules: super::scheduling::Schedules,
 }
 
 impl Tables {
