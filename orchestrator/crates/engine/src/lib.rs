@@ -6,6 +6,7 @@
 
 mod attempt;
 pub mod bench;
+pub mod bench_schedules;
 mod cache;
 pub mod child;
 mod committer;

@@ -9,5 +9,6 @@ mod liveness;
 mod log;
 mod processes;
 mod results;
+mod schedules;
 mod stops;
 mod support;
