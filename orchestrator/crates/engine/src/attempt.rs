@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use serde_json::{Map, Value};
 use updraft_model::canonical::{canonical_json, idempotency_key};
-use updraft_model::graph::TaskIndex;
+use updraft_model::graph::{Compiled, TaskIndex};
 use updraft_model::id::{AttemptId, TaskKey};
 use updraft_model::input::{AttemptResult, Retryable};
 use updraft_model::record::{Dispatch, RunFacts, WorkRow};
@@ -82,7 +82,11 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
 
 /// An attempt of ours, before its body starts.
 pub(crate) fn owned_of(shared: &Shared, cached: &CachedRun, row: &WorkRow) -> Arc<Owned> {
-    let compiled = &cached.plan.compiled;
+    owned_in(shared, &cached.plan.compiled, row)
+}
+
+/// The same, for a run that is not in the cache yet.
+pub(crate) fn owned_in(shared: &Shared, compiled: &Compiled, row: &WorkRow) -> Arc<Owned> {
     let position = compiled.graph.position(row.dispatch.key.task.as_str());
     let repeatable = position.is_some_and(|task| shared.is_repeatable(&compiled.task(task).task_type));
     Arc::new(Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no, repeatable))

@@ -21,7 +21,6 @@ use crate::error::EngineError;
 use crate::event::EngineEvent;
 use crate::liveness::{heartbeat, hints, reaper};
 use crate::logs::ship;
-use crate::owned::Owned;
 use crate::owned::Stop;
 use crate::plan::Plan;
 use crate::run_handle::{RunEnd, RunHandle};
@@ -137,7 +136,7 @@ impl Engine {
         let scheduling = shared.config.scheduling.clone().ok_or_else(|| {
             EngineError::Store(StoreError::Other("this engine was started without `scheduling`".to_owned()))
         })?;
-        let owned = Arc::clone(shared);
+        let (owned, compiled) = (Arc::clone(shared), Arc::clone(&new.workflow));
         let queue = new.queue.as_deref().unwrap_or(SchedulerConfig::QUEUE);
         let serves = shared.config.queues.iter().any(|served| served == queue);
         let free = (shared.config.slots as usize).saturating_sub(locked(&shared.owned).len());
@@ -146,8 +145,7 @@ impl Engine {
             free,
             own: Box::new(move |row| {
                 let Some(attempt_id) = row.attempt_id else { return };
-                let attempt = Owned::new(row.run_id, row.dispatch.key.clone(), row.dispatch.dispatch_no);
-                locked(&owned.owned).insert(attempt_id, Arc::new(attempt));
+                locked(&owned.owned).insert(attempt_id, crate::attempt::owned_in(&owned, &compiled, row));
             }),
         });
         let limits = Limits { window: shared.config.dispatch_window, ..Limits::default() };

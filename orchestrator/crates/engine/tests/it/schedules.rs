@@ -22,7 +22,7 @@ use updraft_model::workflow::Workflow;
 use updraft_store::memory::MemoryStore;
 use updraft_store::read::RunFilter;
 use updraft_store::scheduling::ScheduledVersion;
-use updraft_store::{NewVersion, Published, Purpose, Reader, Scheduling, Store};
+use updraft_store::{NewVersion, Published, Purpose, Reader, Scheduling};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 
@@ -59,19 +59,21 @@ struct Stored {
 
 fn in_memory() -> Stored {
     let store = MemoryStore::new(now);
-    let place = Place { store: Arc::new(store.clone()), reader: Arc::new(store.clone()) };
+    let place =
+        Place { store: Arc::new(store.clone()), reader: Arc::new(store.clone()), logs: Arc::new(store.clone()) };
     Stored { place, scheduling: Arc::new(store) }
 }
 
 async fn on_sqlite(folder: &Path) -> Stored {
     let store = Arc::new(SqliteStore::open(folder.join("updraft.db"), OpenOptions::default()).await.unwrap());
     let reader: Arc<dyn Reader> = Arc::new(store.reader());
-    Stored { place: Place { store: Arc::clone(&store) as Arc<dyn Store>, reader }, scheduling: store }
+    Stored { place: Place { store: Arc::clone(&store) as _, reader, logs: Arc::clone(&store) as _ }, scheduling: store }
 }
 
 async fn on_postgres(url: &str) -> Stored {
     let store = PgStore::open(url).await.unwrap();
-    let place = Place { store: Arc::new(store.clone()), reader: Arc::new(store.clone()) };
+    let place =
+        Place { store: Arc::new(store.clone()), reader: Arc::new(store.clone()), logs: Arc::new(store.clone()) };
     Stored { place, scheduling: Arc::new(store) }
 }
 
