@@ -18,7 +18,7 @@ use crate::scheduler::{Scheduler, SchedulerConfig};
 /// Publications in one commit.
 const PUBLISHED_AT_ONCE: usize = 10_000;
 /// Longest that the runs may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What to measure.
 #[derive(Clone)]

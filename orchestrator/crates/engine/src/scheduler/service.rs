@@ -17,7 +17,7 @@ use crate::committer::trouble_backoff;
 use crate::shared::locked;
 
 /// Longest sleep: the clock may have been set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// How long to leave schedules alone that somebody else holds, or that this build cannot read.
 const LEAVE_ALONE: Duration = Duration::from_millis(250);
 /// Runs of one workflow that are started before others get their turn.
