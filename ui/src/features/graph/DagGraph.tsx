@@ -194,7 +194,7 @@ function TaskNode({ data }: NodeProps<Node<TaskData>>) {
         "flex h-full w-full flex-col justify-center gap-0.5 rounded-md border bg-surface px-2.5",
         data.chosen ? "border-ink ring-1 ring-ink" : loud ? "border-current" : "border-line-strong",
         loud && tone && TONE_TEXT[tone],
-        data.faint && "opacity-35",
+        data.faint && "opacity-70",
       )}
       title={data.id}
     >

@@ -1,0 +1,198 @@
+// What holds on every page: silence, no other host, honest loading, small headers, logs of any size.
+
+import assert from "node:assert/strict";
+import { ready, until, window } from "./lib.mjs";
+
+const IDLE = Number(process.env.UPDRAFT_E2E_IDLE ?? 60);
+
+export async function qualities(world, { step }) {
+  await step("an idle page is silent", async () => {
+    const w = await window(world);
+    await w.goto("/");
+    await w.page.waitForTimeout(4_000);
+    const seen = [];
+    w.page.on("request", (request) => seen.push(`${request.method()} ${request.url()}`));
+    await w.page.waitForTimeout(IDLE * 1000);
+    await w.close();
+    assert.deepEqual(seen, []);
+    return `0 requests in ${IDLE} s`;
+  });
+
+  await step("a slow page shows skeletons and states nothing", async () => {
+    const w = await window(world);
+    const failed = (await w.json("/runs?state=failed&limit=1")).items[0];
+    const task = failed?.failure?.task;
+    await w.page.addInitScript(() => {
+      globalThis.shift = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries())
+          if (!entry.hadRecentInput) globalThis.shift += entry.value;
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+    await w.page.route(/\/api\/v1\/(?!events)/, async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      await route.continue().catch(() => undefined);
+    });
+    const shifts = [];
+    for (const path of [
+      "/",
+      "/workflows",
+      "/runs",
+      `/runs/${failed?.id}`,
+      `/runs/${failed?.id}?tab=tasks`,
+      `/runs/${failed?.id}/tasks/${task}`,
+    ]) {
+      await w.page.goto(world.base + path);
+      await w.page.locator(".skeleton").first().waitFor();
+      await w.page.waitForTimeout(500);
+      const text = await w.page.locator("#content").innerText();
+      assert.doesNotMatch(
+        text,
+        /\d|succeeded|failed|running|nothing|not found|no (run|task|status|incident|workflow)/i,
+        `${path} states something while it loads: ${text}`,
+      );
+      await w.shot(
+        `loading${path
+          .split("?")[0]
+          .replaceAll(/[^a-z]+/gi, "-")
+          .slice(0, 16)}`,
+      );
+      await ready(w.page);
+      await w.page.waitForTimeout(300);
+      const shift = await w.page.evaluate(() => globalThis.shift);
+      shifts.push(shift.toFixed(3));
+      assert.ok(shift < 0.1, `${path} jumps by ${shift}`);
+    }
+    await w.close();
+    return `layout shift ${shifts.join(", ")}`;
+  });
+
+  await step("headers are at most 96 px", async () => {
+    const w = await window(world);
+    const failed = (await w.json("/runs?state=failed&limit=1")).items[0];
+    const found = [];
+    for (const path of [`/runs/${failed.id}`, `/runs/${failed.id}/tasks/${failed.failure.task}`]) {
+      await w.goto(path);
+      const box = await w.page.locator("main header").first().boundingBox();
+      found.push(Math.round(box.height));
+      assert.ok(box.height <= 96.5, `${path}: ${box.height} px`);
+    }
+    await w.close();
+    return found.join(", ");
+  });
+
+  await step("offline is said, and what was known stays", async () => {
+    const w = await window(world);
+    await w.goto("/");
+    const rows = await w.page.locator("#content li").count();
+    await w.context.setOffline(true);
+    // An open stream survives the switch of the browser; the product ends it when the daemon goes.
+    await w.page.evaluate(() => globalThis.dispatchEvent(new Event("offline")));
+    const blocked = await w.page.evaluate(() =>
+      fetch("/api/v1/me").then(
+        () => false,
+        () => true,
+      ),
+    );
+    assert.ok(blocked);
+    assert.equal(await w.page.locator("#content li").count(), rows);
+    await w.close();
+  });
+
+  await step("a log of a GiB", async () => {
+    const w = await window(world);
+    let path = process.env.UPDRAFT_E2E_HUGE;
+    if (!path && !world.mock) {
+      await w.close();
+      return { skip: "UPDRAFT_E2E_HUGE names no task page" };
+    }
+    if (!path) {
+      const run = (await w.json("/runs?workflow=adsb_compaction&state=succeeded&limit=1")).items[0]
+        .id;
+      path = `/runs/${run}/tasks/compact`;
+    }
+    const times = {};
+    const timed = async (name, act) => {
+      const begun = Date.now();
+      await act();
+      times[name] = Date.now() - begun;
+    };
+    const rows = w.page.locator(".log-line");
+    const firstRow = async () => Number(await rows.first().getAttribute("data-line"));
+    await timed("first error", async () => {
+      await w.goto(path);
+      await w.page.locator('.log-line[class*="border-ink"]').waitFor();
+    });
+    await timed("start", async () => {
+      await w.page.getByRole("button", { name: "Start", exact: true }).click();
+      await until("line 1", async () => (await firstRow()) === 1);
+    });
+    await timed("end", async () => {
+      await w.page.getByRole("button", { name: "End", exact: true }).click();
+      await until("the end", async () => {
+        const last = Number(await rows.last().getAttribute("data-offset"));
+        const max = Number(await w.page.getByRole("slider").getAttribute("aria-valuemax"));
+        return max - last < 4_096;
+      });
+    });
+    await timed("middle by the rail", async () => {
+      const rail = w.page.getByRole("slider");
+      const box = await rail.boundingBox();
+      await w.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+      await until("the middle", async () => {
+        const now = Number(await rail.getAttribute("aria-valuenow"));
+        const max = Number(await rail.getAttribute("aria-valuemax"));
+        return Math.abs(now / max - 0.5) < 0.02;
+      });
+    });
+    await timed("scroll 40 screens", async () => {
+      const box = await w.page.getByRole("log").boundingBox();
+      await w.page.mouse.move(box.x + 200, box.y + 200);
+      const from = await firstRow();
+      for (let i = 0; i < 80; i++) {
+        await w.page.mouse.wheel(0, 600);
+        await w.page.waitForTimeout(25);
+      }
+      await until("it went on", async () => (await firstRow()) > from);
+    });
+    const line = world.mock ? 13_000_000 : 1000;
+    await timed("go to line", async () => {
+      await w.page.getByLabel("Go to line").fill(String(line));
+      await w.page.getByLabel("Go to line").press("Enter");
+      await w.page.locator(`.log-line[data-line="${line}"][class*="border-ink"]`).waitFor();
+    });
+    if (world.mock) {
+      await w.page.getByRole("button", { name: "Start", exact: true }).click();
+      await until("line 1", async () => (await firstRow()) === 1);
+      await timed("search to 720 MB", async () => {
+        await w.page.getByLabel("Search the whole log").fill("row group 42");
+        await w.page.getByLabel("Search the whole log").press("Enter");
+        await w.page.locator('.log-line[data-line="9000001"][class*="border-ink"]').waitFor();
+      });
+    }
+    const drawn = await rows.count();
+    assert.ok(drawn < 4_000, `${drawn} rows are drawn`);
+    await w.shot("log-huge");
+    assert.deepEqual(w.problems, []);
+    await w.close();
+    return `${Object.entries(times)
+      .map(([name, ms]) => `${name} ${ms} ms`)
+      .join(", ")}; ${drawn} rows in memory`;
+  });
+
+  await step("a link leads to its line", async () => {
+    const w = await window(world);
+    const failed = (await w.json("/runs?state=failed&limit=1")).items[0];
+    await w.goto(`/runs/${failed.id}/tasks/${failed.failure.task}?line=2`);
+    await w.page.locator('.log-line[data-line="2"][class*="border-ink"]').waitFor();
+    await w.close();
+  });
+
+  await step("no request to another host", async () => {
+    const own = new URL(world.base).host;
+    assert.deepEqual(
+      [...world.hosts].filter((host) => host !== own),
+      [],
+    );
+  });
+}

@@ -1,0 +1,30 @@
+// The product in a real browser, from the door to the schedule.
+//
+//   npm run e2e                              against the mock (needs dist/: npm run build)
+//   UPDRAFT_E2E_URL=http://127.0.0.1:8080 UPDRAFT_E2E_LOGIN_URL=... npm run e2e
+//                                            against a real daemon that serves e2e/workflows/
+//
+// UPDRAFT_E2E_OUT      folder of the screenshots
+// UPDRAFT_E2E_WORKFLOW workflow that is triggered (mock: airport_report, real: e2e_report)
+// UPDRAFT_E2E_POOL     workflow of which two tasks may run at a time (mock: clickhouse_rebuild, real: e2e_pool)
+// UPDRAFT_E2E_HUGE     path of a task page with a big log (mock: 1 GiB; real: left out without it)
+// UPDRAFT_E2E_IDLE     seconds to watch the idle page, 60
+// CHROMIUM             the browser, /usr/bin/chromium
+// Words after the command choose the steps whose names hold one of them; signing in is always done.
+
+import { open, runner } from "./lib.mjs";
+import { looks } from "./looks.mjs";
+import { qualities } from "./qualities.mjs";
+import { signIn, story } from "./story.mjs";
+
+const world = await open();
+const run = runner();
+try {
+  await signIn(world, run);
+  await story(world, run);
+  await qualities(world, run);
+  await looks(world, run);
+} finally {
+  await world.close();
+}
+process.exit(run.end() ? 0 : 1);
