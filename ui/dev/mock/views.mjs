@@ -519,7 +519,7 @@ export function home(defs) {
       id: "worker-3",
       kind: "worker_lost",
       workflow: "position_reports",
-      run: running[0]?.id ?? null,
+      run: running.find((r) => r.workflow === "position_reports")?.id ?? null,
       task: "decode",
       at: iso(now - 100 * MIN),
       cause: "worker w-3 (host etl-2) stopped answering at 19:04:12; its 2 attempts run elsewhere",
