@@ -65,16 +65,16 @@ export function PlanView({ plan, error, pending, onRetry }: Props) {
         {plan.tasks.map((task) => (
           <li
             key={taskName(task.task, task.map_index)}
-            className="flex min-h-8 items-center gap-2 border-line border-b py-1 text-sm"
+            className="flex min-h-8 flex-wrap items-center gap-x-2 border-line border-b py-1 text-sm"
           >
             <StateGlyph state={task.state} />
             <span className="min-w-0 flex-1 [overflow-wrap:anywhere]">
               {taskName(task.task, task.map_index)}
-              <span className="ml-2 text-ink-3 text-xs">
+              <span className="ml-2 whitespace-nowrap text-ink-3 text-xs">
                 {GLYPHS[task.state].word.toLowerCase()}
               </span>
             </span>
-            <span className="text-right text-ink-2 text-xs">
+            <span className="text-ink-2 text-xs max-md:basis-full max-md:pl-6 md:text-right">
               {EFFECTS[task.effect]}
               {task.why && `: ${task.why}`}
             </span>

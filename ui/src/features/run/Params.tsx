@@ -9,10 +9,11 @@ import { duration } from "../../lib/duration";
 import { useZone } from "../../lib/prefs";
 import { TRIGGER_WORDS } from "../../lib/states";
 import { exact } from "../../lib/time";
-import { Button } from "../../ui/Button";
+import { Button, buttonClass } from "../../ui/Button";
 import { Empty } from "../../ui/Feedback";
 import { Field, Textarea } from "../../ui/Field";
 import { toast } from "../../ui/Toast";
+import { withSheet } from "../run-actions/sheet";
 
 /** What the run was given, and what is known of it. Empty facts are left out. */
 export function Params({ view }: { view: RunView }) {
@@ -20,7 +21,19 @@ export function Params({ view }: { view: RunView }) {
   const params = Object.entries(run.params);
   return (
     <div className="grid min-h-0 flex-1 content-start gap-4 p-4 md:grid-cols-2 md:overflow-y-auto md:px-6">
-      <Section title="Params" about="as this run was given them">
+      <Section
+        title="Params"
+        about="as this run was given them"
+        actions={
+          <Link
+            to="."
+            search={withSheet("trigger", run.workflow, [run.id]) as never}
+            className={buttonClass("plain", true)}
+          >
+            Trigger with these…
+          </Link>
+        }
+      >
         {params.length === 0 ? (
           <Empty title="This run took no params" />
         ) : (

@@ -192,7 +192,9 @@ function Actions({ view }: { view: RunView }) {
           className={buttonClass("primary")}
         >
           <Icon name="retry" />
-          Re-run failed <span className="max-md:hidden">+ downstream</span> ({retry.tasks})
+          <span>
+            Re-run failed <span className="max-md:hidden">+ downstream </span>({retry.tasks})
+          </span>
         </Link>
       )}
       {!retry && rerun && (
