@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod draft;
+pub mod logs;
 pub mod rng;
 pub mod script;
 pub mod sim;

@@ -12,6 +12,7 @@ use updraft_model::time::Timestamp;
 use updraft_planted::sim::Planter;
 use updraft_planted::{story, year};
 use updraft_store::history::Note;
+use updraft_store::logs::Logs;
 use updraft_store::{History, Store, WorkerInfo};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
@@ -75,17 +76,17 @@ async fn plant(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.files {
         write_files(folder)?;
     }
-    let (store, history): (Arc<dyn Store>, Arc<dyn History>) =
-        if let Some(path) = arguments.store.strip_prefix("sqlite:") {
-            let store = SqliteStore::open(path, OpenOptions::default()).await?;
-            let history = Arc::new(store.reader());
-            (Arc::new(store), history)
-        } else if arguments.store.starts_with("postgres") {
-            let store = Arc::new(PgStore::open(&arguments.store).await?);
-            (Arc::clone(&store) as Arc<dyn Store>, store)
-        } else {
-            bail!("--store is sqlite:PATH or postgres://…");
-        };
+    type Opened = (Arc<dyn Store>, Arc<dyn History>, Arc<dyn Logs>);
+    let (store, history, logs): Opened = if let Some(path) = arguments.store.strip_prefix("sqlite:") {
+        let store = Arc::new(SqliteStore::open(path, OpenOptions::default()).await?);
+        let history = Arc::new(store.reader());
+        (Arc::clone(&store) as Arc<dyn Store>, history, store)
+    } else if arguments.store.starts_with("postgres") {
+        let store = Arc::new(PgStore::open(&arguments.store).await?);
+        (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&store) as Arc<dyn History>, store)
+    } else {
+        bail!("--store is sqlite:PATH or postgres://…");
+    };
     let begun = Instant::now();
     let worker = WorkerInfo {
         name: "planted/1".to_owned(),
@@ -111,6 +112,7 @@ async fn plant(arguments: &Arguments) -> Result<()> {
         story::Story::default()
     } else {
         let story = story::plant(store.as_ref(), &mut planter, now).await?;
+        updraft_planted::logs::plant(history.as_ref(), logs.as_ref(), &story).await?;
         if let Some(run) = story.failed.last() {
             let text = "Feed of region levant was cut; see the vendor's status page".to_owned();
             history.set_note(*run, &Note { text, by: "marta".to_owned(), at: now }).await?;

@@ -1,10 +1,13 @@
 //! The planted troubles, as history shows them.
 
+use updraft_model::id::TaskKey;
 use updraft_model::run::{Commit, Limits, Run};
 use updraft_model::state::{Outcome, RunState, TaskRunState};
 use updraft_model::time::Timestamp;
+use updraft_planted::logs::ERROR_LINE;
 use updraft_planted::story::{DAY, QUALITY};
 use updraft_store::history::{GridAsk, HomeAsk, IncidentKind};
+use updraft_store::logs::LogKey;
 
 use crate::world::{NOW, World};
 
@@ -29,6 +32,11 @@ pub(crate) async fn planted_troubles_are_found(world: &World) {
         assert_eq!((first.n, first.outcome, first.started_at), (1, Some(Outcome::Lost), None));
         assert_eq!(first.worker.as_deref(), Some("planted/1"));
     }
+    let log = LogKey { run_id: story.failed[0], key: TaskKey::of("row_counts"), dispatch_no: 3 };
+    let info = world.logs.info(&log).await.unwrap().unwrap();
+    let error = info.first_error.unwrap();
+    assert_eq!((error.line, info.complete), (ERROR_LINE, true));
+    assert_eq!(Some(error.text.as_str()), QUALITY.lines().next());
     // Failures of a backfill count when they happened, not by their dates.
     let day = HomeAsk { since: Timestamp::from_millis(NOW.as_millis() - DAY), until: NOW, limit: 50 };
     let home = history.home(&day).await.unwrap();

@@ -12,6 +12,7 @@ use updraft_model::time::Timestamp;
 use updraft_planted::sim::Planter;
 use updraft_planted::story::{self, Story};
 use updraft_planted::year::{self, Size};
+use updraft_store::logs::Logs;
 use updraft_store::read::{HistoryEntry, RunDetail, RunFilter};
 use updraft_store::{History, Reader, Store, WorkerInfo};
 use updraft_store_postgres::PgStore;
@@ -23,6 +24,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_780_800_000);
 
 pub(crate) struct World {
     pub(crate) history: Arc<dyn History>,
+    pub(crate) logs: Arc<dyn Logs>,
     pub(crate) story: Story,
     /// Newest first.
     pub(crate) runs: Vec<Seen>,
@@ -41,19 +43,21 @@ impl World {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("planted.db"), OpenOptions::default()).await.unwrap();
+        let store = Arc::new(store);
         let (reader, history) = (Arc::new(store.reader()), Arc::new(store.reader()));
-        let world = Self::of(&store, reader, history).await;
+        let world = Self::of(store.as_ref(), reader, history, Arc::clone(&store) as Arc<dyn Logs>).await;
         Self { _folder: Some(folder), ..world }
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
         let schema = tokio::task::block_in_place(fresh_schema).unwrap()?;
-        let store = PgStore::open(schema.url()).await.unwrap();
-        let world = Self::of(&store, Arc::new(store.clone()), Arc::new(store.clone())).await;
+        let store = Arc::new(PgStore::open(schema.url()).await.unwrap());
+        let (reader, history) = (Arc::clone(&store) as Arc<dyn Reader>, Arc::clone(&store) as Arc<dyn History>);
+        let world = Self::of(store.as_ref(), reader, history, Arc::clone(&store) as Arc<dyn Logs>).await;
         Some(Self { _schema: Some(schema), ..world })
     }
 
-    async fn of(store: &dyn Store, reader: Arc<dyn Reader>, history: Arc<dyn History>) -> Self {
+    async fn of(store: &dyn Store, reader: Arc<dyn Reader>, history: Arc<dyn History>, logs: Arc<dyn Logs>) -> Self {
         let worker = WorkerInfo {
             name: "planted/1".to_owned(),
             host: "here".to_owned(),
@@ -67,6 +71,7 @@ impl World {
         let size = Size { workflows: 12, days: 3, wide_tasks: 20, wide_days: 3 };
         year::plant(store, &mut planter, NOW, size, |_| {}).await.unwrap();
         let story = story::plant(store, &mut planter, NOW).await.unwrap();
+        updraft_planted::logs::plant(history.as_ref(), logs.as_ref(), &story).await.unwrap();
         let filter = RunFilter { limit: 100_000, ..RunFilter::default() };
         let mut runs = Vec::new();
         let mut versions = BTreeMap::new();
@@ -84,7 +89,7 @@ impl World {
         }
         runs.sort_by_key(|seen| std::cmp::Reverse((seen.row().facts.created_at, seen.id())));
         assert_eq!(u64::try_from(runs.len()).unwrap(), planter.written.runs);
-        Self { history, story, runs, versions, _folder: None, _schema: None }
+        Self { history, logs, story, runs, versions, _folder: None, _schema: None }
     }
 
     pub(crate) fn of_workflow<'w>(&'w self, workflow: &'w str) -> impl Iterator<Item = &'w Seen> {
