@@ -2,13 +2,13 @@
 // Usage: node dev/mock.mjs [--port 4180] [--workflows 65] [--live] [--no-auth] [--delay MS]
 // --live sends run hints every few seconds; without it an idle page must stay silent.
 
-import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
-import { dirname, extname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as admin from "./mock/admin.mjs";
 import { hex, nowMs } from "./mock/base.mjs";
+import { file, SECURITY } from "./mock/files.mjs";
 import { addRun, runById, runs, stateOf, summary } from "./mock/history.mjs";
+import { home } from "./mock/home.mjs";
+import { logPage } from "./mock/logs.mjs";
 import { plant } from "./mock/plant.mjs";
 import * as rv from "./mock/runviews.mjs";
 import * as v from "./mock/views.mjs";
@@ -21,7 +21,6 @@ const has = (name) => process.argv.includes(`--${name}`);
 const PORT = Number(flag("port", 4180));
 const DELAY = Number(flag("delay", 0));
 const AUTH = !has("no-auth");
-const DIST = join(dirname(fileURLToPath(import.meta.url)), "..", "dist");
 const defs = plant(Number(flag("workflows", 65)));
 const def = (id) => defs.find((d) => d.id === id);
 const streams = new Set();
@@ -29,12 +28,6 @@ const sessions = new Set(["dev"]);
 const idempotent = new Map();
 const seen = [];
 
-const SECURITY = {
-  "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-};
 const date = () => new Date(nowMs()).toUTCString();
 
 function reply(res, status, body, headers = {}) {
@@ -334,7 +327,7 @@ async function runRoute(req, res, q, run, rest) {
 
 function log(req, res, q, run, tr, n) {
   const num = (key) => (q.get(key) === null ? undefined : Number(q.get(key)));
-  const page = rv.logPage(run, tr, n, {
+  const page = logPage(run, tr, n, {
     tail: num("tail"),
     offset: num("offset"),
     limit: num("limit"),
@@ -418,7 +411,7 @@ async function apiRoute(req, res, url) {
   if (is("GET", "me")) return reply(res, 200, { name: "mira", kind: "user", role: "admin" });
   if (is("POST", "me/password")) return reply(res, 204);
   if (is("GET", "events")) return sse(res);
-  if (is("GET", "home")) return reply(res, 200, v.home(defs));
+  if (is("GET", "home")) return reply(res, 200, home(defs));
   if (is("GET", "workflows")) return reply(res, 200, v.workflowList(defs, q));
   if (noun === "workflows")
     return def(id) ? workflowRoute(req, res, q, def(id), rest) : missing(res, `workflow ${id}`);
@@ -427,7 +420,7 @@ async function apiRoute(req, res, url) {
     const run = runById(defs, id);
     return run ? runRoute(req, res, q, run, rest) : missing(res, `run ${id}`);
   }
-  if (is("GET", "schedules/next")) return reply(res, 200, { items: v.home(defs).next });
+  if (is("GET", "schedules/next")) return reply(res, 200, { items: home(defs).next });
   if (is("GET", "connections")) return reply(res, 200, admin.connections());
   if (is("GET", "connections/kinds")) return reply(res, 200, { items: admin.KINDS });
   if (noun === "connections" && rest[0] === "test")
@@ -453,35 +446,6 @@ async function apiRoute(req, res, url) {
   if (is("GET", "audit/verify")) return reply(res, 200, admin.verify());
   if (is("GET", "status")) return reply(res, 200, admin.status(defs));
   return missing(res, `address ${url.pathname}`);
-}
-
-const TYPES = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-  ".woff2": "font/woff2",
-  ".json": "application/json",
-};
-
-function file(req, res, path) {
-  let full = join(DIST, normalize(path));
-  if (!full.startsWith(DIST) || !existsSync(full) || statSync(full).isDirectory())
-    full = join(DIST, "index.html");
-  const headers = {
-    ...SECURITY,
-    "content-type": TYPES[extname(full)] ?? "application/octet-stream",
-    "cache-control": full.includes("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
-  };
-  if (/\bbr\b/.test(req.headers["accept-encoding"] ?? "") && existsSync(`${full}.br`)) {
-    headers["content-encoding"] = "br";
-    full += ".br";
-  } else if (/gzip/.test(req.headers["accept-encoding"] ?? "") && existsSync(`${full}.gz`)) {
-    headers["content-encoding"] = "gzip";
-    full += ".gz";
-  }
-  res.writeHead(200, headers);
-  createReadStream(full).pipe(res);
 }
 
 const server = createServer((req, res) => {

@@ -1,7 +1,7 @@
 // Connections, users, tokens, audit and status of the mock: kept in memory, changed by the pages.
 
 import { DAY, HOUR, hex, iso, MIN, nowMs, PLANTED } from "./base.mjs";
-import { brokenFiles } from "./views.mjs";
+import { brokenFiles } from "./home.mjs";
 
 const str = (title, more = {}) => ({ type: "string", title, ...more });
 const secret = (title, more = {}) => str(title, { writeOnly: true, "x-secret": true, ...more });

@@ -48,7 +48,7 @@ export function ms(at: string | number): number {
 export function offset(at: string | number, zone: string): string {
   const all = format(zone, "offset", { timeZoneName: "shortOffset" }).formatToParts(ms(at));
   const name = all.find((part) => part.type === "timeZoneName")?.value ?? "";
-  return name === "GMT" ? "UTC" : name.replace("GMT", "UTC");
+  return /^(GMT|UTC)(\+0)?$/.test(name) ? "UTC" : name.replace("GMT", "UTC");
 }
 
 /** `2026-11-22 02:30:12 UTC+1 (Europe/Berlin)`: the whole truth, for titles. */

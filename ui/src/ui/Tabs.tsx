@@ -31,7 +31,7 @@ interface SegmentProps<T extends string> {
 /** One of a few, all in view. */
 export function Segments<T extends string>({ label, value, options, onChange }: SegmentProps<T>) {
   return (
-    <fieldset className="inline-flex shrink-0 rounded-md border border-control bg-surface p-px">
+    <fieldset className="inline-flex w-fit shrink-0 rounded-md border border-control bg-surface p-px">
       <legend className="sr-only">{label}</legend>
       {options.map((option) => (
         <button

@@ -12,6 +12,7 @@ import { Icon } from "../../ui/Icon";
 import { Sheet } from "../../ui/Sheet";
 import { toast } from "../../ui/Toast";
 import { ParamField } from "../run-actions/ParamField";
+import { useMay } from "../shell/may";
 import { type ConnField, connBody, connFields, connValues, missing, SOURCE_WORDS } from "./form";
 
 interface Props {
@@ -24,6 +25,7 @@ interface Props {
 /** One connection: a typed field each, where it comes from, and a test of the whole. */
 export function ConnectionSheet({ kinds, connection, onClose }: Props) {
   const client = useQueryClient();
+  const allowed = useMay("editor");
   const [kind, setKind] = useState(connection?.kind ?? kinds[0]?.kind ?? "");
   const [name, setName] = useState(connection?.name ?? "");
   const [reason, setReason] = useState("");
@@ -65,16 +67,22 @@ export function ConnectionSheet({ kinds, connection, onClose }: Props) {
       actions={
         <>
           {connection && (
-            <Button busy={test.isPending} onClick={() => test.mutate()}>
+            <Button busy={test.isPending} {...allowed} onClick={() => test.mutate()}>
               Test as saved
             </Button>
           )}
           {stored && (
-            <Button kind="danger" onClick={() => setDropping(true)}>
+            <Button kind="danger" {...allowed} onClick={() => setDropping(true)}>
               Remove…
             </Button>
           )}
-          <Button kind="primary" busy={save.isPending} onClick={submit} className="md:ml-auto">
+          <Button
+            kind="primary"
+            busy={save.isPending}
+            {...allowed}
+            onClick={submit}
+            className="md:ml-auto"
+          >
             Save {name.trim() || "the connection"}
           </Button>
         </>

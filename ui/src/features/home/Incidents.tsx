@@ -7,6 +7,7 @@ import { taskName } from "../../lib/states";
 import { Button, buttonClass } from "../../ui/Button";
 import { Icon } from "../../ui/Icon";
 import { useSheet } from "../run-actions/sheet";
+import { useMay } from "../shell/may";
 import { attemptWords, consequences, extraLine, KIND_STATE, KIND_WORDS } from "./incident";
 
 /** What went wrong, newest first, each with its cause in words and its two acts. */
@@ -88,11 +89,12 @@ function Row({ incident }: { incident: Incident }) {
 
 function Acts({ incident, name }: { incident: Incident; name: string }) {
   const { open } = useSheet();
+  const allowed = useMay("operator");
   const { run, task, retry } = incident;
   return (
     <div className="col-start-2 flex flex-wrap items-start gap-2 md:col-start-3 md:justify-end">
       {run && retry && (
-        <Button small icon="retry" onClick={() => open("retry", run)}>
+        <Button small icon="retry" {...allowed} onClick={() => open("retry", run)}>
           {retry.label}
         </Button>
       )}

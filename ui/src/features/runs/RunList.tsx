@@ -7,14 +7,15 @@ import { Elapsed } from "../../components/Duration";
 import { RunLink, WorkflowLink } from "../../components/links";
 import { StateGlyph, TriggerGlyph } from "../../components/StateGlyph";
 import { DayTime, RelativeTime } from "../../components/When";
-import { count, duration } from "../../lib/duration";
+import { duration } from "../../lib/duration";
 import { usePhone } from "../../lib/media";
-import { GLYPHS, isLive, taskName } from "../../lib/states";
+import { GLYPHS, isLive } from "../../lib/states";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Empty, SkeletonRows } from "../../ui/Feedback";
 import { Table, Td, Th } from "../../ui/Table";
 import { QueryError } from "../shell/Problems";
+import { outcome } from "./outcome";
 
 interface Props {
   query: Query;
@@ -74,18 +75,6 @@ export function RunList({ query, single = false, empty }: Props) {
       )}
     </>
   );
-}
-
-/** What became of a run. A failure always names its task and its line. */
-export function outcome(run: RunSummary): string {
-  const { failure } = run;
-  if (failure) {
-    const tries =
-      failure.attempts > 1 ? ` (attempt ${failure.attempt} of ${failure.attempts})` : "";
-    return `${taskName(failure.task, failure.map_index)}${tries}: ${failure.line}`;
-  }
-  if (isLive(run.state)) return `${run.tasks_done} of ${run.tasks_total} tasks done`;
-  return run.note ?? count(run.tasks_total, "task");
 }
 
 interface RowProps {

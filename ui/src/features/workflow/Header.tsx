@@ -5,6 +5,7 @@ import { RelativeTime } from "../../components/When";
 import { Button } from "../../ui/Button";
 import { Banner, Tag } from "../../ui/Feedback";
 import { useSheet } from "../run-actions/sheet";
+import { useMay } from "../shell/may";
 import { AttentionGlyph } from "../workflows/WorkflowRow";
 
 /** The facts of a workflow in one line. */
@@ -52,12 +53,17 @@ export function Heading({ workflow }: { workflow: Workflow }) {
 
 export function Acts({ workflow }: { workflow: Workflow }) {
   const { open } = useSheet();
+  const allowed = useMay("operator");
   return (
     <>
-      <Button icon={workflow.paused ? "play" : "pause"} onClick={() => open("pause", workflow.id)}>
+      <Button
+        icon={workflow.paused ? "play" : "pause"}
+        {...allowed}
+        onClick={() => open("pause", workflow.id)}
+      >
         {workflow.paused ? "Unpause" : "Pause"}
       </Button>
-      <Button kind="primary" icon="play" onClick={() => open("trigger", workflow.id)}>
+      <Button kind="primary" icon="play" {...allowed} onClick={() => open("trigger", workflow.id)}>
         Trigger
       </Button>
     </>

@@ -11,6 +11,7 @@ import { cx } from "../../ui/cx";
 import { Tag } from "../../ui/Feedback";
 import { Icon } from "../../ui/Icon";
 import { useSheet } from "../run-actions/sheet";
+import { useMay } from "../shell/may";
 
 export const ROW = 32;
 export const PHONE_ROW = 100;
@@ -172,12 +173,13 @@ function Next({ workflow }: Props) {
 
 function Acts({ workflow }: Props) {
   const { open } = useSheet();
+  const allowed = useMay("operator");
   return (
     <>
-      <Button small kind="quiet" onClick={() => open("pause", workflow.id)}>
+      <Button small kind="quiet" {...allowed} onClick={() => open("pause", workflow.id)}>
         {workflow.paused ? "Unpause" : "Pause"}
       </Button>
-      <Button small onClick={() => open("trigger", workflow.id)}>
+      <Button small {...allowed} onClick={() => open("trigger", workflow.id)}>
         Trigger
       </Button>
     </>
