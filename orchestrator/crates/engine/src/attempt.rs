@@ -99,7 +99,7 @@ fn upstream_of(cached: &CachedRun, task: TaskIndex) -> Upstream {
             state: state.name(),
             dispatch_no: (numbers.dispatch_no > 0).then_some(numbers.dispatch_no),
         },
-        Slot::Waiting | Slot::Dispatched(_) | Slot::Ended { .. } => {
+        Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } => {
             Upstream { task, state: "waiting", dispatch_no: None }
         }
     }

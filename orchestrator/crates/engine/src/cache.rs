@@ -8,7 +8,8 @@ use serde_json::Value;
 use updraft_model::id::{RunId, TaskKey};
 use updraft_task::RunInfo;
 
-use updraft_model::run::Run;
+use updraft_model::record::Dispatch;
+use updraft_model::run::{Run, Slot};
 
 use crate::plan::Plan;
 use crate::shared::locked;
@@ -76,6 +77,12 @@ pub(crate) struct CachedRun {
 }
 
 impl CachedRun {
+    /// Whether this dispatch is the current one, as far as is known.
+    pub(crate) fn knows(&self, dispatch: &Dispatch) -> bool {
+        let slot = self.run.slot_of(&dispatch.key);
+        matches!(slot, Some(Slot::Dispatched(numbers)) if numbers.dispatch_no == dispatch.dispatch_no)
+    }
+
     /// A rough size, for the bound.
     pub(crate) fn bytes(&self) -> usize {
         self.run.compiled().graph.len() * 160 + self.run.facts().conf.len() * 2 + 1024

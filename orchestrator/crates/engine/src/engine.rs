@@ -33,7 +33,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running engine: a worker with its slots, and the services around it. See [`Engine::start`].
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     pulse: heartbeat::Pulse,
     services: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -97,7 +97,7 @@ impl Engine {
         let conf = canonical_json(&serde_json::Value::Object(new.params)).map_err(|error| {
             EngineError::Store(StoreError::Rejected(format!("the params cannot be stored: {error}")))
         })?;
-        let queue = new.queue.unwrap_or_else(|| format!("run:{run_id}"));
+        let queue = new.queue.unwrap_or_else(|| crate::operations::private_queue(run_id));
         let facts = RunFacts {
             run_id,
             workflow_id: new.version.workflow_id,
@@ -205,7 +205,7 @@ impl Engine {
         let queue = loaded.row.facts.queue.clone();
         let handle = self.handle(run_id, &queue);
         let plan = Arc::new(Plan::new(Arc::clone(&compiled)));
-        self.shared.command(Command::Open(run_id, plan, queue.clone()));
+        self.shared.command(Command::Open(run_id, loaded.row.facts.version_id, plan, queue.clone()));
         if let Err(error) = self.reap(run_id, dead).await {
             self.forget(run_id, &queue);
             return Err(error);
@@ -429,7 +429,7 @@ impl Engine {
         locked(&self.shared.runs).remove(&run_id);
     }
 
-    async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), EngineError> {
+    pub(crate) async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
         self.shared.command(command(reply));
         answer.await.unwrap_or(Err(EngineError::Stopping))

@@ -8,7 +8,7 @@ use updraft_model::time::Timestamp;
 /// Something that happened. Transitions are told after their commit, never before.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
-    /// A run took its slot.
+    /// A run took its slot, or goes on after its end.
     RunStarted {
         /// The run.
         run_id: RunId,
@@ -109,7 +109,7 @@ impl EngineEvent {
     /// What is told about a committed event; `None` for those without a telling of their own.
     pub(crate) fn of(run_id: RunId, event: &Event) -> Option<Self> {
         match event {
-            Event::RunStarted {} => Some(Self::RunStarted { run_id }),
+            Event::RunStarted {} | Event::RunReopened { .. } => Some(Self::RunStarted { run_id }),
             Event::TaskDispatched { subject, try_no, due: Some(due), .. } => {
                 Some(Self::RetryScheduled { run_id, key: subject.key(), try_no: *try_no, due_at: *due })
             }
@@ -130,6 +130,9 @@ impl EngineEvent {
             Event::TaskFinished { subject, state, cause, .. } => {
                 Some(Self::TaskFinished { run_id, key: subject.key(), state: *state, cause: *cause })
             }
+            Event::TaskSet { subject, state, .. } => {
+                Some(Self::TaskFinished { run_id, key: subject.key(), state: *state, cause: Cause::Marked })
+            }
             Event::RunFinished { outcome, cause } => Some(Self::RunFinished { run_id, state: *outcome, cause: *cause }),
             Event::RunBroken { code, detail } => Some(Self::Warning {
                 run_id: Some(run_id),
@@ -138,6 +141,7 @@ impl EngineEvent {
             Event::RunCreated { .. }
             | Event::RunCancelRequested { .. }
             | Event::RunAborted { .. }
+            | Event::TaskCleared { .. }
             | Event::RunRepaired { .. } => None,
         }
     }

@@ -17,6 +17,7 @@ mod event;
 mod host;
 mod liveness;
 pub mod logs;
+mod operations;
 mod owned;
 mod plan;
 mod run_handle;
@@ -30,4 +31,5 @@ pub use config::{Clock, ConnectionSource, EngineConfig, NewRun, NoConnections, P
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::EngineEvent;
+pub use operations::{MarkRequest, Operation, RetryRequest};
 pub use run_handle::{RunEnd, RunHandle};

@@ -1,10 +1,12 @@
 //! What an event does to the cached state. Consumes events only: no clock, no rule that could say something else later.
 
-use crate::event::{Event, Subject};
+use std::sync::Arc;
+
+use crate::event::{Anew, Event, Subject};
 use crate::graph::TaskIndex;
-use crate::id::TaskKey;
+use crate::id::{TaskKey, VersionId};
 use crate::run::{Numbers, Run, Slot};
-use crate::state::{Cause, RunState};
+use crate::state::{Cause, DispatchWhy, FinalState, RunState};
 use crate::time::Timestamp;
 
 /// A history or a row that cannot be: the run is broken, or was written by a newer build.
@@ -40,6 +42,9 @@ pub enum Illegal {
         /// In its first event.
         created: i64,
     },
+    /// The run goes on with a version that is not known here: bring it, or load the run anew.
+    #[error("the run goes on with version {0}, which is not known here")]
+    UnknownVersion(VersionId),
 }
 
 impl Run {
@@ -50,6 +55,7 @@ impl Run {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         let state = self.projection.state;
         let exists = self.events > 0;
+        let live = self.is_live();
         match event {
             Event::RunCreated { version_id, only, .. } => {
                 if exists {
@@ -69,13 +75,20 @@ impl Run {
             }
             Event::RunCancelRequested { .. } => self.stop(event, Cause::CancelRequested, exists)?,
             Event::RunAborted { cause } => self.stop(event, *cause, exists)?,
+            Event::RunReopened { generation, version_id, tasks, queue, .. } => {
+                self.reopened(event, (*generation, *version_id), tasks, at)?;
+                if let Some(queue) = queue {
+                    self.facts.queue.clone_from(queue);
+                }
+            }
             Event::RunFinished { outcome, cause } => {
-                if !self.is_live() || self.open > 0 || !outcome.is_final() {
+                if !(self.is_live() || state.is_final()) || self.open > 0 || !outcome.is_final() {
                     return Err(self.illegal(event));
                 }
                 self.projection.state = *outcome;
                 self.projection.cause = Some(*cause);
-                self.projection.ended_at = Some(at);
+                // An outcome that an operator has changed: the run was over before.
+                self.projection.ended_at.get_or_insert(at);
             }
             Event::RunBroken { .. } => {
                 if !exists || state.is_final() || state == RunState::Broken {
@@ -89,22 +102,26 @@ impl Run {
                 }
                 self.projection.state = self.state_before_break();
             }
-            Event::TaskDispatched { subject, dispatch_no, try_no, generation, losses, .. } => {
+            Event::TaskDispatched { subject, dispatch_no, try_no, generation, losses, why, .. } => {
                 let (task, slot) = self.subject(subject)?;
-                let numbers =
-                    Numbers { dispatch_no: *dispatch_no, try_no: *try_no, losses: *losses, generation: *generation };
-                match slot {
-                    Slot::Waiting if state == RunState::Running && *dispatch_no > 0 => {
-                        self.dispatched += 1;
-                        self.startable.remove(&task);
-                    }
-                    Slot::Ended { numbers: before, .. }
-                        if state == RunState::Running && *dispatch_no > before.dispatch_no => {}
-                    Slot::Waiting | Slot::Ended { .. } | Slot::Dispatched(_) | Slot::Final { .. } => {
-                        return Err(self.illegal_task(event, subject));
-                    }
+                let before = match slot {
+                    Slot::Waiting(before) | Slot::Ended { numbers: before, .. } => before,
+                    // Its wait for the next try is cut short.
+                    Slot::Dispatched(before) if *why == DispatchWhy::Manual => before,
+                    Slot::Dispatched(_) | Slot::Final { .. } => return Err(self.illegal_task(event, subject)),
+                };
+                if state != RunState::Running || *dispatch_no <= before.dispatch_no {
+                    return Err(self.illegal_task(event, subject));
                 }
-                self.slots[task as usize] = Slot::Dispatched(numbers);
+                self.dispatched += u32::from(slot.is_waiting());
+                self.startable.remove(&task);
+                self.slots[task as usize] = Slot::Dispatched(Numbers {
+                    dispatch_no: *dispatch_no,
+                    try_no: *try_no,
+                    losses: *losses,
+                    generation: *generation,
+                    tries_before: before.tries_before,
+                });
             }
             Event::AttemptEnded { subject, dispatch_no, started_at, .. } => {
                 let (task, slot) = self.subject(subject)?;
@@ -112,15 +129,23 @@ impl Run {
                     Slot::Dispatched(numbers) if self.is_live() && numbers.dispatch_no == *dispatch_no => {
                         self.slots[task as usize] = Slot::Ended { numbers, started_at: *started_at };
                     }
-                    Slot::Dispatched(_) | Slot::Waiting | Slot::Ended { .. } | Slot::Final { .. } => {
+                    Slot::Dispatched(_) | Slot::Waiting(_) | Slot::Ended { .. } | Slot::Final { .. } => {
                         return Err(self.illegal_task(event, subject));
                     }
+                }
+            }
+            Event::TaskFinished { subject, dispatch_no: None, state: FinalState::Removed, cause } => {
+                match self.gone.get_mut(&subject.key()) {
+                    Some(Slot::Final { state, cause: why, started_at, ended_at, .. }) if live => {
+                        (*state, *why, *started_at, *ended_at) = (FinalState::Removed, *cause, None, at);
+                    }
+                    Some(_) | None => return Err(self.illegal_task(event, subject)),
                 }
             }
             Event::TaskFinished { subject, dispatch_no, state, cause } => {
                 let (task, slot) = self.subject(subject)?;
                 let (numbers, started_at, was_dispatched) = match (slot, dispatch_no) {
-                    (Slot::Waiting, None) if self.is_live() => (Numbers::default(), None, false),
+                    (Slot::Waiting(numbers), None) if self.is_live() => (numbers, None, false),
                     // A cancel deleted its row in `work`.
                     (Slot::Dispatched(numbers), None) if self.projection.state == RunState::Cancelling => {
                         (numbers, None, true)
@@ -128,15 +153,95 @@ impl Run {
                     (Slot::Ended { numbers, started_at }, Some(by)) if self.is_live() && numbers.dispatch_no == *by => {
                         (numbers, started_at, true)
                     }
-                    (Slot::Waiting | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. }, _) => {
+                    (Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. }, _) => {
                         return Err(self.illegal_task(event, subject));
                     }
                 };
                 self.dispatched -= u32::from(was_dispatched);
                 self.end(task, numbers, (*state, *cause), started_at, at);
             }
+            Event::TaskCleared { subject, generation, .. } => {
+                let (task, slot) = self.subject(subject)?;
+                match slot {
+                    Slot::Dispatched(numbers) | Slot::Final { numbers, .. }
+                        if state == RunState::Running && *generation == numbers.generation + 1 =>
+                    {
+                        self.clear(task, *generation);
+                    }
+                    Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => {
+                        return Err(self.illegal_task(event, subject));
+                    }
+                }
+            }
+            Event::TaskSet { subject, state: set, .. } => {
+                let (task, slot) = self.subject(subject)?;
+                if !(state == RunState::Running || state.is_final()) {
+                    return Err(self.illegal_task(event, subject));
+                }
+                let numbers = match slot {
+                    Slot::Waiting(numbers) => numbers,
+                    Slot::Dispatched(numbers) | Slot::Ended { numbers, .. } => {
+                        self.dispatched -= 1;
+                        numbers
+                    }
+                    Slot::Final { numbers, state, .. } => {
+                        self.reopen(task, state);
+                        numbers
+                    }
+                };
+                self.end(task, numbers, (*set, Cause::Marked), None, at);
+            }
         }
         self.events += 1;
+        Ok(())
+    }
+
+    /// Begins a new generation of the run, on another version if it says so.
+    fn reopened(
+        &mut self,
+        event: &Event,
+        (generation, version_id): (u32, VersionId),
+        tasks: &[Anew],
+        at: Timestamp,
+    ) -> Result<(), Illegal> {
+        if !self.projection.state.is_final() || generation != self.projection.generation + 1 {
+            return Err(self.illegal(event));
+        }
+        let mut changed = None;
+        if version_id != self.facts.version_id {
+            let known = self.next.as_ref().filter(|next| next.version_id == version_id);
+            let compiled = known.map(|next| Arc::clone(&next.compiled)).ok_or(Illegal::UnknownVersion(version_id))?;
+            let mut copy = self.clone();
+            copy.remap(compiled);
+            copy.facts.version_id = version_id;
+            changed = Some(copy);
+        }
+        let after = changed.as_ref().unwrap_or(self);
+        let mut anew = Vec::with_capacity(tasks.len());
+        for one in tasks {
+            let task = after.known(&one.key())?;
+            match after.slots[task as usize] {
+                Slot::Final { numbers, .. } if one.generation == numbers.generation + 1 => {
+                    anew.push((task, one.generation));
+                }
+                Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => {
+                    return Err(self.illegal(event));
+                }
+            }
+        }
+        if let Some(changed) = changed {
+            *self = changed;
+        }
+        self.next = None;
+        for (task, generation) in anew {
+            self.clear(task, generation);
+        }
+        self.projection.state = RunState::Running;
+        self.projection.cause = None;
+        self.projection.generation = generation;
+        // Its clock begins anew: the time in between belongs to no generation.
+        self.projection.started_at = Some(at);
+        self.projection.ended_at = None;
         Ok(())
     }
 

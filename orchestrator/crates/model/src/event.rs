@@ -1,8 +1,8 @@
 //! The events of a run. One `run_log` row per run and commit holds a list of them; replaying a run's events
 //! reproduces its rows. A kind's meaning is frozen at its first release; unknown kinds and fields are an error.
 //!
-//! Kinds of later versions (`run_reopened`, `task_expanded`, `task_blocked`, `task_deferred`, `task_answered`,
-//! `task_cleared`, `task_set`, `run_deadline_missed`) are added when something writes them.
+//! Kinds of later versions (`task_expanded`, `task_blocked`, `task_deferred`, `task_answered`, `run_deadline_missed`)
+//! are added when something writes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,28 @@ impl From<&TaskKey> for Subject {
 }
 
 impl Subject {
+    /// As a key.
+    pub fn key(&self) -> TaskKey {
+        TaskKey { task: self.task.clone(), map_index: self.map_index }
+    }
+}
+
+/// A task run that begins anew with a re-opened run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anew {
+    /// The task.
+    #[serde(rename = "t")]
+    pub task: TaskId,
+    /// Its mapped instance; left out where it is not mapped.
+    #[serde(rename = "i", default, skip_serializing_if = "is_unmapped")]
+    pub map_index: MapIndex,
+    /// Its new generation.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+}
+
+impl Anew {
     /// As a key.
     pub fn key(&self) -> TaskKey {
         TaskKey { task: self.task.clone(), map_index: self.map_index }
@@ -81,7 +103,23 @@ pub enum Event {
         /// Which limit.
         cause: Cause,
     },
-    /// It is over.
+    /// It was over and goes on: these task runs begin anew, on this version from now on.
+    RunReopened {
+        /// How often it was re-opened, this time included.
+        generation: u32,
+        /// The version that it is pinned to from now on.
+        version_id: VersionId,
+        /// Task runs that begin anew; all others stay as they ended.
+        tasks: Vec<Anew>,
+        /// Who.
+        by: String,
+        /// Why (≤ 500 characters).
+        reason: String,
+        /// Where its tasks are claimed from, from now on; left out = as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue: Option<String>,
+    },
+    /// It is over. After `task_set` in a run that is over: its outcome is another one now.
     RunFinished {
         /// `succeeded`, `failed` or `cancelled`.
         outcome: RunState,
@@ -162,6 +200,29 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// A task run of a live run begins anew: its result no longer counts.
+    TaskCleared {
+        /// Which.
+        #[serde(flatten)]
+        subject: Subject,
+        /// Its new generation.
+        #[serde(rename = "gen")]
+        generation: u32,
+        /// Who.
+        by: String,
+    },
+    /// An operator said how a task run ended.
+    TaskSet {
+        /// Which.
+        #[serde(flatten)]
+        subject: Subject,
+        /// `succeeded` or `failed`.
+        state: FinalState,
+        /// Who.
+        by: String,
+        /// Why (≤ 500 characters).
+        reason: String,
+    },
 }
 
 impl Event {
@@ -172,12 +233,15 @@ impl Event {
             Self::RunStarted {} => "run_started",
             Self::RunCancelRequested { .. } => "run_cancel_requested",
             Self::RunAborted { .. } => "run_aborted",
+            Self::RunReopened { .. } => "run_reopened",
             Self::RunFinished { .. } => "run_finished",
             Self::RunBroken { .. } => "run_broken",
             Self::RunRepaired { .. } => "run_repaired",
             Self::TaskDispatched { .. } => "task_dispatched",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::TaskFinished { .. } => "task_finished",
+            Self::TaskCleared { .. } => "task_cleared",
+            Self::TaskSet { .. } => "task_set",
         }
     }
 
@@ -186,11 +250,14 @@ impl Event {
         match self {
             Self::TaskDispatched { subject, .. }
             | Self::AttemptEnded { subject, .. }
-            | Self::TaskFinished { subject, .. } => Some(subject),
+            | Self::TaskFinished { subject, .. }
+            | Self::TaskCleared { subject, .. }
+            | Self::TaskSet { subject, .. } => Some(subject),
             Self::RunCreated { .. }
             | Self::RunStarted {}
             | Self::RunCancelRequested { .. }
             | Self::RunAborted { .. }
+            | Self::RunReopened { .. }
             | Self::RunFinished { .. }
             | Self::RunBroken { .. }
             | Self::RunRepaired { .. } => None,

@@ -1,11 +1,14 @@
 //! What can be asked of a run, and why the answer may be no.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{TaskId, TaskKey, WorkerNo};
-use crate::state::{Cause, RunState};
+use crate::graph::Compiled;
+use crate::id::{TaskId, TaskKey, VersionId, WorkerNo};
+use crate::record::WorkRow;
+use crate::state::{Cause, FinalState, Place, RunState};
 use crate::time::Timestamp;
 
 /// What an error says about trying again.
@@ -91,6 +94,82 @@ pub struct Halted {
     pub executing: Vec<TaskKey>,
 }
 
+/// Where a dispatched task run is, as a lane found it under the run's lock (or a preview without).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub key: TaskKey,
+    /// Where.
+    pub place: Place,
+    /// Who executes it.
+    pub worker: Option<WorkerNo>,
+    /// Since when somebody executes it.
+    pub claimed_at: Option<Timestamp>,
+}
+
+impl From<&WorkRow> for Standing {
+    fn from(row: &WorkRow) -> Self {
+        Self { key: row.dispatch.key.clone(), place: row.place, worker: row.worker_no, claimed_at: row.claimed_at }
+    }
+}
+
+/// Which task runs a retry takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryWhat {
+    /// Those that failed or were cancelled, and those that never ran because of it.
+    Failed,
+    /// Those that are named.
+    Tasks,
+    /// All of the run.
+    All,
+}
+
+/// The version that a retry goes on with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Its number.
+    pub version_id: VersionId,
+    /// What it says.
+    pub compiled: Arc<Compiled>,
+}
+
+/// Begin task runs anew: in a live run those that are over, in a run that is over any, whereupon it is re-opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Which task runs.
+    pub what: RetryWhat,
+    /// The named ones, for [`RetryWhat::Tasks`].
+    pub tasks: Vec<TaskKey>,
+    /// Those downstream of the named ones too.
+    pub downstream: bool,
+    /// On this version; `None` = on the one that the run is pinned to.
+    pub version: Option<Target>,
+    /// Where a re-opened run is claimed from; `None` = as before.
+    pub queue: Option<String>,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// All its dispatched task runs.
+    pub work: Vec<Standing>,
+}
+
+/// Say how task runs ended, whatever they did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Which; `None` = in a live run all that are not over, in a run that is over all that did not end well.
+    pub tasks: Option<Vec<TaskKey>>,
+    /// `succeeded` or `failed`.
+    pub state: FinalState,
+    /// Who says so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// All its dispatched task runs. Those that execute are told to stop; the rows of those that are marked go.
+    pub work: Vec<Standing>,
+}
+
 /// Something that is asked of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -134,6 +213,10 @@ pub enum Input {
         /// What the lane found.
         halted: Halted,
     },
+    /// Begin task runs anew.
+    Retry(Box<Retry>),
+    /// Say how task runs ended.
+    Mark(Box<Mark>),
     /// Judge every waiting task anew and fill free places: after a resume, when limits differ from before.
     Refresh,
     /// This build cannot take it further.
@@ -199,7 +282,55 @@ pub enum Reject {
     /// A cause that this input cannot have.
     #[error("`{0}` cannot be the cause of this")]
     BadCause(Cause),
+    /// None of the task runs that were asked for would do anything.
+    #[error("there is nothing to run again: {0}")]
+    NothingToRetry(&'static str),
+    /// It executes: only what is over can begin anew.
+    #[error("`{0}` is running: wait until it has ended, or cancel the run first")]
+    Executing(TaskKey),
+    /// Its upstreams keep it from starting, and they were not chosen.
+    #[error(
+        "`{task}` could not start, since `{upstream}` ended as {state}: take that one too, or everything that failed"
+    )]
+    Blocked {
+        /// What was asked for.
+        task: TaskKey,
+        /// What stands in its way.
+        upstream: TaskId,
+        /// How that ended.
+        state: FinalState,
+    },
+    /// A live run stays on its version.
+    #[error("the run is not over, and a live run stays on its version: wait until it has ended, or cancel it first")]
+    LiveVersion,
+    /// The run has used up its events.
+    #[error("the run has {0} events, as many as a run may have: start a new one")]
+    EventLimit(u64),
+    /// Every task run that was named has this state already, or none was found.
+    #[error("there is nothing to mark as {0}: no task run would change")]
+    NothingToMark(FinalState),
+    /// Operators say `succeeded` or `failed`, nothing else.
+    #[error("a task run cannot be marked as {0}: say `succeeded` or `failed`")]
+    BadMark(FinalState),
     /// `work` and the run disagree about what is dispatched.
     #[error("`{0}` is dispatched in the run or in `work`, but not in both")]
     Inconsistent(TaskKey),
+}
+
+impl Input {
+    /// The version that it brings along.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Retry(retry) => retry.version.as_ref(),
+            Self::Create { .. }
+            | Self::Start
+            | Self::Finish { .. }
+            | Self::Cancel { .. }
+            | Self::Abort { .. }
+            | Self::Mark(_)
+            | Self::Refresh
+            | Self::Break { .. }
+            | Self::Repair { .. } => None,
+        }
+    }
 }

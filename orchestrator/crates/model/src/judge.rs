@@ -32,14 +32,23 @@ pub struct Counts {
 impl Counts {
     /// Counts one more upstream that ended.
     pub fn add(&mut self, state: FinalState) {
-        *match state {
+        *self.of_state(state) += 1;
+    }
+
+    /// An upstream that ended so is no longer over.
+    pub fn take(&mut self, state: FinalState) {
+        *self.of_state(state) -= 1;
+    }
+
+    fn of_state(&mut self, state: FinalState) -> &mut u32 {
+        match state {
             FinalState::Succeeded => &mut self.succeeded,
             FinalState::Failed => &mut self.failed,
             FinalState::Skipped => &mut self.skipped,
             FinalState::UpstreamFailed => &mut self.upstream_failed,
             FinalState::Cancelled => &mut self.cancelled,
             FinalState::Removed => &mut self.removed,
-        } += 1;
+        }
     }
 
     /// What counts as failed.
@@ -62,7 +71,7 @@ impl Counts {
 pub enum Verdict {
     /// Not yet known.
     Wait,
-    /// It may start; no later finish changes that.
+    /// It may start; no later finish changes that (an upstream that begins anew may).
     Start,
     /// It will never start and ends `skipped`.
     Skip(Cause),

@@ -8,14 +8,17 @@
 pub mod access;
 pub mod apply;
 pub mod canonical;
+mod change;
 pub mod decide;
 pub mod effects;
 pub mod event;
+pub mod explain;
 pub mod graph;
 pub mod id;
 pub mod input;
 pub mod interval;
 pub mod judge;
+pub mod preview;
 pub mod record;
 pub mod retry;
 pub mod run;

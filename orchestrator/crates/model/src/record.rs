@@ -6,7 +6,7 @@ use crate::id::{AttemptId, RunId, Stamp, TaskKey, VersionId, WorkerNo, WorkflowI
 use crate::state::{Cause, FinalState, Outcome, Place, RunState, TaskRunState, Trigger};
 use crate::time::{DataInterval, Timestamp};
 
-/// The facts of a run that never change.
+/// The facts of a run that never change, but for the version and the queue, which a re-opening may change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
     /// The run.
@@ -61,7 +61,21 @@ pub struct RunRow {
     pub stamp: Stamp,
 }
 
-/// One row of `task_run`: a task run that is over (or, later, cleared or expanded).
+/// One row of `task_run` in state `waiting`: a task run that begins anew. It stays until the task run is over again; what
+/// was dispatched since stands in `work`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearedRow {
+    /// Which.
+    pub key: TaskKey,
+    /// Its generation from now on.
+    pub generation: u32,
+    /// Last fence before; 0 if it was never dispatched.
+    pub dispatch_no: u32,
+    /// Last try before; 0 if it was never dispatched.
+    pub try_no: u32,
+}
+
+/// One row of `task_run`: a task run that is over. Those that begin anew are [`ClearedRow`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRunRow {
     /// Which.

@@ -3,15 +3,16 @@
 //! Where a dispatched task run is (ready, executing, waiting for its retry) is not known here: claims and timers change
 //! that without the run (F1). Inside, tasks are positions; names appear only at the border.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::apply::Illegal;
 use crate::event::Event;
 use crate::graph::{Compiled, TaskIndex};
-use crate::id::{MapIndex, Stamp, TaskId, TaskKey};
+use crate::id::{MapIndex, Stamp, TaskId, TaskKey, VersionId};
+use crate::input::Target;
 use crate::judge::{Counts, Verdict, judge};
-use crate::record::{Dispatch, RunFacts, RunProjection, RunRow, TaskRunRow};
+use crate::record::{ClearedRow, Dispatch, RunFacts, RunProjection, RunRow, TaskRunRow};
 use crate::state::{Cause, FinalState, RunState};
 use crate::time::Timestamp;
 
@@ -51,13 +52,22 @@ pub struct Numbers {
     pub losses: u32,
     /// Generation of the task run.
     pub generation: u32,
+    /// Tries of the generations before this one: each has the whole budget of its retry policy. Zero once it is over.
+    pub tries_before: u32,
+}
+
+impl Numbers {
+    /// The try inside its generation, from 1.
+    pub fn own_try(self) -> u32 {
+        self.try_no.saturating_sub(self.tries_before)
+    }
 }
 
 /// What a run knows about one task run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// Not dispatched.
-    Waiting,
+    /// Not dispatched in this generation; the numbers are those of the generation before, or zeros.
+    Waiting(Numbers),
     /// It has a row in `work`.
     Dispatched(Numbers),
     /// Its attempt is over; the same commit says what follows.
@@ -87,10 +97,18 @@ impl Slot {
     pub fn final_state(&self) -> Option<FinalState> {
         match self {
             Self::Final { state, .. } => Some(*state),
-            Self::Waiting | Self::Dispatched(_) | Self::Ended { .. } => None,
+            Self::Waiting(_) | Self::Dispatched(_) | Self::Ended { .. } => None,
         }
     }
+
+    /// Whether it waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
 }
+
+/// Workflow versions by number.
+pub type Versions = BTreeMap<VersionId, Arc<Compiled>>;
 
 /// A run's rows as a store hands them over.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +121,8 @@ pub struct Snapshot {
     pub events: u64,
     /// Task runs that are over.
     pub task_runs: Vec<TaskRunRow>,
+    /// Task runs that begin anew and are not over again yet.
+    pub cleared: Vec<ClearedRow>,
     /// Task runs that are dispatched.
     pub dispatched: Vec<Dispatch>,
 }
@@ -138,9 +158,14 @@ pub struct Run {
     /// Chosen task runs that are not over.
     pub(crate) open: u32,
     pub(crate) dispatched: u32,
-    /// Ended `failed` without `allow_failure`. What is `upstream_failed` has such an upstream, or only excused ones:
-    /// so this one number decides the outcome.
+    /// Ended `failed` or `cancelled` without `allow_failure`.
     pub(crate) failures: u32,
+    /// Ended `upstream_failed`.
+    pub(crate) blocked: u32,
+    /// Task runs of versions before this one that are not in its graph; they keep their numbers.
+    pub(crate) gone: BTreeMap<TaskKey, Slot>,
+    /// The version that the next `run_reopened` goes on with, if it is another one.
+    pub(crate) next: Option<Target>,
     /// Rule satisfied, waiting for a place in the window, in file order.
     pub(crate) startable: BTreeSet<TaskIndex>,
 }
@@ -148,7 +173,6 @@ pub struct Run {
 impl Run {
     /// A run before its first event.
     pub fn unborn(compiled: Arc<Compiled>, facts: RunFacts, limits: Limits) -> Self {
-        let tasks = compiled.graph.len();
         let mut run = Self {
             limits,
             facts,
@@ -164,23 +188,29 @@ impl Run {
             version: 0,
             stamp: Stamp(uuid::Uuid::nil()),
             events: 0,
-            slots: vec![Slot::Waiting; tasks],
-            counts: compiled
-                .graph
-                .indices()
-                .map(|task| Counts {
-                    total: u32::try_from(compiled.graph.upstream(task).len()).unwrap_or(u32::MAX),
-                    ..Counts::default()
-                })
-                .collect(),
+            slots: Vec::new(),
+            counts: Vec::new(),
             open: 0,
             dispatched: 0,
             failures: 0,
+            blocked: 0,
+            gone: BTreeMap::new(),
+            next: None,
             startable: BTreeSet::new(),
             compiled,
         };
+        run.blank();
         run.choose(None);
         run
+    }
+
+    /// Everything waits; [`Run::choose`] completes it.
+    pub(crate) fn blank(&mut self) {
+        let graph = &self.compiled.graph;
+        self.slots = vec![Slot::Waiting(Numbers::default()); graph.len()];
+        let total = |task| u32::try_from(graph.upstream(task).len()).unwrap_or(u32::MAX);
+        self.counts = graph.indices().map(|task| Counts { total: total(task), ..Counts::default() }).collect();
+        (self.dispatched, self.failures, self.blocked) = (0, 0, 0);
     }
 
     /// Limits the run to these tasks with all their upstreams. Unknown names are not possible: `decide` refused them.
@@ -203,7 +233,7 @@ impl Run {
     /// # Errors
     /// A row names a task that the pinned version does not have, or two rows speak of one task run.
     pub fn load(compiled: Arc<Compiled>, snapshot: Snapshot, limits: Limits) -> Result<Self, Illegal> {
-        let Snapshot { row, only, events, task_runs, dispatched } = snapshot;
+        let Snapshot { row, only, events, task_runs, cleared, dispatched } = snapshot;
         let mut run = Self::unborn(compiled, row.facts, limits);
         run.choose(only);
         run.projection = row.projection;
@@ -211,55 +241,81 @@ impl Run {
         run.stamp = row.stamp;
         run.events = events;
         for row in task_runs {
+            let TaskRunRow { key, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at } = row;
+            let numbers = Numbers { dispatch_no, try_no, losses, generation, tries_before: 0 };
+            if state == FinalState::Removed && run.position(&key).is_none() {
+                run.gone.insert(key, Slot::Final { numbers, state, cause, started_at, ended_at });
+                continue;
+            }
+            let task = run.vacant(&key)?;
+            run.end(task, numbers, (state, cause), started_at, ended_at);
+        }
+        for row in cleared {
             let task = run.vacant(&row.key)?;
-            run.end(
-                task,
-                Numbers {
-                    dispatch_no: row.dispatch_no,
-                    try_no: row.try_no,
-                    losses: row.losses,
-                    generation: row.generation,
-                },
-                (row.state, row.cause),
-                row.started_at,
-                row.ended_at,
-            );
+            let ClearedRow { generation, dispatch_no, try_no, .. } = row;
+            let numbers = Numbers { dispatch_no, try_no, losses: 0, generation, tries_before: try_no };
+            run.slots[task as usize] = Slot::Waiting(numbers);
         }
         for row in dispatched {
             let task = run.vacant(&row.key)?;
             run.startable.remove(&task);
             run.dispatched += 1;
-            run.slots[task as usize] = Slot::Dispatched(Numbers {
-                dispatch_no: row.dispatch_no,
-                try_no: row.try_no,
-                losses: row.losses,
-                generation: row.generation,
-            });
+            let tries_before = match run.slots[task as usize] {
+                Slot::Waiting(before) => before.tries_before,
+                Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => 0,
+            };
+            let Dispatch { dispatch_no, try_no, losses, generation, .. } = row;
+            let numbers = Numbers { dispatch_no, try_no, losses, generation, tries_before };
+            run.slots[task as usize] = Slot::Dispatched(numbers);
         }
         Ok(run)
     }
 
-    /// From its events alone. `facts` holds what events only hash or leave out (params, queue, created at).
+    /// From its events alone, on the versions that they name. `facts` holds what events only hash or leave out (params,
+    /// queue, created at).
     ///
     /// # Errors
-    /// An event does not follow from the ones before it.
+    /// An event does not follow from the ones before it, or names a version that is not given.
     pub fn replay<'a>(
-        compiled: Arc<Compiled>,
-        facts: RunFacts,
+        versions: &Versions,
+        mut facts: RunFacts,
         limits: Limits,
         history: impl IntoIterator<Item = Commit<'a>>,
     ) -> Result<Self, Illegal> {
-        let mut run = Self::unborn(compiled, facts, limits);
+        let get = |version: VersionId| versions.get(&version).cloned().ok_or(Illegal::UnknownVersion(version));
+        let mut history = history.into_iter().peekable();
+        let first = history.peek().and_then(|commit| commit.events.first());
+        if let Some(Event::RunCreated { version_id, .. }) = first {
+            facts.version_id = *version_id;
+        }
+        let mut run = Self::unborn(get(facts.version_id)?, facts, limits);
         for commit in history {
+            if let Some(version_id) = run.version_after(commit.events) {
+                run.bring(Target { version_id, compiled: get(version_id)? });
+            }
             run.catch_up(&commit)?;
         }
         Ok(run)
     }
 
+    /// The version that these events go on with, if it is not the one that is known: [`Run::bring`] it first.
+    pub fn version_after(&self, events: &[Event]) -> Option<VersionId> {
+        events.iter().find_map(|event| match event {
+            Event::RunReopened { version_id, .. } if *version_id != self.facts.version_id => Some(*version_id),
+            _ => None,
+        })
+    }
+
+    /// Makes a version known, for a `run_reopened` that goes on with it.
+    pub fn bring(&mut self, target: Target) {
+        self.next = Some(target);
+    }
+
     /// Takes in a commit that somebody else made. After an error the state is unusable: load it anew.
     ///
     /// # Errors
-    /// It does not follow on the known version, or an event does not follow.
+    /// It does not follow on the known version, an event does not follow, or it goes on with a version that was not
+    /// brought.
     pub fn catch_up(&mut self, commit: &Commit<'_>) -> Result<(), Illegal> {
         if commit.version != self.version + 1 {
             return Err(Illegal::Gap { known: self.version, found: commit.version });
@@ -284,7 +340,7 @@ impl Run {
     /// A task run of which no row has spoken yet.
     fn vacant(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
         let task = self.known(key)?;
-        if self.slots[task as usize] == Slot::Waiting { Ok(task) } else { Err(Illegal::TwoRows(key.clone())) }
+        if self.slots[task as usize].is_waiting() { Ok(task) } else { Err(Illegal::TwoRows(key.clone())) }
     }
 
     pub(crate) fn position(&self, key: &TaskKey) -> Option<TaskIndex> {
@@ -301,15 +357,17 @@ impl Run {
         started_at: Option<Timestamp>,
         ended_at: Timestamp,
     ) {
+        let numbers = Numbers { tries_before: 0, ..numbers };
         self.slots[task as usize] = Slot::Final { numbers, state, cause, started_at, ended_at };
         self.startable.remove(&task);
         self.open -= 1;
         self.failures += u32::from(counts_as_failure(&self.compiled, task, state));
+        self.blocked += u32::from(state == FinalState::UpstreamFailed);
         let compiled = Arc::clone(&self.compiled);
         for &child in compiled.graph.downstream(task) {
             self.counts[child as usize].add(state);
             if self.chosen[child as usize]
-                && self.slots[child as usize] == Slot::Waiting
+                && self.slots[child as usize].is_waiting()
                 && self.verdict(child) == Verdict::Start
             {
                 self.startable.insert(child);
@@ -334,6 +392,11 @@ impl Run {
     /// Its chosen tasks, `None` = all.
     pub fn only(&self) -> Option<&[TaskId]> {
         self.only.as_deref()
+    }
+
+    /// Task runs of earlier versions that are not in the graph any more.
+    pub fn gone(&self) -> &BTreeMap<TaskKey, Slot> {
+        &self.gone
     }
 
     /// Whether this task is part of the run.

@@ -181,6 +181,10 @@ names! {
         EventLimit = "event_limit",
         /// The output is larger than 48 KiB, or not what the task type promises.
         BadOutput = "bad_output",
+        /// An operator said so.
+        Marked = "marked",
+        /// The run goes on with a newer version that does not have the task.
+        VersionChanged = "version_changed",
     }
 }
 

@@ -25,6 +25,8 @@ impl Cause {
             Self::StoreRejected => "the store refused its result",
             Self::EventLimit => "the run has more than 100,000 events",
             Self::BadOutput => "its output is too large, or not what its type promises",
+            Self::Marked => "an operator said so",
+            Self::VersionChanged => "the run went on with a version that does not have it",
         }
     }
 }

@@ -42,7 +42,8 @@ WITH c AS MATERIALIZED (
 ), moved AS (
     UPDATE run x SET version = l.v + 1, stamp = l.z, state = l.st, cause = l.ca, generation = l.g,
         events = x.events + l.n, started_at = to_timestamp(l.sa::float8 / 1000),
-        ended_at = to_timestamp(l.ea::float8 / 1000), updated_at = $8
+        ended_at = to_timestamp(l.ea::float8 / 1000), version_id = coalesce(l.vi, x.version_id),
+        queue = coalesce(l.q, x.queue), updated_at = $8
     FROM l WHERE x.ctid = l.tid AND (SELECT yes FROM go)
 ), logged AS (
     INSERT INTO run_log (run_id, version, stamp, at, actor, body)

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use updraft_model::id::{AttemptId, MapIndex, RunId, Stamp, TaskId, WorkerNo};
-use updraft_model::state::{Cause, FinalState, Outcome, Place, RunState, Trigger};
+use updraft_model::state::{Cause, Outcome, Place, RunState, Trigger};
 use updraft_model::time::Timestamp;
 use updraft_store::{Batch, Expected, Pick, RunCommit, StoreError, Wake, check};
 use uuid::Uuid;
+
+use crate::row::WAITING;
 
 #[derive(Serialize)]
 struct RunArg<'a> {
@@ -32,6 +34,14 @@ struct RunArg<'a> {
     ea: Option<Timestamp>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     new: Option<NewRunArg<'a>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    reopened: Option<ReopenedArg<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReopenedArg<'a> {
+    vi: i64,
+    q: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -81,10 +91,10 @@ struct TaskRunArg<'a> {
     d: u32,
     y: u32,
     l: u32,
-    s: FinalState,
-    c: Cause,
+    s: &'a str,
+    c: Option<Cause>,
     b: Option<Timestamp>,
-    e: Timestamp,
+    e: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -242,10 +252,23 @@ impl Encoded {
                 d: row.dispatch_no,
                 y: row.try_no,
                 l: row.losses,
-                s: row.state,
-                c: row.cause,
+                s: row.state.name(),
+                c: Some(row.cause),
                 b: row.started_at,
-                e: row.ended_at,
+                e: Some(row.ended_at),
+            }));
+            task_runs.extend(commit.cleared.iter().map(|row| TaskRunArg {
+                r,
+                t: &row.key.task,
+                i: row.key.map_index,
+                g: row.generation,
+                d: row.dispatch_no,
+                y: row.try_no,
+                l: 0,
+                s: WAITING,
+                c: None,
+                b: None,
+                e: None,
             }));
             for row in &commit.work {
                 if row.place == Place::Ready && queues.insert(row.queue.as_str()) {
@@ -346,6 +369,10 @@ fn run_arg(commit: &RunCommit) -> Result<RunArg<'_>, StoreError> {
         g: commit.run.generation,
         sa: commit.run.started_at,
         ea: commit.run.ended_at,
+        reopened: match &new {
+            Some(_) => None,
+            None => check::reopened_of(&commit.events).map(|(version, q)| ReopenedArg { vi: version.0, q }),
+        },
         new,
     })
 }

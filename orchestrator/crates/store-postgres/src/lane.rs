@@ -5,7 +5,9 @@ use updraft_model::id::RunId;
 use updraft_model::record::WorkRow;
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
-use updraft_store::{Committed, Counters, Lane, LaneFn, LaneOutcome, Locked, Purpose, Refusal, StoreError, Wake};
+use updraft_store::{
+    Committed, Counters, Lane, LaneFn, LaneOutcome, Locked, Purpose, Refusal, StoreError, Wake, check,
+};
 
 use crate::batch::Encoded;
 use crate::error;
@@ -29,23 +31,30 @@ pub(crate) async fn run(
     if locked.map_err(|error| error::plain(&error))?.is_none() {
         return undo(lease, counters, LaneOutcome::Missing).await;
     }
+    if lane == Lane::Clear {
+        counters.round_trip(Purpose::Engine);
+        let held = sqlx::query(sql::HOLD).bind(run.0).fetch_all(&mut lease.connection).await;
+        held.map_err(|error| error::plain(&error))?;
+    }
     counters.round_trip(Purpose::Engine);
     let loaded = load::whole(&mut lease.connection, run).await?;
     let (removed, executing) = match lane {
-        Lane::Plain => (Vec::new(), executing(&loaded.work, |_| true)),
+        Lane::Plain | Lane::Clear => (Vec::new(), executing(&loaded.work, |_| true)),
         Lane::Reap(worker) => (Vec::new(), executing(&loaded.work, |row| row.worker_no == Some(worker))),
         Lane::Cancel => cancel(&mut lease, counters, run, at).await?,
     };
     let mut hints: Vec<Wake> = match lane {
         Lane::Cancel => executing.iter().filter_map(|row| row.worker_no).map(Wake::Cancel).collect(),
-        Lane::Plain | Lane::Reap(_) => Vec::new(),
+        Lane::Plain | Lane::Reap(_) | Lane::Clear => Vec::new(),
     };
+    let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
     let Some(commit) = decide(Locked { run: loaded, removed, executing }) else {
         return undo(lease, counters, LaneOutcome::Nothing).await;
     };
     if commit.run_id != run {
         return Err(StoreError::Other(format!("a lane for run {run} decided about run {}", commit.run_id)));
     }
+    hints.extend(check::stopped_by(&commit, &held));
     let encoded = Encoded::lane(&commit, at)?;
     let answer = encoded.execute(&mut lease.connection, counters).await.map_err(|error| error::plain(&error))?;
     match answer? {

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use updraft_model::event::Event;
 use updraft_model::id::{AttemptId, MapIndex, RunId, Stamp, TaskId, TaskKey, WorkerNo};
-use updraft_model::record::{Dispatch, TaskRunRow, WorkRow};
+use updraft_model::record::{ClearedRow, Dispatch, TaskRunRow, WorkRow};
 use updraft_model::state::{Cause, FinalState, Place};
 use updraft_model::time::Timestamp;
 use updraft_store::{Loaded, LoadedRun, LogEntry, StoreError};
@@ -15,7 +15,7 @@ use crate::row;
 use crate::sql;
 
 type LogTuple = (u64, Stamp, Timestamp, String, String);
-type TaskRunTuple = (TaskId, MapIndex, u32, u32, u32, u32, FinalState, Cause, Option<Timestamp>, Timestamp);
+type TaskRunTuple = (TaskId, MapIndex, u32, u32, u32, u32, String, Option<Cause>, Option<Timestamp>, Option<Timestamp>);
 type WorkTuple = (
     TaskId,
     MapIndex,
@@ -104,13 +104,33 @@ fn full(run_id: RunId, row: &PgRow) -> Result<LoadedRun, StoreError> {
     let work: Vec<WorkTuple> = row::json(work, ("work", "place"), run_id)?;
     let (run, only) = row::run(row, 4)?;
     let events = row::big_count(row, 24)?;
-    let task_runs = done
-        .into_iter()
-        .map(|(task, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at)| {
-            let key = TaskKey { task, map_index };
-            TaskRunRow { key, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at }
-        })
-        .collect();
+    let (mut task_runs, mut cleared) = (Vec::new(), Vec::new());
+    for (task, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at) in done {
+        let key = TaskKey { task, map_index };
+        match (cause, ended_at) {
+            (Some(cause), Some(ended_at)) => {
+                let state = row::named(FinalState::parse, &state, ("task_run", "state"), run_id)?;
+                task_runs.push(TaskRunRow {
+                    key,
+                    generation,
+                    dispatch_no,
+                    try_no,
+                    losses,
+                    state,
+                    cause,
+                    started_at,
+                    ended_at,
+                });
+            }
+            (None, None) if state == row::WAITING => {
+                cleared.push(ClearedRow { key, generation, dispatch_no, try_no });
+            }
+            (Some(_) | None, _) => {
+                let detail = format!("`{key}` is {state} without an end or a cause");
+                return Err(row::inconsistent("task_run", "state", run_id, detail));
+            }
+        }
+    }
     let work = work
         .into_iter()
         .map(|row| {
@@ -120,5 +140,5 @@ fn full(run_id: RunId, row: &PgRow) -> Result<LoadedRun, StoreError> {
             WorkRow { run_id, dispatch, place, due_at, queue, rank, worker_no, attempt_id, claimed_at, cancel_at }
         })
         .collect();
-    Ok(LoadedRun { row: run, only, events, task_runs, work })
+    Ok(LoadedRun { row: run, only, events, task_runs, cleared, work })
 }

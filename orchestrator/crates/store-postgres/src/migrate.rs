@@ -31,6 +31,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     9 "workers_logs" "0009_workers_logs.sql",
     10 "accounts" "0010_accounts.sql",
     11 "history" "0011_history.sql",
+    12 "reopen" "0012_reopen.sql",
     13 "idempotency" "0013_idempotency.sql",
 ];
 

@@ -199,7 +199,7 @@ async fn detail(lease: &mut Lease, inner: &Inner, run: RunId) -> Result<Option<R
         lease,
         inner,
         "SELECT task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at
-         FROM task_run WHERE run_id = $1 ORDER BY task_id, map_index",
+         FROM task_run WHERE run_id = $1 AND state <> 'waiting' ORDER BY task_id, map_index",
         run,
     )
     .await?;

@@ -130,6 +130,9 @@ pub(crate) fn run(row: &PgRow, first: usize) -> Result<(RunRow, Option<Vec<TaskI
     Ok((row, only))
 }
 
+/// State of a `task_run` row that begins anew.
+pub(crate) const WAITING: &str = "waiting";
+
 /// The columns `task_id … ended_at` of `task_run` in the table's order, from the first column on.
 pub(crate) fn task_run(run_id: RunId, row: &PgRow) -> Result<TaskRunRow, StoreError> {
     Ok(TaskRunRow {

@@ -1,8 +1,9 @@
 -- commit: a whole batch as ONE statement (engine.md §2 step 4). `INSERT INTO hop` runs this trigger; every part depends on
 -- the first SELECT, which aborts the statement (and with it all that it wrote) if a run, a fence or the worker is not as expected.
 -- Each column of `hop` is a JSON list of rows, or null for none. Rows are read by position; see src/batch.rs.
---   runs      run_id, version, stamp | new stamp, actor, body, events, state, cause, generation, started_at, ended_at
---   created   the same with null version and stamp, then workflow_id, version_id, run_key, trigger, logical_at,
+--   runs      run_id, version, stamp | new stamp, actor, body, events, state, cause, generation, started_at, ended_at |
+--             version_id and queue of a re-opened run, or null
+--   created   the same up to ended_at with null version and stamp, then workflow_id, version_id, run_key, trigger, logical_at,
 --             interval_start, interval_end, conf, queue, priority, created_at, only_tasks
 --   ended     run_id, task_id, map_index, dispatch_no, attempt_id, outcome, cause, class, message, started_at, output
 --   removed   run_id, task_id, map_index
@@ -28,7 +29,8 @@ CREATE TEMP TRIGGER commit_hop INSTEAD OF INSERT ON hop BEGIN
 
     UPDATE run SET version = run.version + 1, stamp = j.value ->> 3, events = run.events + (j.value ->> 6),
         state = j.value ->> 7, cause = j.value ->> 8, generation = j.value ->> 9, started_at = j.value ->> 10,
-        ended_at = j.value ->> 11, updated_at = NEW.at
+        ended_at = j.value ->> 11, version_id = ifnull(j.value ->> 12, run.version_id),
+        queue = ifnull(j.value ->> 13, run.queue), updated_at = NEW.at
     FROM jsonb_each(NEW.runs) j WHERE run.run_id = j.value ->> 0;
 
     INSERT INTO run (run_id, version, stamp, events, state, cause, generation, started_at, ended_at, updated_at,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Executor, Row};
 use updraft_model::id::{AttemptId, MapIndex, RunId, TaskId, TaskKey, WorkerNo};
-use updraft_model::record::{EndedAttempt, TaskRunRow, WorkRow};
+use updraft_model::record::{ClearedRow, EndedAttempt, TaskRunRow, WorkRow};
 use updraft_model::state::{Cause, Place};
 use updraft_model::time::Timestamp;
 use updraft_store::{Batch, Committed, Expected, Pick, Refusal, RunCommit, StoreError, check};
@@ -152,6 +152,9 @@ impl Parts {
         for row in &commit.task_runs {
             add_task_run(self.task_runs.row(), run, row);
         }
+        for row in &commit.cleared {
+            add_cleared(self.task_runs.row(), run, row);
+        }
         for row in &commit.work {
             add_work(self.work.row(), row);
         }
@@ -193,6 +196,9 @@ impl Parts {
                 .int(facts.priority)
                 .at(facts.created_at)
                 .opt_str(only.as_deref());
+        } else {
+            let reopened = check::reopened_of(&commit.events);
+            row.opt_int(reopened.map(|(version, _)| version.0)).opt_str(reopened.and_then(|(_, queue)| queue));
         }
         Ok(())
     }
@@ -254,6 +260,20 @@ fn add_task_run(to: &mut Rows, run: RunId, row: &TaskRunRow) {
         .str(row.cause.name())
         .opt_at(row.started_at)
         .at(row.ended_at);
+}
+
+fn add_cleared(to: &mut Rows, run: RunId, row: &ClearedRow) {
+    to.id(run.0)
+        .str(row.key.task.as_str())
+        .int(row.key.map_index.0)
+        .int(row.generation)
+        .int(row.dispatch_no)
+        .int(row.try_no)
+        .int(0)
+        .str(rows::WAITING)
+        .null()
+        .null()
+        .null();
 }
 
 fn add_work(to: &mut Rows, row: &WorkRow) {

@@ -8,7 +8,7 @@ use updraft_model::id::RunId;
 use updraft_model::record::WorkRow;
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
-use updraft_store::{Committed, Expected, Lane, LaneFn, LaneOutcome, Locked, Refusal, StoreError, Wake};
+use updraft_store::{Committed, Expected, Lane, LaneFn, LaneOutcome, Locked, Refusal, StoreError, Wake, check};
 
 use crate::{batch, error, load, rows};
 
@@ -46,14 +46,15 @@ pub(crate) async fn perform(connection: &mut SqliteConnection, asked: Asked) -> 
     let (version, stamp) = (loaded.row.version, loaded.row.stamp);
     let executing_now = || loaded.work.iter().filter(|row| row.place == Place::Executing).cloned();
     let (removed, executing): (Vec<WorkRow>, Vec<WorkRow>) = match lane {
-        Lane::Plain => (Vec::new(), executing_now().collect()),
+        Lane::Plain | Lane::Clear => (Vec::new(), executing_now().collect()),
         Lane::Reap(worker) => (Vec::new(), executing_now().filter(|row| row.worker_no == Some(worker)).collect()),
         Lane::Cancel => cancel(connection, run, at).await?,
     };
     let mut wakes: Vec<Wake> = match lane {
-        Lane::Plain | Lane::Reap(_) => Vec::new(),
+        Lane::Plain | Lane::Reap(_) | Lane::Clear => Vec::new(),
         Lane::Cancel => executing.iter().filter_map(|row| row.worker_no).map(Wake::Cancel).collect(),
     };
+    let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
     let locked = Locked { run: loaded, removed, executing };
     // A panic of the decision must not take the writer with it.
     let decided = catch_unwind(AssertUnwindSafe(|| decide(locked)))
@@ -62,6 +63,7 @@ pub(crate) async fn perform(connection: &mut SqliteConnection, asked: Asked) -> 
     if commit.run_id != run || commit.expected != (Expected::At { version, stamp }) {
         return Err(StoreError::Conflict(format!("the decision for run {run} is not about its version {version}")));
     }
+    wakes.extend(check::stopped_by(&commit, &held));
     wakes.extend(commit.work.iter().filter(|row| row.place == Place::Ready).map(|row| Wake::Queue(row.queue.clone())));
     wakes.push(Wake::Run(run));
     wakes.dedup();

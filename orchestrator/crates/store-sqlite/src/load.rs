@@ -99,11 +99,15 @@ pub(crate) async fn full(connection: &mut SqliteConnection, run: RunId) -> Resul
     let mut loaded = None;
     for row in &found {
         match (row.len(), &mut loaded) {
-            (TASK_RUN_COLUMNS, Some(LoadedRun { task_runs, .. })) => task_runs.push(rows::task_run(row)?),
+            (TASK_RUN_COLUMNS, Some(LoadedRun { task_runs, cleared, .. })) => match rows::task_run(row)? {
+                rows::TaskRun::Over(over) => task_runs.push(over),
+                rows::TaskRun::Cleared(anew) => cleared.push(anew),
+            },
             (WORK_COLUMNS, Some(LoadedRun { work, .. })) => work.push(rows::work(row)?),
             (_, None) if row.len() > WORK_COLUMNS => {
                 let rows::Run { row, only, events } = rows::run(row)?;
-                loaded = Some(LoadedRun { row, only, events, task_runs: Vec::new(), work: Vec::new() });
+                let (task_runs, cleared, work) = (Vec::new(), Vec::new(), Vec::new());
+                loaded = Some(LoadedRun { row, only, events, task_runs, cleared, work });
             }
             (_, None | Some(_)) => {
                 return Err(StoreError::Inconsistent {

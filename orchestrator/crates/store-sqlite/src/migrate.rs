@@ -23,6 +23,7 @@ const SQL: [&str; MIGRATIONS.len()] = [
     include_str!("../migrations/0009_workers_logs.sql"),
     include_str!("../migrations/0010_accounts.sql"),
     include_str!("../migrations/0011_history.sql"),
+    include_str!("../migrations/0012_reopen.sql"),
     include_str!("../migrations/0013_idempotency.sql"),
 ];
 

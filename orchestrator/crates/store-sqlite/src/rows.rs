@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use updraft_model::id::{AttemptId, MapIndex, RunId, Stamp, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
 use updraft_model::record::{
-    AttemptRow, Dispatch, RunFacts, RunMetric, RunProjection, RunRow, TaskItem, TaskRunRow, WorkRow,
+    AttemptRow, ClearedRow, Dispatch, RunFacts, RunMetric, RunProjection, RunRow, TaskItem, TaskRunRow, WorkRow,
 };
 use updraft_model::state::{Cause, FinalState, Outcome, Place, RunState, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
@@ -135,9 +135,28 @@ pub(crate) fn run(row: &SqliteRow) -> Result<Run, StoreError> {
     })
 }
 
-pub(crate) fn task_run(row: &SqliteRow) -> Result<TaskRunRow, StoreError> {
+/// State of a `task_run` row that begins anew.
+pub(crate) const WAITING: &str = "waiting";
+
+/// A row of `task_run`.
+pub(crate) enum TaskRun {
+    /// It is over.
+    Over(TaskRunRow),
+    /// It begins anew.
+    Cleared(ClearedRow),
+}
+
+pub(crate) fn task_run(row: &SqliteRow) -> Result<TaskRun, StoreError> {
     let r = Reading::new(row, "task_run");
-    Ok(TaskRunRow {
+    if r.get::<&str>("state")? == WAITING {
+        return Ok(TaskRun::Cleared(ClearedRow {
+            key: r.key()?,
+            generation: r.number("generation")?,
+            dispatch_no: r.number("dispatch_no")?,
+            try_no: r.number("try_no")?,
+        }));
+    }
+    Ok(TaskRun::Over(TaskRunRow {
         key: r.key()?,
         generation: r.number("generation")?,
         dispatch_no: r.number("dispatch_no")?,
@@ -147,7 +166,7 @@ pub(crate) fn task_run(row: &SqliteRow) -> Result<TaskRunRow, StoreError> {
         cause: r.name("cause", Cause::parse)?,
         started_at: r.opt_at("started_at")?,
         ended_at: r.at("ended_at")?,
-    })
+    }))
 }
 
 pub(crate) fn work(row: &SqliteRow) -> Result<WorkRow, StoreError> {

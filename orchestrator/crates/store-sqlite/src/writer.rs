@@ -429,6 +429,7 @@ mod tests {
             run,
             ended: Vec::new(),
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             work: Vec::new(),
             removed: Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use updraft_model::event::Event;
 use updraft_model::id::{AttemptId, RunId, Stamp, TaskKey, WorkerNo};
-use updraft_model::record::{EndedAttempt, RunFacts, RunProjection, RunRow, TaskRunRow, WorkRow};
+use updraft_model::record::{ClearedRow, EndedAttempt, RunFacts, RunProjection, RunRow, TaskRunRow, WorkRow};
 use updraft_model::time::Timestamp;
 
 /// What a run must look like for its part of a commit to be written.
@@ -30,14 +30,16 @@ pub struct RunCommit {
     pub stamp: Stamp,
     /// Who caused it: `worker:3`, `cli:user@host`, …
     pub actor: String,
-    /// One `run_log` row.
+    /// One `run_log` row. With a `run_reopened` the run's row takes its version, and its queue if it names one.
     pub events: Vec<Event>,
     /// The run's row afterwards.
     pub run: RunProjection,
     /// Attempts that end; each is a fence: `work` must carry its `dispatch_no` and `attempt_id`.
     pub ended: Vec<EndedAttempt>,
-    /// `task_run` rows to insert or replace.
+    /// `task_run` rows to insert or replace: task runs that are over.
     pub task_runs: Vec<TaskRunRow>,
+    /// `task_run` rows to insert or replace: task runs that begin anew. Their keys are disjoint from `task_runs`.
+    pub cleared: Vec<ClearedRow>,
     /// `work` rows to insert or replace. Keys are disjoint from `removed`.
     pub work: Vec<WorkRow>,
     /// `work` rows to delete.
@@ -103,6 +105,9 @@ pub enum Lane {
     Cancel,
     /// Looks for rows that this worker executes.
     Reap(WorkerNo),
+    /// Holds all its `work` rows, so that nobody claims one before the lane has written: for clearing and marking. Workers
+    /// whose attempts it ends are woken as by a cancel.
+    Clear,
 }
 
 /// A run under its lock.
@@ -125,8 +130,10 @@ pub struct LoadedRun {
     pub only: Option<Vec<updraft_model::id::TaskId>>,
     /// Number of events so far.
     pub events: u64,
-    /// Its `task_run` rows.
+    /// Its `task_run` rows of task runs that are over.
     pub task_runs: Vec<TaskRunRow>,
+    /// Its `task_run` rows of task runs that begin anew.
+    pub cleared: Vec<ClearedRow>,
     /// Its `work` rows.
     pub work: Vec<WorkRow>,
 }

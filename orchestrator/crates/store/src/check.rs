@@ -4,16 +4,33 @@
 use std::collections::HashSet;
 
 use updraft_model::event::Event;
-use updraft_model::id::{RunId, TaskId, TaskKey};
+use updraft_model::id::{RunId, TaskId, TaskKey, VersionId};
 use updraft_model::record::{EndedAttempt, WorkRow};
 use updraft_model::state::{Place, RunState};
 
 use crate::schema::{ITEM_MESSAGE_BYTES, MESSAGE_BYTES, OUTPUT_BYTES, STATE_BYTES};
-use crate::{Batch, Expected, RunCommit, StoreError};
+use crate::{Batch, Expected, RunCommit, StoreError, Wake};
 
 /// The tasks chosen when the run was made, from its `run_created` event; `None` = all.
 pub fn only_of(events: &[Event]) -> Option<&[TaskId]> {
     events.iter().find_map(|event| if let Event::RunCreated { only, .. } = event { only.as_deref() } else { None })
+}
+
+/// The version and, if it changes, the queue that a run goes on with, from its `run_reopened` event.
+pub fn reopened_of(events: &[Event]) -> Option<(VersionId, Option<&str>)> {
+    events.iter().rev().find_map(|event| match event {
+        Event::RunReopened { version_id, queue, .. } => Some((*version_id, queue.as_deref())),
+        _ => None,
+    })
+}
+
+/// Hints for the workers whose attempts a [`Lane::Clear`](crate::Lane::Clear) ends: they execute them still.
+pub fn stopped_by(commit: &RunCommit, held: &[WorkRow]) -> Vec<Wake> {
+    let ends = |row: &&WorkRow| commit.ended.iter().any(|ended| Some(ended.attempt_id) == row.attempt_id);
+    let mut workers: Vec<_> = held.iter().filter(ends).filter_map(|row| row.worker_no).collect();
+    workers.sort_unstable();
+    workers.dedup();
+    workers.into_iter().map(Wake::Cancel).collect()
 }
 
 /// Refuses a batch that contradicts itself or holds what no store keeps.
@@ -68,12 +85,20 @@ pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
     if let Some(key) = commit.removed.iter().find(|key| work.contains(key)) {
         return Err(rejected(run, &format!("work row {key} is both written and removed")));
     }
-    unique(run, "task run", commit.task_runs.iter().map(|row| &row.key))?;
-    for row in &commit.task_runs {
-        if (row.dispatch_no == 0) != (row.try_no == 0) {
-            return Err(rejected(run, &format!("task run {} has a try without a dispatch, or the reverse", row.key)));
+    let over = commit.task_runs.iter().map(|row| (&row.key, row.dispatch_no, row.try_no));
+    let anew = commit.cleared.iter().map(|row| (&row.key, row.dispatch_no, row.try_no));
+    unique(run, "task run", over.clone().chain(anew.clone()).map(|(key, ..)| key))?;
+    for (key, dispatch_no, try_no) in over.chain(anew) {
+        if (dispatch_no == 0) != (try_no == 0) {
+            return Err(rejected(run, &format!("task run {key} has a try without a dispatch, or the reverse")));
         }
-        task_id(run, &row.key)?;
+        task_id(run, key)?;
+    }
+    if let Some(row) = commit.cleared.iter().find(|row| row.generation == 0) {
+        return Err(rejected(run, &format!("task run {} begins anew in its first generation", row.key)));
+    }
+    if let Some((_, Some(queue))) = reopened_of(&commit.events) {
+        within(run, "queue", queue, usize::MAX)?;
     }
     unique(run, "ended attempt", commit.ended.iter().map(|row| &row.key))?;
     commit.ended.iter().try_for_each(|attempt| ended(run, attempt))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use updraft_model::event::Event;
 use updraft_model::id::{AttemptId, RunId, Stamp, TaskKey, WorkerNo};
-use updraft_model::record::{RunProjection, WorkRow};
+use updraft_model::record::{ClearedRow, RunProjection, WorkRow};
 use updraft_model::state::{Cause, Outcome, Place, RunState};
 use updraft_model::time::Timestamp;
 use uuid::Uuid;
@@ -222,6 +222,7 @@ impl Game {
             run: world::running(at),
             ended: Vec::new(),
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             work,
             removed: Vec::new(),
         }
@@ -239,6 +240,7 @@ impl Game {
             run: loaded.row.projection.clone(),
             ended: Vec::new(),
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             work: Vec::new(),
             removed: Vec::new(),
         };
@@ -267,7 +269,26 @@ impl Game {
             self.tasks += 1;
             commit.work.push(self.row(run, self.tasks, at));
         }
-        if self.dice.one_in(10) {
+        for over in &loaded.task_runs {
+            if self.dice.one_in(6) && commit.task_runs.iter().all(|row| row.key != over.key) {
+                let (generation, dispatch_no, try_no) = (over.generation + 1, over.dispatch_no, over.try_no);
+                commit.cleared.push(ClearedRow { key: over.key.clone(), generation, dispatch_no, try_no });
+            }
+        }
+        if self.dice.one_in(8) {
+            let queue = self.dice.one_in(2).then(|| "second".to_owned());
+            let version_id = self.dice.pick(&self.published).expect("published first").version_id;
+            commit.events.push(Event::RunReopened {
+                generation: commit.run.generation + 1,
+                version_id,
+                tasks: Vec::new(),
+                by: "ops".to_owned(),
+                reason: String::new(),
+                queue,
+            });
+            let (state, generation) = (RunState::Running, commit.run.generation + 1);
+            commit.run = RunProjection { state, cause: None, generation, started_at: Some(at), ended_at: None };
+        } else if self.dice.one_in(10) {
             let (state, cause) = (RunState::Failed, Some(Cause::TaskFailed));
             commit.run = RunProjection { state, cause, ended_at: Some(at), ..commit.run };
         }
@@ -331,9 +352,10 @@ impl Game {
         let Some(loaded) = self.some_run().await else { return };
         let run = loaded.row.facts.run_id;
         let worker = self.dice.pick(&self.workers).copied().unwrap_or(WorkerNo(1));
-        let lane = match self.dice.below(3) {
+        let lane = match self.dice.below(4) {
             0 => Lane::Plain,
             1 => Lane::Cancel,
+            2 => Lane::Clear,
             _ => Lane::Reap(worker),
         };
         let of_lane = |row: &WorkRow| {

@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (9, "workers_logs"),
     (10, "accounts"),
     (11, "history"),
+    (12, "reopen"),
     (13, "idempotency"),
 ];
 

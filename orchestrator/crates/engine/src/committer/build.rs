@@ -93,6 +93,37 @@ impl Part {
         Ok(())
     }
 
+    /// Takes what a person asks for; attempts that it ends are those of these rows.
+    pub(crate) fn operate(
+        &mut self,
+        run: &mut Run,
+        input: Input,
+        executing: &[WorkRow],
+        now: Timestamp,
+    ) -> Result<(), StepError> {
+        let before = self.events.len();
+        self.step(run, input, now)?;
+        for event in &self.events[before..] {
+            let Event::AttemptEnded { subject, dispatch_no, outcome, cause, started_at, .. } = event else { continue };
+            let row = executing.iter().find(|row| row.dispatch.key == subject.key());
+            let Some(attempt_id) = row.and_then(|row| row.attempt_id) else { continue };
+            self.ended.push(EndedAttempt {
+                key: subject.key(),
+                dispatch_no: *dispatch_no,
+                attempt_id,
+                outcome: *outcome,
+                cause: *cause,
+                class: None,
+                message: None,
+                started_at: *started_at,
+                output: None,
+                items: Vec::new(),
+                metrics: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
     /// The rows; new `work` rows stand in place `r` or `t`.
     pub(crate) fn close(self, run: &Run, stamp: Stamp, actor: String, now: Timestamp) -> RunCommit {
         let effects = Effects::of(run, &self.events);
@@ -125,6 +156,7 @@ impl Part {
             run: effects.run,
             ended: self.ended,
             task_runs: effects.task_runs,
+            cleared: effects.cleared,
             work,
             removed: effects.removed,
         }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
-use updraft_model::id::{AttemptId, RunId, TaskId, TaskKey, WorkerNo};
+use updraft_model::id::{AttemptId, RunId, TaskId, TaskKey, VersionId, WorkerNo};
 use updraft_model::input::AttemptResult;
 use updraft_model::record::{RunFacts, RunMetric, TaskItem};
 use updraft_model::state::Cause;
 use updraft_model::time::Timestamp;
 
 use crate::error::EngineError;
+use crate::operations::{MarkRequest, RetryRequest};
 use crate::plan::Plan;
 
 /// Answers who asked.
@@ -24,8 +25,8 @@ pub(crate) enum Command {
     Create(Box<Create>),
     /// A run that was made outside the batch path, under its workflow's lock; what it claims for us is ours.
     Adopt(Box<crate::scheduler::Made>),
-    /// A run that this engine is to carry out from now on.
-    Open(RunId, Arc<Plan>, String),
+    /// A run on this version that this engine is to carry out from now on, from this queue.
+    Open(RunId, VersionId, Arc<Plan>, String),
     /// Do something under a run's lock.
     Lane(RunId, Job, Option<Reply>),
     /// A lane has done its work.
@@ -87,6 +88,10 @@ pub(crate) enum Job {
     Abort { cause: Cause },
     /// End what another worker left behind.
     Reap(Takeover),
+    /// Begin task runs anew.
+    Retry(Box<RetryRequest>),
+    /// Say how task runs ended.
+    Mark(Box<MarkRequest>),
     /// Judge everything anew, after a resume.
     Refresh,
     /// Let a run that was set aside go on.

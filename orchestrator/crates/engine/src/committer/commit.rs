@@ -41,6 +41,7 @@ impl Committer {
             };
             let built = self.build(items);
             if built.batch.runs.is_empty() {
+                self.drive_lanes().await;
                 continue;
             }
             let store = Arc::clone(&self.shared.config.store);
@@ -57,6 +58,7 @@ impl Committer {
                 }
                 Err(error) => self.failed(built, error, &mut groups).await,
             }
+            self.drive_lanes().await;
         }
     }
 
@@ -139,7 +141,8 @@ impl Committer {
     /// A step that the model did not take.
     fn not_stepped(&mut self, item: Item, error: StepError) {
         match (item, error) {
-            (Item::Finish(finish), StepError::Reject(reject)) => self.drop_finish(&finish, &reject.to_string()),
+            // What is cached may be behind: only a lane, which reads the run under its lock, drops a result.
+            (Item::Finish(finish), StepError::Reject(_)) => self.lanes.add(*finish),
             (Item::Create(mut create), StepError::Reject(reject)) => {
                 let run_id = create.facts.run_id;
                 self.forget(run_id);
@@ -263,7 +266,7 @@ impl Committer {
             self.unspool(finish.run_id, finish.attempt_id);
         }
         if let Some((text, value)) = finish.output
-            && self.open.get(&finish.run_id).is_some_and(|plan| plan.reads_outputs())
+            && self.open.get(&finish.run_id).is_some_and(|(_, plan)| plan.reads_outputs())
         {
             self.shared.outputs.put(finish.run_id, finish.key, finish.dispatch_no, value, text.len());
         }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use updraft_model::event::Event;
-use updraft_model::id::RunId;
-use updraft_model::input::{AttemptResult, Halted, Input};
+use updraft_model::id::{RunId, VersionId};
+use updraft_model::input::{AttemptResult, Halted, Input, Standing};
 use updraft_model::record::WorkRow;
 use updraft_model::run::{Limits, Run};
 use updraft_model::state::Cause;
@@ -21,6 +21,8 @@ use crate::shared::{Phase, Shared, locked, new_stamp};
 /// What a lane shall do.
 pub(super) struct Order {
     pub run_id: RunId,
+    /// The version that the run is thought to be on.
+    pub version: VersionId,
     pub plan: Arc<Plan>,
     pub finishes: Vec<Finish>,
     pub job: Option<(Job, Option<Reply>)>,
@@ -38,6 +40,8 @@ pub(crate) struct LaneDone {
     pub(super) work: Vec<WorkRow>,
     /// Rows that execute and must be told to stop.
     pub(super) stopped: Vec<WorkRow>,
+    /// Rows whose attempts are over without their having said so: nobody waits for what they still say.
+    pub(super) ended: Vec<WorkRow>,
     pub(super) accepted: Vec<Finish>,
     pub(super) dropped: Vec<(Finish, String)>,
     /// To be tried once more.
@@ -55,6 +59,11 @@ struct Report {
     events: Vec<Event>,
     work: Vec<WorkRow>,
     stopped: Vec<WorkRow>,
+    ended: Vec<WorkRow>,
+    /// The plan of the version that the run is on afterwards.
+    plan: Option<Arc<Plan>>,
+    /// The run is on this version, not on the one that it was thought to be on: nothing was decided.
+    elsewhere: Option<VersionId>,
     rejects: Vec<(usize, String)>,
     /// Results that waited on disk and are now in the store.
     taken: Vec<Finish>,
@@ -63,21 +72,32 @@ struct Report {
 
 /// Does what is ordered and tells the committer.
 pub(super) async fn work(shared: Arc<Shared>, order: Order) {
+    let on = On { run_id: order.run_id, version: order.version, plan: order.plan, limits: order.limits };
     let done = match order.job {
-        Some((job, reply)) => job_alone(&shared, order.run_id, order.plan, order.limits, job, reply).await,
-        None => results(&shared, order.run_id, order.plan, order.limits, order.finishes).await,
+        Some((job, reply)) => job_alone(&shared, on, job, reply).await,
+        None => results(&shared, on, order.finishes).await,
     };
     shared.command(done.into());
 }
 
-fn nothing(run_id: RunId, plan: Arc<Plan>) -> LaneDone {
+/// The run that a lane works on, as it is thought to be.
+#[derive(Clone)]
+struct On {
+    run_id: RunId,
+    version: VersionId,
+    plan: Arc<Plan>,
+    limits: Limits,
+}
+
+fn nothing(on: &On) -> LaneDone {
     LaneDone {
-        run_id,
-        plan,
+        run_id: on.run_id,
+        plan: Arc::clone(&on.plan),
         run: None,
         events: Vec::new(),
         work: Vec::new(),
         stopped: Vec::new(),
+        ended: Vec::new(),
         accepted: Vec::new(),
         dropped: Vec::new(),
         again: Vec::new(),
@@ -88,36 +108,30 @@ fn nothing(run_id: RunId, plan: Arc<Plan>) -> LaneDone {
 
 /// Results, together if the store takes them, else one by one; a result that the store refuses alone ends its attempt
 /// as failed; if even that is refused, the run is set aside.
-async fn results(
-    shared: &Arc<Shared>,
-    run_id: RunId,
-    plan: Arc<Plan>,
-    limits: Limits,
-    finishes: Vec<Finish>,
-) -> LaneDone {
-    let mut done = nothing(run_id, Arc::clone(&plan));
-    match attempt(shared, run_id, &plan, limits, &finishes, None).await {
+async fn results(shared: &Arc<Shared>, on: On, finishes: Vec<Finish>) -> LaneDone {
+    let mut done = nothing(&on);
+    match attempt(shared, &on, &finishes, None).await {
         Ok((outcome, report)) => settle(&mut done, finishes, &outcome, report),
         Err(error) if is_away(&error) => done.again = finishes,
         Err(_) if finishes.len() > 1 => {
             let mut finishes = finishes.into_iter();
             // One now, the others after it: each in a commit of its own.
             if let Some(first) = finishes.next() {
-                done = Box::pin(results(shared, run_id, plan, limits, vec![first])).await;
+                done = Box::pin(results(shared, on, vec![first])).await;
             }
             done.again.extend(finishes);
         }
         Err(error) => {
             let Some(finish) = finishes.into_iter().next() else { return done };
             let poorer = vec![degraded(&finish, &error)];
-            match attempt(shared, run_id, &plan, limits, &poorer, None).await {
+            match attempt(shared, &on, &poorer, None).await {
                 Ok((outcome, report)) => settle(&mut done, poorer, &outcome, report),
                 Err(second) if is_away(&second) => done.again = vec![finish],
                 Err(second) => {
                     let detail = format!("the store refuses the end of `{}`: {second}", finish.key);
                     let job = Job::Break { code: "store_rejected".to_owned(), detail: detail.clone() };
                     // If this cannot be written either, the run is set aside in this process at least.
-                    if let Ok((outcome, report)) = attempt(shared, run_id, &plan, limits, &[], Some(&job)).await {
+                    if let Ok((outcome, report)) = attempt(shared, &on, &[], Some(&job)).await {
                         settle(&mut done, Vec::new(), &outcome, report);
                     }
                     done.dropped.push((finish, second.to_string()));
@@ -129,16 +143,9 @@ async fn results(
     done
 }
 
-async fn job_alone(
-    shared: &Arc<Shared>,
-    run_id: RunId,
-    plan: Arc<Plan>,
-    limits: Limits,
-    job: Job,
-    reply: Option<Reply>,
-) -> LaneDone {
-    let mut done = nothing(run_id, Arc::clone(&plan));
-    let result = match attempt(shared, run_id, &plan, limits, &[], Some(&job)).await {
+async fn job_alone(shared: &Arc<Shared>, on: On, job: Job, reply: Option<Reply>) -> LaneDone {
+    let (mut done, run_id) = (nothing(&on), on.run_id);
+    let result = match attempt(shared, &on, &[], Some(&job)).await {
         Ok((outcome, mut report)) => {
             let refused = report.refused.take();
             settle(&mut done, Vec::new(), &outcome, report);
@@ -167,7 +174,10 @@ async fn job_alone(
 
 /// Sorts results after a lane's answer.
 fn settle(done: &mut LaneDone, finishes: Vec<Finish>, outcome: &LaneOutcome, report: Report) {
-    let Report { run, events, work, stopped, rejects, taken, .. } = report;
+    let Report { run, events, work, stopped, ended, plan, rejects, taken, .. } = report;
+    if let Some(plan) = plan {
+        done.plan = plan;
+    }
     let rejected = |at: usize| rejects.iter().find(|(index, _)| *index == at).map(|(_, why)| why.clone());
     for (at, finish) in finishes.into_iter().enumerate() {
         match (outcome, rejected(at)) {
@@ -186,6 +196,7 @@ fn settle(done: &mut LaneDone, finishes: Vec<Finish>, outcome: &LaneOutcome, rep
         done.events = events;
         done.work = work;
         done.stopped = stopped;
+        done.ended = ended;
     }
 }
 
@@ -208,12 +219,12 @@ fn is_away(error: &StoreError) -> bool {
 /// One lane transaction, repeated while the store is away. In an abort it gives up after a few tries.
 async fn attempt(
     shared: &Arc<Shared>,
-    run_id: RunId,
-    plan: &Arc<Plan>,
-    limits: Limits,
+    on: &On,
     finishes: &[Finish],
     job: Option<&Job>,
 ) -> Result<(LaneOutcome, Report), StoreError> {
+    let (run_id, limits) = (on.run_id, on.limits);
+    let (mut version, mut plan) = (on.version, Arc::clone(&on.plan));
     let mut tries = 0;
     loop {
         tries += 1;
@@ -222,7 +233,8 @@ async fn attempt(
         let at = shared.now();
         let decision = Decision {
             shared: Arc::clone(shared),
-            plan: Arc::clone(plan),
+            version,
+            plan: Arc::clone(&plan),
             limits,
             finishes: finishes.to_vec(),
             job: job.cloned(),
@@ -234,7 +246,17 @@ async fn attempt(
         let answer =
             shared.config.store.commit_locked(run_id, kind, at, Box::new(move |locked| decision.make(locked))).await;
         match answer {
-            Ok(outcome) => return Ok((outcome, std::mem::take(&mut *locked(&report)))),
+            Ok(outcome) => {
+                let report = std::mem::take(&mut *locked(&report));
+                let Some(elsewhere) = report.elsewhere else { return Ok((outcome, report)) };
+                // Somebody has re-opened it on another version meanwhile.
+                let read = super::read_version(&*shared.config.reader, run_id, elsewhere).await;
+                (version, plan) = match read {
+                    Ok(compiled) => (elsewhere, Arc::new(Plan::new(compiled))),
+                    Err(EngineError::Store(error)) => return Err(error),
+                    Err(other) => return Err(StoreError::Other(other.to_string())),
+                };
+            }
             Err(StoreError::UnknownOutcome(text)) => {
                 let version = locked(&report).version + 1;
                 let applied = loop {
@@ -274,9 +296,17 @@ async fn wait(shared: &Shared, tries: &mut u32) {
     tokio::time::sleep(backoff(shared.config.backoff, *tries).max(Duration::from_millis(5))).await;
 }
 
+/// What a lane found of the run's `work`.
+struct Found<'a> {
+    standing: Vec<Standing>,
+    removed: &'a [WorkRow],
+    executing: &'a [WorkRow],
+}
+
 /// Everything that deciding under the lock needs.
 struct Decision {
     shared: Arc<Shared>,
+    version: VersionId,
     plan: Arc<Plan>,
     limits: Limits,
     finishes: Vec<Finish>,
@@ -293,6 +323,12 @@ impl Decision {
         let Locked { run: loaded, removed, executing } = found;
         let run_id = loaded.row.facts.run_id;
         report.version = loaded.row.version;
+        if loaded.row.facts.version_id != self.version {
+            report.elsewhere = Some(loaded.row.facts.version_id);
+            return None;
+        }
+        report.plan = Some(Arc::clone(&self.plan));
+        let standing: Vec<Standing> = loaded.work.iter().map(Standing::from).collect();
         let mut run = match super::load::load_locked(&self.plan.compiled, loaded, self.limits) {
             Ok(run) => run,
             Err(illegal) => {
@@ -313,7 +349,8 @@ impl Decision {
             }
         }
         if let Some(job) = &self.job {
-            match self.job(job, &mut part, &mut run, &removed, &executing) {
+            let found = Found { standing, removed: &removed, executing: &executing };
+            match self.job(job, &mut part, &mut run, found) {
                 Ok(taken) => report.taken = taken,
                 Err(refused) => {
                     report.refused = Some(refused);
@@ -326,16 +363,26 @@ impl Decision {
         }
         let actor = match &self.job {
             Some(Job::Cancel { by, .. } | Job::Repair { by }) => by.clone(),
+            Some(Job::Retry(retry)) => retry.by.clone(),
+            Some(Job::Mark(mark)) => mark.by.clone(),
             Some(Job::Abort { .. } | Job::Reap(_) | Job::Refresh | Job::Break { .. }) | None => {
                 format!("worker:{}", self.shared.worker_no())
             }
         };
+        if run.facts().version_id != self.version {
+            report.plan = Some(Arc::new(Plan::new(Arc::clone(run.compiled()))));
+        }
         let commit = part.close(&run, self.stamp, actor, self.at);
         run.committed(self.stamp);
         report.events.clone_from(&commit.events);
         report.work.clone_from(&commit.work);
         report.stopped = match &self.job {
             Some(Job::Cancel { .. } | Job::Abort { .. }) => executing,
+            Some(Job::Retry(_) | Job::Mark(_)) => {
+                let ends = |row: &WorkRow| commit.ended.iter().any(|ended| Some(ended.attempt_id) == row.attempt_id);
+                report.ended = executing.into_iter().filter(ends).collect();
+                Vec::new()
+            }
             Some(Job::Reap(_) | Job::Refresh | Job::Repair { .. } | Job::Break { .. }) | None => Vec::new(),
         };
         report.run = Some(run);
@@ -353,8 +400,7 @@ impl Decision {
         job: &Job,
         part: &mut Part,
         run: &mut Run,
-        removed: &[WorkRow],
-        executing: &[WorkRow],
+        Found { standing, removed, executing }: Found<'_>,
     ) -> Result<Vec<Finish>, EngineError> {
         let run_id = run.facts().run_id;
         let refuse = |error| match error {
@@ -374,6 +420,12 @@ impl Decision {
             Job::Abort { cause } => {
                 part.step(run, Input::Abort { cause: *cause, halted: halted() }, self.at).map_err(refuse)?;
             }
+            Job::Retry(retry) => {
+                let queue = self.shared.config.queues.first().map(String::as_str);
+                let input = retry.input(run, standing, queue);
+                part.operate(run, input, executing, self.at).map_err(refuse)?;
+            }
+            Job::Mark(mark) => part.operate(run, mark.input(standing), executing, self.at).map_err(refuse)?,
             Job::Refresh => part.step(run, Input::Refresh, self.at).map_err(refuse)?,
             Job::Repair { by } => part.step(run, Input::Repair { by: by.clone() }, self.at).map_err(refuse)?,
             Job::Break { code, detail } => {
@@ -451,6 +503,7 @@ impl Job {
         match self {
             Self::Cancel { .. } | Self::Abort { .. } => Lane::Cancel,
             Self::Reap(takeover) => Lane::Reap(takeover.worker_no),
+            Self::Retry(_) | Self::Mark(_) => Lane::Clear,
             Self::Refresh | Self::Repair { .. } | Self::Break { .. } => Lane::Plain,
         }
     }
@@ -461,6 +514,8 @@ impl Job {
             Self::Cancel { .. } => "cancelling the run",
             Self::Abort { .. } => "ending the run at its limit",
             Self::Reap(_) => "taking over what a dead worker left",
+            Self::Retry(_) => "running task runs again",
+            Self::Mark(_) => "marking task runs",
             Self::Refresh => "looking at the run anew",
             Self::Repair { .. } => "repairing the run",
             Self::Break { .. } => "setting the run aside",

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use updraft_model::id::RunId;
+use updraft_model::event::Event;
+use updraft_model::id::{RunId, VersionId};
 use updraft_model::state::Place;
 
 use super::command::{Finish, Job, Reply};
@@ -71,8 +72,8 @@ impl Committer {
         let job = if finishes.is_empty() { waiting.jobs.pop_front() } else { None };
         // The lane reads the run anew; what is cached may be wrong by then.
         self.cache.remove(&run_id);
-        let plan = match self.lane_plan(run_id).await {
-            Ok(plan) => plan,
+        let (version, plan) = match self.lane_plan(run_id).await {
+            Ok(known) => known,
             Err(error) => {
                 for finish in &finishes {
                     self.drop_finish(finish, &error.to_string());
@@ -87,16 +88,18 @@ impl Committer {
                 return;
             }
         };
-        let order = Order { run_id, plan, finishes, job, limits: self.limits() };
+        let order = Order { run_id, version, plan, finishes, job, limits: self.limits() };
         tokio::spawn(lane::work(Arc::clone(&self.shared), order));
     }
 
-    async fn lane_plan(&mut self, run_id: RunId) -> Result<Arc<crate::plan::Plan>, EngineError> {
-        if let Some(plan) = self.open.get(&run_id) {
-            return Ok(Arc::clone(plan));
+    /// The version that the run is thought to be on: the lane looks again under the lock.
+    async fn lane_plan(&mut self, run_id: RunId) -> Result<(VersionId, Arc<crate::plan::Plan>), EngineError> {
+        if let Some((version, plan)) = self.open.get(&run_id) {
+            return Ok((*version, Arc::clone(plan)));
         }
         let view = self.shared.config.reader.run(run_id).await?.ok_or(EngineError::NoRun(run_id))?;
-        Ok(self.plan_of(run_id, view.row.facts.version_id).await?)
+        let version = view.row.facts.version_id;
+        Ok((version, self.plan_of(run_id, version).await?))
     }
 
     /// A lane has written, or found nothing to write.
@@ -117,6 +120,11 @@ impl Committer {
                 owned.stop(Stop::Cancel);
             }
         }
+        for row in &done.ended {
+            if let Some(owned) = row.attempt_id.and_then(|id| locked(&self.shared.owned).get(&id).cloned()) {
+                owned.stop(Stop::Fenced);
+            }
+        }
         for event in done.events.iter().filter_map(|event| EngineEvent::of(run_id, event)) {
             self.shared.tell(event);
         }
@@ -133,11 +141,20 @@ impl Committer {
                 }
             }
             self.after_commit(run_id, &run);
-            if run.projection().state.is_final() {
-                self.keep_run(run, done.plan);
+            let facts = run.facts();
+            if done.events.iter().any(|event| matches!(event, Event::RunReopened { .. })) {
+                self.plans.insert(facts.version_id, Arc::clone(&done.plan));
+                if let (Some(timeout), Some(from)) = (run.compiled().workflow.timeout, run.projection().started_at) {
+                    crate::timers::watch_run(&self.shared, run_id, from + timeout);
+                }
+            }
+            if let Some(open) = self.open.get_mut(&run_id) {
+                *open = (facts.version_id, Arc::clone(&done.plan));
+            }
+            let over = run.projection().state.is_final();
+            self.keep_run(run, done.plan);
+            if over {
                 self.forget(run_id);
-            } else {
-                self.keep_run(run, done.plan);
             }
         }
         if let Some(detail) = done.broken {
@@ -209,6 +226,10 @@ impl Committer {
 
     fn caught_up(&mut self, run_id: RunId, tail: &[updraft_store::LogEntry]) {
         let Some(mut cached) = self.cache.remove(&run_id) else { return };
+        if tail.iter().any(|entry| cached.run.version_after(&entry.events).is_some()) {
+            // On another version now: out of the cache, and the next input loads it whole.
+            return;
+        }
         for entry in tail {
             let commit = updraft_model::run::Commit {
                 version: entry.version,

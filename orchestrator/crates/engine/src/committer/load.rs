@@ -87,7 +87,8 @@ impl Committer {
     }
 
     pub(super) async fn plan_of(&mut self, run_id: RunId, version: VersionId) -> Result<Arc<Plan>, StoreError> {
-        if let Some(plan) = self.open.get(&run_id).or_else(|| self.plans.get(&version)) {
+        let open = self.open.get(&run_id).filter(|(on, _)| *on == version).map(|(_, plan)| plan);
+        if let Some(plan) = open.or_else(|| self.plans.get(&version)) {
             return Ok(Arc::clone(plan));
         }
         let compiled =
@@ -124,6 +125,7 @@ pub(crate) fn snapshot(loaded: LoadedRun) -> Snapshot {
         only: loaded.only,
         events: loaded.events,
         task_runs: loaded.task_runs,
+        cleared: loaded.cleared,
         dispatched: loaded.work.into_iter().map(|row| row.dispatch).collect(),
     }
 }

@@ -35,7 +35,7 @@ use command::Item;
 pub(crate) use command::{Command, Create, Finish, Job, Reply, Takeover};
 pub(crate) use lane::lost;
 use lanes::Lanes;
-pub(crate) use load::{read_version, snapshot};
+pub(crate) use load::{load_locked, read_version, snapshot};
 pub(crate) use trouble::backoff as trouble_backoff;
 
 /// Most results in one commit, and most bytes of them.
@@ -47,8 +47,8 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
     cache: Lru<RunId, CachedRun>,
-    /// Runs that this engine carries out.
-    open: HashMap<RunId, Arc<Plan>>,
+    /// Runs that this engine carries out, on the versions that they are known to be on.
+    open: HashMap<RunId, (VersionId, Arc<Plan>)>,
     plans: HashMap<VersionId, Arc<Plan>>,
     heads: Heads,
     /// Attempts that hold a slot.
@@ -145,11 +145,11 @@ impl Committer {
             }
             Command::Create(create) => {
                 let facts = &create.facts;
-                self.open_run(facts.run_id, Arc::clone(&create.plan), facts.queue.clone());
+                self.open_run(facts.run_id, facts.version_id, Arc::clone(&create.plan), facts.queue.clone());
                 self.wait_for_commit(Item::Create(create));
             }
             Command::Adopt(made) => self.adopt(*made).await,
-            Command::Open(run_id, plan, queue) => self.open_run(run_id, plan, queue),
+            Command::Open(run_id, version, plan, queue) => self.open_run(run_id, version, plan, queue),
             Command::Lane(run_id, job, reply) => self.enter_lane(run_id, job, reply).await,
             Command::LaneDone(done) => self.lane_done(*done).await,
             Command::Look(queue) => self.heads.look(queue.as_deref()),
@@ -176,9 +176,9 @@ impl Committer {
         }
     }
 
-    fn open_run(&mut self, run_id: RunId, plan: Arc<Plan>, queue: String) {
+    fn open_run(&mut self, run_id: RunId, version: VersionId, plan: Arc<Plan>, queue: String) {
         self.heads.serve(queue);
-        self.open.insert(run_id, plan);
+        self.open.insert(run_id, (version, plan));
     }
 
     fn limits(&self) -> Limits {
@@ -221,7 +221,12 @@ impl Committer {
     /// Starts the bodies of rows that are durably ours.
     async fn start(&mut self, rows: Vec<WorkRow>) {
         for row in rows {
-            if !self.cache.contains(&row.run_id) && !self.load_run(row.run_id).await {
+            // What is cached may be of before the dispatch, or even of another version: others drive this run too.
+            let known = self.cache.get_mut(&row.run_id).is_some_and(|cached| cached.knows(&row.dispatch));
+            if !known {
+                self.cache.remove(&row.run_id);
+            }
+            if !known && !self.load_run(row.run_id).await {
                 // The row stays ours in the store; the next heartbeat finds it unaccounted for and hands it back.
                 continue;
             }

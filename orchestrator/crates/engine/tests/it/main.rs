@@ -7,6 +7,7 @@ mod faults;
 mod hops;
 mod liveness;
 mod log;
+mod operations;
 mod processes;
 mod results;
 mod schedules;

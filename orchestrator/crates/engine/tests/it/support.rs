@@ -29,7 +29,7 @@ pub struct Act;
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`, `siblings`.
+    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`, `again`, `siblings`.
     #[serde(default)]
     act: String,
     /// Goes into the output.
@@ -75,6 +75,8 @@ impl Task for Act {
             }
             "fail" => Err(TaskError::fail("Broken", "it is broken")),
             "retry" => Err(TaskError::retry("Flaky", "not this time")),
+            "again" if ctx.attempt().generation == 0 => Err(TaskError::fail("Broken", "not in the first generation")),
+            "again" => Ok(json!({ "generation": ctx.attempt().generation })),
             "flaky" if ctx.attempt().try_no == 1 => Err(TaskError::retry("Flaky", "not this time")),
             "flaky" => Ok(json!({ "try": ctx.attempt().try_no })),
             "skip" => Err(TaskError::skip("nothing to do")),

@@ -5,14 +5,17 @@
 //!
 //! Costs follow what changes: a finish costs its out-degree, not the size of the run.
 
+mod mark;
 mod result;
+mod retry;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use crate::change::outcome;
 use crate::event::{Event, Subject};
 use crate::graph::TaskIndex;
 use crate::id::{TaskId, TaskKey, WorkerNo};
-use crate::input::{AttemptResult, Halted, Input, Reject};
+use crate::input::{AttemptResult, Halted, Input, Reject, Target};
 use crate::judge::{Counts, Verdict, judge};
 use crate::run::{Numbers, Run, Slot, counts_as_failure};
 use crate::state::{Cause, DispatchWhy, FinalState, RunState};
@@ -50,6 +53,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Vec<Event>, Rej
             draft.events.push(Event::RunAborted { cause });
             draft.halt(cause, &halted)?;
         }
+        Input::Retry(retry) => return retry::decide(run, *retry, now),
+        Input::Mark(mark) => return mark::decide(run, *mark, now),
         Input::Refresh => draft.refresh()?,
         Input::Break { code, detail } => {
             draft.exists()?;
@@ -87,12 +92,27 @@ impl Run {
     /// # Panics
     /// If `decide` and `apply` disagree, which is a bug; the state is then unusable (F42).
     pub fn step(&mut self, input: Input, now: Timestamp) -> Result<Vec<Event>, Reject> {
+        let target = input.target().cloned();
         let events = decide(self, input, now)?;
+        if let Some(target) = target {
+            self.bring(target);
+        }
         for event in &events {
             self.apply(event, now).expect("what `decide` answers follows from the state it was asked about");
         }
+        self.next = None;
         Ok(events)
     }
+}
+
+/// The run as it will be after these events, for deciding on from there.
+fn after(run: &Run, target: Option<Target>, events: &[Event], now: Timestamp) -> Run {
+    let mut after = run.clone();
+    after.next = target;
+    for event in events {
+        after.apply(event, now).expect("what `decide` answers follows from the state it was asked about");
+    }
+    after
 }
 
 /// The attempt that an input is about.
@@ -115,6 +135,7 @@ struct Draft<'a> {
     open: u32,
     dispatched: u32,
     failures: u32,
+    blocked: u32,
     cause: Option<Cause>,
 }
 
@@ -131,6 +152,7 @@ impl<'a> Draft<'a> {
             open: run.open,
             dispatched: run.dispatched,
             failures: run.failures,
+            blocked: run.blocked,
             cause: run.projection.cause,
         }
     }
@@ -227,7 +249,7 @@ impl<'a> Draft<'a> {
             Slot::Dispatched(numbers) => {
                 return Err(fenced(attempt, format!("{} is", numbers.dispatch_no)));
             }
-            Slot::Waiting | Slot::Ended { .. } => return Err(fenced(attempt, "it is not dispatched".to_owned())),
+            Slot::Waiting(_) | Slot::Ended { .. } => return Err(fenced(attempt, "it is not dispatched".to_owned())),
             Slot::Final { state, .. } => return Err(fenced(attempt, format!("it ended as {state}"))),
         };
         check_cause(&result)?;
@@ -304,8 +326,8 @@ impl<'a> Draft<'a> {
                     self.dispatched -= 1;
                     true
                 }
-                (Slot::Waiting, None) => self.is_chosen(task),
-                (Slot::Waiting | Slot::Final { .. } | Slot::Ended { .. }, Some(_))
+                (Slot::Waiting(_), None) => self.is_chosen(task),
+                (Slot::Waiting(_) | Slot::Final { .. } | Slot::Ended { .. }, Some(_))
                 | (Slot::Dispatched(_) | Slot::Ended { .. }, None) => {
                     return Err(Reject::Inconsistent(self.run.key(task)));
                 }
@@ -337,6 +359,7 @@ impl<'a> Draft<'a> {
             });
             self.open -= 1;
             self.failures += u32::from(counts_as_failure(&self.run.compiled, task, state));
+            self.blocked += u32::from(state == FinalState::UpstreamFailed);
             for &child in self.run.compiled.graph.downstream(task) {
                 let counts = self.counts.entry(child).or_insert(self.run.counts[child as usize]);
                 counts.add(state);
@@ -357,7 +380,7 @@ impl<'a> Draft<'a> {
 
     /// Judges a waiting task: notes it as startable, or says how it ends without ever starting.
     fn verdict(&mut self, task: TaskIndex) -> Option<(FinalState, Cause)> {
-        let waits = *self.run.slot(task) == Slot::Waiting && self.is_chosen(task) && !self.over.contains_key(&task);
+        let waits = self.run.slot(task).is_waiting() && self.is_chosen(task) && !self.over.contains_key(&task);
         if !waits || self.run.startable.contains(&task) || self.startable.contains(&task) {
             return None;
         }
@@ -397,9 +420,12 @@ impl<'a> Draft<'a> {
                 }
                 places -= 1;
                 self.dispatched += 1;
-                let numbers = Numbers { dispatch_no: 1, try_no: 1, losses: 0, generation: 0 };
+                let Slot::Waiting(before) = *self.run.slot(task) else { continue };
+                let numbers =
+                    Numbers { dispatch_no: before.dispatch_no + 1, try_no: before.try_no + 1, losses: 0, ..before };
+                let why = if before.generation == 0 { DispatchWhy::First } else { DispatchWhy::Manual };
                 let subject = Subject::from(&self.run.key(task));
-                self.events.push(dispatch(subject, numbers, DispatchWhy::First, None));
+                self.events.push(dispatch(subject, numbers, why, None));
             }
         }
         self.close();
@@ -418,7 +444,7 @@ impl<'a> Draft<'a> {
             self.state = RunState::Cancelling;
             self.cause = Some(Cause::EventLimit);
             for task in self.run.compiled.graph.indices() {
-                if *self.run.slot(task) == Slot::Waiting && self.is_chosen(task) {
+                if self.run.slot(task).is_waiting() && self.is_chosen(task) {
                     self.end(task, None, FinalState::Cancelled, Cause::EventLimit);
                 }
             }
@@ -426,11 +452,18 @@ impl<'a> Draft<'a> {
         let (outcome, cause) = match self.cause {
             Some(Cause::CancelRequested) => (RunState::Cancelled, Cause::CancelRequested),
             Some(limit) => (RunState::Failed, limit),
-            None if self.failures > 0 => (RunState::Failed, Cause::TaskFailed),
-            None => (RunState::Succeeded, Cause::Completed),
+            None => self.outcome(),
         };
         self.events.push(Event::RunFinished { outcome, cause });
         self.state = outcome;
+    }
+}
+
+impl Draft<'_> {
+    /// How the run ends if nothing stops it.
+    fn outcome(&self) -> (RunState, Cause) {
+        let ended = |task: TaskIndex| self.over.get(&task).copied().or_else(|| self.run.slot(task).final_state());
+        outcome(&self.run.compiled, self.failures + self.blocked > 0, ended)
     }
 }
 

@@ -78,14 +78,14 @@ impl Draft<'_> {
     ) -> Next {
         let policy = &self.run.compiled.task(task).retry;
         let after = match retryable {
-            Retryable::After(span) if numbers.try_no <= policy.limit && policy.covers(class) => span,
+            Retryable::After(span) if numbers.own_try() <= policy.limit && policy.covers(class) => span,
             Retryable::After(_) | Retryable::Never => return Next::Over(FinalState::Failed, cause),
         };
         if self.is_stopping() {
             return Next::Over(FinalState::Cancelled, self.stop_cause());
         }
         let u = jitter_unit(self.run.facts.run_id, &self.run.key(task), numbers.generation, numbers.try_no);
-        let wait: Duration = policy.wait(numbers.try_no, u).max(after);
+        let wait: Duration = policy.wait(numbers.own_try(), u).max(after);
         Next::Again {
             numbers: Numbers { dispatch_no: numbers.dispatch_no + 1, try_no: numbers.try_no + 1, ..numbers },
             why: DispatchWhy::Retry,

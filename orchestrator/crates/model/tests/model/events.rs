@@ -10,23 +10,39 @@ use updraft_model::effects::Effects;
 use updraft_model::event::Event;
 use updraft_model::graph::Compiled;
 use updraft_model::id::TaskKey;
-use updraft_model::input::{AttemptResult, Halted, Input};
-use updraft_model::record::{Dispatch, RunFacts, RunProjection, TaskRunRow};
+use updraft_model::input::{AttemptResult, Halted, Input, Mark, Retry, RetryWhat};
+use updraft_model::record::{ClearedRow, Dispatch, RunFacts, RunProjection, TaskRunRow};
 use updraft_model::run::{Commit, Limits, Run};
-use updraft_model::state::Cause;
+use updraft_model::state::{Cause, FinalState, Place};
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
 
-use super::support::{Driven, compiled, create, facts, fail, ok, retryable, skip, stamp, task, workflow};
+use super::support::{
+    Driven, compiled, create, facts, fail, mark, ok, retry, retryable, skip, stamp, standing, task, workflow,
+};
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 #[expect(clippy::large_enum_variant, reason = "a handful of lines in a test")]
 enum Line {
-    Run { name: String, workflow: Workflow, facts: RunFacts },
-    Commit { version: u64, at: Timestamp, events: Vec<Event> },
-    Rows { run: RunProjection, task_runs: Vec<TaskRunRow>, work: Vec<Dispatch> },
+    Run {
+        name: String,
+        workflow: Workflow,
+        facts: RunFacts,
+    },
+    Commit {
+        version: u64,
+        at: Timestamp,
+        events: Vec<Event>,
+    },
+    Rows {
+        run: RunProjection,
+        task_runs: Vec<TaskRunRow>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cleared: Vec<ClearedRow>,
+        work: Vec<Dispatch>,
+    },
 }
 
 fn golden() -> PathBuf {
@@ -39,6 +55,7 @@ fn rows(driven: &Driven) -> Line {
     Line::Rows {
         run: effects.run,
         task_runs: effects.task_runs,
+        cleared: effects.cleared,
         work: effects.dispatched.into_iter().map(|row| row.dispatch).collect(),
     }
 }
@@ -99,6 +116,31 @@ fn histories() -> Vec<Line> {
     running.finish("a", ok());
     running.finish("b", AttemptResult::TimedOut { message: "took 3 s".into() });
     all.extend(lines("under way", &running));
+
+    let mut again = Driven::started(diamond());
+    again.finish("a", ok());
+    again.finish("c", fail());
+    again.give(Input::Retry(Box::new(Retry {
+        work: vec![standing("b", Place::Executing)],
+        ..retry(RetryWhat::Failed, &[])
+    })));
+    again.finish("c", ok());
+    again.finish("b", fail());
+    again.give(Input::Retry(Box::new(Retry { queue: Some("default".into()), ..retry(RetryWhat::Failed, &[]) })));
+    again.finish("b", ok());
+    again.finish("d", fail());
+    let work = vec![standing("e", Place::Executing)];
+    again.give(Input::Mark(Box::new(Mark { work, ..mark(FinalState::Succeeded, Some(&["d", "e"])) })));
+    all.extend(lines("cleared, re-opened, marked", &again));
+
+    let mut waiting = Driven::started(diamond());
+    waiting.finish("a", ok());
+    waiting.finish("b", fail());
+    waiting.finish("c", ok());
+    let mut all_again = retry(RetryWhat::All, &[]);
+    all_again.reason = "bad input".into();
+    waiting.give(Input::Retry(Box::new(all_again)));
+    all.extend(lines("re-opened as a whole, under way", &waiting));
     all
 }
 
@@ -123,6 +165,7 @@ fn golden_histories_replay_to_the_rows_that_were_written() {
     let mut run: Option<Run> = None;
     let mut work = BTreeMap::new();
     let mut task_runs = BTreeMap::new();
+    let mut cleared = BTreeMap::new();
     let mut runs = 0;
     for (number, line) in text.lines().enumerate() {
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("line {}: {error}", number + 1));
@@ -132,6 +175,7 @@ fn golden_histories_replay_to_the_rows_that_were_written() {
                 run = Some(Run::unborn(compiled, facts, Limits::default()));
                 work.clear();
                 task_runs.clear();
+                cleared.clear();
             }
             Line::Commit { version, at, events } => {
                 let run = run.as_mut().expect("a run line comes first");
@@ -141,20 +185,29 @@ fn golden_histories_replay_to_the_rows_that_were_written() {
                     work.remove(key);
                 }
                 work.extend(effects.dispatched.into_iter().map(|row| (row.dispatch.key.clone(), row.dispatch)));
-                task_runs.extend(effects.task_runs.into_iter().map(|row| (row.key.clone(), row)));
+                for row in effects.cleared {
+                    task_runs.remove(&row.key);
+                    cleared.insert(row.key.clone(), row);
+                }
+                for row in effects.task_runs {
+                    cleared.remove(&row.key);
+                    task_runs.insert(row.key.clone(), row);
+                }
             }
-            Line::Rows { run: projection, task_runs: expected, work: dispatched } => {
+            Line::Rows { run: projection, task_runs: expected, cleared: anew, work: dispatched } => {
                 let run = run.as_ref().expect("a run line comes first");
                 assert_eq!(*run.projection(), projection, "line {}", number + 1);
                 let by_key: BTreeMap<_, _> = expected.into_iter().map(|row| (row.key.clone(), row)).collect();
                 assert_eq!(task_runs, by_key, "line {}", number + 1);
+                let by_key: BTreeMap<_, _> = anew.into_iter().map(|row| (row.key.clone(), row)).collect();
+                assert_eq!(cleared, by_key, "line {}", number + 1);
                 let by_key: BTreeMap<_, _> = dispatched.into_iter().map(|row| (row.key.clone(), row)).collect();
                 assert_eq!(work, by_key, "line {}", number + 1);
                 runs += 1;
             }
         }
     }
-    assert_eq!(runs, 5);
+    assert_eq!(runs, 7);
 }
 
 #[test]
@@ -174,10 +227,13 @@ fn golden_histories_hold_every_kind_and_every_field() {
         "run_cancel_requested": ["by", "reason"],
         "run_created": ["by", "conf_sha256", "interval", "logical_at", "only", "priority", "run_key", "trigger", "version_id", "workflow"],
         "run_finished": ["cause", "outcome"],
+        "run_reopened": ["by", "generation", "queue", "reason", "tasks", "version_id"],
         "run_repaired": ["by"],
         "run_started": [],
+        "task_cleared": ["by", "gen", "t"],
         "task_dispatched": ["d", "due", "gen", "losses", "t", "try", "why"],
         "task_finished": ["cause", "d", "state", "t"],
+        "task_set": ["by", "reason", "state", "t"],
     });
     assert_eq!(serde_json::to_value(found).unwrap(), expected);
 }

@@ -10,10 +10,12 @@
 mod canonical;
 mod decide;
 mod events;
+mod explain;
 mod graph;
 mod interval;
 mod oracle;
 mod properties;
+mod reopen;
 mod retry;
 mod schedule_fires;
 mod schedule_oracle;

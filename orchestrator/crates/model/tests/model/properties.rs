@@ -7,17 +7,18 @@ use proptest::prelude::*;
 use updraft_model::effects::Effects;
 use updraft_model::event::Event;
 use updraft_model::graph::Compiled;
-use updraft_model::id::{TaskId, TaskKey};
-use updraft_model::input::{AttemptResult, Halted, Input, Reject, Retryable};
-use updraft_model::record::{Dispatch, RunRow, TaskRunRow};
+use updraft_model::id::{TaskId, TaskKey, VersionId};
+use updraft_model::input::{AttemptResult, Halted, Input, Mark, Reject, Retry, RetryWhat, Retryable, Standing, Target};
+use updraft_model::preview::preview;
+use updraft_model::record::{ClearedRow, Dispatch, RunRow, TaskRunRow};
 use updraft_model::retry::RetryPolicy;
-use updraft_model::run::{Limits, Run, Snapshot};
-use updraft_model::state::{Cause, DispatchWhy, FinalState, RunState};
+use updraft_model::run::{Limits, Run, Snapshot, Versions};
+use updraft_model::state::{Cause, DispatchWhy, FinalState, Place, RunState};
 use updraft_model::trigger_rule::TriggerRule;
 use updraft_model::workflow::Workflow;
 
 use super::oracle::{self, Answer};
-use super::support::{Driven, compiled, create, facts, task, workflow};
+use super::support::{Driven, compiled, create, facts, mark, retry, standing, task, workflow};
 
 /// A random task: which of the tasks before it are its upstreams (bits), its rule, and its leniences.
 #[derive(Debug, Clone)]
@@ -82,17 +83,34 @@ fn result_of(seed: u64, task: &str, dispatch_no: u32) -> AttemptResult {
 #[derive(Default)]
 struct Rows {
     task_runs: BTreeMap<TaskKey, TaskRunRow>,
+    cleared: BTreeMap<TaskKey, ClearedRow>,
     work: BTreeMap<TaskKey, Dispatch>,
 }
 
 impl Rows {
-    fn write(&mut self, effects: &Effects) {
+    fn write(&mut self, effects: &Effects, events: &[Event]) {
+        let set: BTreeSet<TaskKey> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::TaskSet { subject, .. } => Some(subject.key()),
+                Event::TaskFinished { subject, state: FinalState::Removed, .. } => Some(subject.key()),
+                _ => None,
+            })
+            .collect();
         for key in &effects.removed {
-            assert!(self.work.remove(key).is_some(), "{key} had a row in `work`");
+            self.work.remove(key);
+        }
+        for row in &effects.cleared {
+            let generation = self.task_runs.remove(&row.key).map(|before| before.generation);
+            let before = self.cleared.insert(row.key.clone(), row.clone()).map(|before| before.generation);
+            let before = generation.or(before).unwrap_or_default();
+            assert_eq!(row.generation, before + 1, "{} begins anew", row.key);
         }
         for row in &effects.task_runs {
+            self.cleared.remove(&row.key);
             let before = self.task_runs.insert(row.key.clone(), row.clone());
-            assert_eq!(before, None, "{} ends once", row.key);
+            let anew = before.is_none_or(|before| before.generation < row.generation);
+            assert!(anew || set.contains(&row.key), "{} ends once a generation", row.key);
         }
         for row in &effects.dispatched {
             self.work.insert(row.dispatch.key.clone(), row.dispatch.clone());
@@ -102,7 +120,7 @@ impl Rows {
     fn load(&self, run: &Run, limits: Limits) -> Run {
         let snapshot = Snapshot {
             row: RunRow {
-                facts: facts(),
+                facts: run.facts().clone(),
                 projection: run.projection().clone(),
                 version: run.version(),
                 stamp: run.stamp(),
@@ -110,6 +128,7 @@ impl Rows {
             only: run.only().map(<[TaskId]>::to_vec),
             events: run.events(),
             task_runs: self.task_runs.values().cloned().collect(),
+            cleared: self.cleared.values().cloned().collect(),
             dispatched: self.work.values().cloned().collect(),
         };
         Run::load(Arc::clone(run.compiled()), snapshot, limits).expect("rows that fit")
@@ -120,7 +139,7 @@ impl Rows {
 fn check(driven: &Driven, rows: &mut Rows, events: &[Event], limits: Limits) {
     let run = &driven.run;
     let effects = Effects::of(run, events);
-    rows.write(&effects);
+    rows.write(&effects, events);
     assert_eq!(&effects.run, run.projection());
     assert_eq!(rows.load(run, limits), *run, "rows hold the whole state");
     assert_eq!(driven.replayed(limits), *run, "events hold the whole state");
@@ -136,11 +155,12 @@ fn check(driven: &Driven, rows: &mut Rows, events: &[Event], limits: Limits) {
 }
 
 /// Starts and ends follow from the states of direct upstreams at that moment, as the oracle sees them.
-fn check_history(compiled: &Compiled, log: &[(updraft_model::time::Timestamp, Vec<Event>)]) {
+fn check_history(versions: &Versions, log: &[(updraft_model::time::Timestamp, Vec<Event>)]) {
+    let mut compiled = versions.values().next().expect("a version");
     let mut states: BTreeMap<TaskId, FinalState> = BTreeMap::new();
     let mut started = BTreeSet::new();
     let mut stopping = false;
-    let answer = |task: &TaskId, states: &BTreeMap<TaskId, FinalState>| {
+    let answer = |compiled: &Compiled, task: &TaskId, states: &BTreeMap<TaskId, FinalState>| {
         let task = compiled.workflow.task(task.as_str()).unwrap();
         let upstreams: Vec<_> = task.depends_on.iter().map(|id| states.get(id).copied()).collect();
         oracle::judge(task.trigger_rule, &upstreams)
@@ -149,18 +169,46 @@ fn check_history(compiled: &Compiled, log: &[(updraft_model::time::Timestamp, Ve
         match event {
             Event::TaskDispatched { subject, why, .. } => {
                 assert!(!stopping, "nothing starts once the run is being stopped");
-                if *why == DispatchWhy::First {
+                let first = match why {
+                    DispatchWhy::First => true,
+                    DispatchWhy::Manual => !started.contains(&subject.task),
+                    DispatchWhy::Retry | DispatchWhy::Lost | DispatchWhy::Resume => false,
+                };
+                if first {
                     assert!(started.insert(subject.task.clone()), "{} starts once", subject.task);
-                    assert_eq!(answer(&subject.task, &states), Answer::Start, "{} starts", subject.task);
+                    assert_eq!(answer(compiled, &subject.task, &states), Answer::Start, "{} starts", subject.task);
                 }
+            }
+            Event::TaskFinished { subject, state: FinalState::Removed, .. } => {
+                // Its version does not have it, or has it but not upstream of what was chosen.
+                states.remove(&subject.task);
+                started.remove(&subject.task);
             }
             Event::TaskFinished { subject, state, .. } => {
                 if !started.contains(&subject.task) {
-                    let answer =
-                        if stopping { Answer::End(FinalState::Cancelled) } else { answer(&subject.task, &states) };
+                    let answer = if stopping {
+                        Answer::End(FinalState::Cancelled)
+                    } else {
+                        answer(compiled, &subject.task, &states)
+                    };
                     assert_eq!(answer, Answer::End(*state), "{} ends without a start", subject.task);
                 }
                 assert_eq!(states.insert(subject.task.clone(), *state), None, "{} ends once", subject.task);
+            }
+            Event::TaskCleared { subject, .. } => {
+                states.remove(&subject.task);
+                started.remove(&subject.task);
+            }
+            Event::TaskSet { subject, state, .. } => {
+                states.insert(subject.task.clone(), *state);
+            }
+            Event::RunReopened { version_id, tasks, .. } => {
+                compiled = &versions[version_id];
+                stopping = false;
+                for one in tasks {
+                    states.remove(&one.task);
+                    started.remove(&one.task);
+                }
             }
             Event::RunCancelRequested { .. } | Event::RunAborted { .. } => stopping = true,
             Event::RunCreated { .. }
@@ -177,7 +225,8 @@ fn check_history(compiled: &Compiled, log: &[(updraft_model::time::Timestamp, Ve
 fn expected_outcome(driven: &Driven) -> RunState {
     let compiled = driven.run.compiled();
     let bad = |task: &TaskId| {
-        matches!(driven.ended(task.as_str()), Some((FinalState::Failed | FinalState::UpstreamFailed, _)))
+        let ended = driven.ended(task.as_str()).map(|(state, _)| state);
+        matches!(ended, Some(FinalState::Failed | FinalState::Cancelled | FinalState::UpstreamFailed))
     };
     let mut excused: BTreeSet<&TaskId> = BTreeSet::new();
     let mut failed = false;
@@ -188,7 +237,8 @@ fn expected_outcome(driven: &Driven) -> RunState {
         }
         let because: Vec<_> = task.depends_on.iter().filter(|up| bad(up)).collect();
         let never_started = matches!(driven.ended(task.id.as_str()), Some((FinalState::UpstreamFailed, _)));
-        if task.allow_failure || (never_started && because.iter().all(|up| excused.contains(up))) {
+        let because_excused = !because.is_empty() && because.iter().all(|up| excused.contains(up));
+        if task.allow_failure || (never_started && because_excused) {
             excused.insert(&task.id);
         } else {
             failed = true;
@@ -202,6 +252,44 @@ fn finish(run: &Run, task: &str, seed: u64) -> Input {
     let Some(updraft_model::run::Slot::Dispatched(numbers)) = run.slot_of(&key) else { panic!("not dispatched") };
     let result = result_of(seed, task, numbers.dispatch_no);
     Input::Finish { key, dispatch_no: numbers.dispatch_no, result, started_at: None, worker: None }
+}
+
+/// What a person might ask of the run, sensible or not.
+fn operation(driven: &mut Driven, others: &Versions, choices: &mut Choices) -> Input {
+    let run = &driven.run;
+    let places = [Place::Executing, Place::Executing, Place::Ready, Place::Timer];
+    let work: Vec<Standing> =
+        driven.dispatched().iter().map(|task| standing(task, places[choices.below(places.len())])).collect();
+    let mut named: Vec<&str> = run.compiled().workflow.tasks.iter().map(|task| task.id.as_str()).collect();
+    named.retain(|_| choices.below(3) == 0);
+    match choices.below(8) {
+        0..=3 => {
+            let what = [RetryWhat::Failed, RetryWhat::Tasks, RetryWhat::All][choices.below(3)];
+            let named = if what == RetryWhat::Tasks { named } else { Vec::new() };
+            let version = (choices.below(3) == 0).then(|| {
+                let (version_id, compiled) = others.iter().nth(choices.below(others.len())).unwrap();
+                Target { version_id: *version_id, compiled: Arc::clone(compiled) }
+            });
+            if let Some(target) = &version {
+                driven.versions.insert(target.version_id, Arc::clone(&target.compiled));
+            }
+            let queue = (choices.below(2) == 0).then(|| "default".to_owned());
+            let downstream = choices.below(2) == 0;
+            Input::Retry(Box::new(Retry { downstream, version, queue, work, ..retry(what, &named) }))
+        }
+        4..=6 => {
+            let state = [FinalState::Succeeded, FinalState::Failed][choices.below(2)];
+            let named = (choices.below(4) > 0).then_some(named);
+            Input::Mark(Box::new(Mark { work, ..mark(state, named.as_deref()) }))
+        }
+        _ => {
+            let (executing, removed): (Vec<_>, Vec<_>) =
+                work.into_iter().partition(|standing| standing.place == Place::Executing);
+            let keys = |all: Vec<Standing>| all.into_iter().map(|standing| standing.key).collect();
+            let halted = Halted { removed: keys(removed), executing: keys(executing) };
+            Input::Cancel { by: "me".into(), reason: "enough".into(), halted }
+        }
+    }
 }
 
 /// Runs to the end in an order that `choices` picks.
@@ -224,7 +312,7 @@ fn drive(workflow: Workflow, limits: Limits, seed: u64, choices: &mut Choices) -
         let again = driven.try_give(input).unwrap_err();
         assert!(matches!(again, Reject::Fenced { .. } | Reject::RunOver(_)), "{again}");
     }
-    check_history(&compiled, &driven.log);
+    check_history(&driven.versions, &driven.log);
     driven
 }
 
@@ -303,7 +391,7 @@ proptest! {
             }
         }
         prop_assert_eq!(driven.run.projection().state, expected_outcome(&driven));
-        check_history(driven.run.compiled(), &driven.log);
+        check_history(&driven.versions, &driven.log);
     }
 
     #[test]
@@ -346,7 +434,7 @@ proptest! {
             (RunState::Cancelled, Some(Cause::CancelRequested))
         };
         prop_assert_eq!((ended.state, ended.cause), expected);
-        check_history(driven.run.compiled(), &driven.log);
+        check_history(&driven.versions, &driven.log);
     }
 
     #[test]
@@ -376,5 +464,52 @@ proptest! {
         }
         prop_assert_eq!(driven.run.projection().state, alone.run.projection().state);
         prop_assert_eq!(driven.replayed(Limits::default()), driven.run);
+    }
+
+    #[test]
+    fn what_people_do_keeps_rows_events_and_rules_true(
+        graphs in proptest::collection::vec(plans(), 1..4), width in proptest::option::of(1..4_u32), seed: u64, order: u64,
+    ) {
+        let (limits, mut choices, mut rows) = (Limits::default(), Choices(order), Rows::default());
+        let versions: Versions =
+            (2..).map(VersionId).zip(graphs.iter().map(|plans| compiled(built(plans, width)))).collect();
+        let mut driven = Driven::new(&versions[&facts().version_id], limits);
+        let only = format!("t{}", choices.below(graphs[0].len()));
+        let chosen = [only.as_str()];
+        let only = (choices.below(4) == 0).then_some(chosen.as_slice());
+        for input in [create(only), Input::Start] {
+            let events = driven.give(input);
+            check(&driven, &mut rows, &events, limits);
+        }
+        let mut operations = 12;
+        for _ in 0..2_000 {
+            let dispatched = driven.dispatched();
+            let input = if operations > 0 && (dispatched.is_empty() || choices.below(3) == 0) {
+                operations -= 1;
+                operation(&mut driven, &versions, &mut choices)
+            } else if dispatched.is_empty() {
+                break;
+            } else {
+                finish(&driven.run, &dispatched[choices.below(dispatched.len())], seed)
+            };
+            let before = driven.run.clone();
+            let seen = preview(&driven.run, &input, driven.now());
+            match driven.try_give(input) {
+                Ok(events) => {
+                    check(&driven, &mut rows, &events, limits);
+                    prop_assert_eq!(seen.unwrap().state, driven.run.projection().state);
+                }
+                Err(reject) => {
+                    prop_assert_eq!(seen.unwrap_err(), reject);
+                    prop_assert_eq!(&driven.run, &before, "a refused input changes nothing");
+                }
+            }
+        }
+        check_history(&driven.versions, &driven.log);
+        let ended = driven.run.projection();
+        prop_assert!(ended.state.is_final());
+        if ended.cause != Some(Cause::CancelRequested) {
+            prop_assert_eq!(ended.state, expected_outcome(&driven));
+        }
     }
 }

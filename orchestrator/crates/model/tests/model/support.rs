@@ -5,12 +5,12 @@ use std::sync::Arc;
 use updraft_model::event::Event;
 use updraft_model::graph::Compiled;
 use updraft_model::id::{RunId, Stamp, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
-use updraft_model::input::{AttemptResult, Input, Retryable};
+use updraft_model::input::{AttemptResult, Input, Mark, Retry, RetryWhat, Retryable, Standing};
 use updraft_model::record::RunFacts;
 use updraft_model::retry::RetryPolicy;
-use updraft_model::run::{Commit, Limits, Run, Slot};
+use updraft_model::run::{Commit, Limits, Run, Slot, Versions};
 use updraft_model::schedule::{Catchup, DataIntervalKind, Overlap};
-use updraft_model::state::{Cause, FinalState, Trigger};
+use updraft_model::state::{Cause, FinalState, Place, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
 use updraft_model::trigger_rule::TriggerRule;
 use updraft_model::workflow::{Task, Workflow};
@@ -92,11 +92,14 @@ pub struct Driven {
     pub run: Run,
     pub log: Vec<(Timestamp, Vec<Event>)>,
     pub clock: i64,
+    /// The versions that its history names.
+    pub versions: Versions,
 }
 
 impl Driven {
     pub fn new(compiled: &Arc<Compiled>, limits: Limits) -> Self {
-        Self { run: Run::unborn(Arc::clone(compiled), facts(), limits), log: Vec::new(), clock: 0 }
+        let versions = Versions::from([(facts().version_id, Arc::clone(compiled))]);
+        Self { run: Run::unborn(Arc::clone(compiled), facts(), limits), log: Vec::new(), clock: 0, versions }
     }
 
     /// Created and started.
@@ -157,7 +160,7 @@ impl Driven {
     pub fn ended(&self, task: &str) -> Option<(FinalState, Cause)> {
         match self.run.slot_of(&TaskKey::of(task)) {
             Some(Slot::Final { state, cause, .. }) => Some((*state, *cause)),
-            Some(Slot::Waiting | Slot::Dispatched(_) | Slot::Ended { .. }) | None => None,
+            Some(Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. }) | None => None,
         }
     }
 
@@ -168,7 +171,37 @@ impl Driven {
             at: *at,
             events,
         });
-        Run::replay(Arc::clone(self.run.compiled()), facts(), limits, history).expect("a legal history")
+        Run::replay(&self.versions, facts(), limits, history).expect("a legal history")
+    }
+}
+
+pub fn standing(task: &str, place: Place) -> Standing {
+    let executes = place == Place::Executing;
+    let (worker, claimed_at) = (executes.then_some(WorkerNo(7)), executes.then(|| at(5)));
+    Standing { key: TaskKey::of(task), place, worker, claimed_at }
+}
+
+/// A retry of what failed, on the pinned version.
+pub fn retry(what: RetryWhat, tasks: &[&str]) -> Retry {
+    Retry {
+        what,
+        tasks: tasks.iter().map(|task| TaskKey::of(*task)).collect(),
+        downstream: false,
+        version: None,
+        queue: None,
+        by: "ops".to_owned(),
+        reason: "again".to_owned(),
+        work: Vec::new(),
+    }
+}
+
+pub fn mark(state: FinalState, tasks: Option<&[&str]>) -> Mark {
+    Mark {
+        tasks: tasks.map(|tasks| tasks.iter().map(|task| TaskKey::of(*task)).collect()),
+        state,
+        by: "ops".to_owned(),
+        reason: "seen".to_owned(),
+        work: Vec::new(),
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use updraft_model::apply::Illegal;
-use updraft_model::event::{Event, Subject};
-use updraft_model::id::TaskKey;
-use updraft_model::input::{Halted, Input};
+use updraft_model::event::{Anew, Event, Subject};
+use updraft_model::id::{MapIndex, TaskKey};
+use updraft_model::input::{Halted, Input, Mark, Retry, RetryWhat};
 use updraft_model::record::{Dispatch, RunRow};
 use updraft_model::run::{Commit, Limits, Run, Slot, Snapshot};
-use updraft_model::state::{Cause, DispatchWhy, FinalState, Outcome, RunState, Trigger};
+use updraft_model::state::{Cause, DispatchWhy, FinalState, Outcome, Place, RunState, Trigger};
 
-use super::support::{at, compiled, facts, ok, task, workflow};
+use super::support::{at, compiled, facts, mark, ok, retry, standing, task, workflow};
 
 /// Where the run is, how far task `a` is, and whether the other task (`b`) is over.
 const SITUATIONS: [(&str, &[&str]); 26] = [
@@ -42,7 +42,7 @@ const SITUATIONS: [(&str, &[&str]); 26] = [
     ("broken, all final", &["created", "started", "a1", "a ended", "a finished", "b over", "break"]),
 ];
 
-const EVENTS: [&str; 18] = [
+const EVENTS: [&str; 21] = [
     "created",
     "started",
     "cancel",
@@ -61,6 +61,9 @@ const EVENTS: [&str; 18] = [
     "a finished",
     "a2 finished",
     "a over",
+    "reopened",
+    "a cleared",
+    "a set",
 ];
 
 /// Which events are taken in where; every other pair is refused.
@@ -68,11 +71,16 @@ fn is_legal(situation: &str, event: &str) -> bool {
     let run = situation.split(',').next().unwrap_or_default();
     let live = matches!(run, "running" | "cancelling" | "aborted" | "cancelling before the start");
     let stopping = live && run != "running";
+    let over = matches!(run, "succeeded" | "failed" | "cancelled");
     match event {
         "created" => run == "unborn",
         "started" => run == "queued",
         "cancel" | "abort" => matches!(run, "queued" | "running"),
-        "succeeded" | "failed" | "cancelled" => live && situation.ends_with("all final"),
+        // In a run that is over: its outcome is corrected.
+        "succeeded" | "failed" | "cancelled" => over || live && situation.ends_with("all final"),
+        "reopened" => over,
+        "a cleared" => run == "running" && (situation.ends_with("a dispatched") || situation.ends_with("final")),
+        "a set" => over || run == "running",
         "break" => live || run == "queued",
         "repair" => run.starts_with("broken"),
         "a1" => situation == "running, a waiting",
@@ -156,6 +164,18 @@ fn event(name: &str) -> Event {
         "a2 finished" => finished(2),
         "a over" => over("a"),
         "b over" => over("b"),
+        "reopened" => Event::RunReopened {
+            generation: 1,
+            version_id: facts.version_id,
+            tasks: vec![Anew { task: "a".into(), map_index: MapIndex::NONE, generation: 1 }],
+            by: "me".to_owned(),
+            reason: "again".to_owned(),
+            queue: Some("default".to_owned()),
+        },
+        "a cleared" => Event::TaskCleared { subject: a(), generation: 1, by: "me".to_owned() },
+        "a set" => {
+            Event::TaskSet { subject: a(), state: FinalState::Failed, by: "me".to_owned(), reason: "seen".to_owned() }
+        }
         other => panic!("no event `{other}`"),
     }
 }
@@ -186,7 +206,7 @@ fn listed_transitions_are_taken_in_and_all_others_refused_without_a_trace() {
             }
         }
     }
-    assert_eq!(taken.len(), 10, "every kind of event is taken in somewhere: {taken:?}");
+    assert_eq!(taken.len(), 13, "every kind of event is taken in somewhere: {taken:?}");
 }
 
 #[test]
@@ -197,7 +217,7 @@ fn situations_cover_every_state_of_runs_and_task_runs() {
         let run = run(steps);
         runs.insert(run.projection().state);
         slots.insert(match run.slot(0) {
-            Slot::Waiting => "waiting",
+            Slot::Waiting(_) => "waiting",
             Slot::Dispatched(_) => "dispatched",
             Slot::Ended { .. } => "ended",
             Slot::Final { .. } => "final",
@@ -218,9 +238,12 @@ fn every_input_is_either_refused_or_leads_to_events_that_are_taken_in() {
         let before = run(steps);
         let executing = match before.slot(0) {
             Slot::Dispatched(_) => vec![TaskKey::of("a")],
-            Slot::Waiting | Slot::Ended { .. } | Slot::Final { .. } => Vec::new(),
+            Slot::Waiting(_) | Slot::Ended { .. } | Slot::Final { .. } => Vec::new(),
         };
         let halted = || Halted { removed: Vec::new(), executing: executing.clone() };
+        let work: Vec<_> = executing.iter().map(|key| standing(key.task.as_str(), Place::Executing)).collect();
+        let retry = Retry { work: work.clone(), ..retry(RetryWhat::All, &[]) };
+        let mark = Mark { work, ..mark(FinalState::Failed, Some(&["a"])) };
         let inputs = [
             ("create", super::support::create(None)),
             ("start", Input::Start),
@@ -233,10 +256,13 @@ fn every_input_is_either_refused_or_leads_to_events_that_are_taken_in() {
             ("abort", Input::Abort { cause: Cause::RunTimeout, halted: halted() }),
             ("break", Input::Break { code: "E".into(), detail: String::new() }),
             ("repair", Input::Repair { by: "me".into() }),
+            ("retry", Input::Retry(Box::new(retry))),
+            ("mark", Input::Mark(Box::new(mark))),
         ];
         for (name, input) in inputs {
             let run_state = situation.split(',').next().unwrap_or_default();
             let live = matches!(run_state, "running" | "cancelling" | "aborted" | "cancelling before the start");
+            let over = matches!(run_state, "succeeded" | "failed" | "cancelled");
             let accepted = match name {
                 "create" => run_state == "unborn",
                 "start" => run_state == "queued",
@@ -244,6 +270,8 @@ fn every_input_is_either_refused_or_leads_to_events_that_are_taken_in() {
                 "finish" => live && situation.ends_with("a dispatched"),
                 "cancel" | "abort" => matches!(run_state, "queued" | "running"),
                 "break" => live || run_state == "queued",
+                "retry" => over || run_state == "running" && situation.ends_with("final"),
+                "mark" => over || run_state == "running",
                 _ => run_state.starts_with("broken"),
             };
             let mut after = before.clone();
@@ -272,6 +300,7 @@ fn rows_and_commits_that_cannot_be_are_refused() {
             only: None,
             events: 3,
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             dispatched,
         };
         Run::load(Arc::clone(run.compiled()), snapshot, Limits::default())

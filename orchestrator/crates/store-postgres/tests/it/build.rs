@@ -126,6 +126,7 @@ pub(crate) fn new_run(run: RunId, work: Vec<WorkRow>) -> RunCommit {
         run: running(),
         ended: Vec::new(),
         task_runs: Vec::new(),
+        cleared: Vec::new(),
         work,
         removed: Vec::new(),
     }
@@ -142,6 +143,7 @@ pub(crate) fn next(run: RunId, version: u64, known: Stamp) -> RunCommit {
         run: running(),
         ended: Vec::new(),
         task_runs: Vec::new(),
+        cleared: Vec::new(),
         work: Vec::new(),
         removed: Vec::new(),
     }

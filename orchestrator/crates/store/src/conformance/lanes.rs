@@ -41,6 +41,7 @@ fn on(locked: &Locked, actor: &str) -> RunCommit {
         run: row.projection.clone(),
         ended: Vec::new(),
         task_runs: Vec::new(),
+        cleared: Vec::new(),
         work: Vec::new(),
         removed: Vec::new(),
     }

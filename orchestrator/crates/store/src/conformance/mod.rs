@@ -27,6 +27,7 @@ mod lanes;
 mod loads;
 pub mod logs;
 mod readers;
+mod reopens;
 pub mod replays;
 pub mod scheduling;
 mod workers;
@@ -71,6 +72,7 @@ pub mod case {
     pub use super::lanes::*;
     pub use super::loads::*;
     pub use super::readers::*;
+    pub use super::reopens::*;
     pub use super::replays::*;
     pub use super::workers::*;
 }
@@ -145,6 +147,11 @@ macro_rules! conformance {
             history_is_read_from_a_version_on,
             the_log_of_a_real_run_replays_to_its_rows,
             the_log_of_a_cancelled_run_replays_to_its_rows,
+            a_re_opened_run_is_open_again_and_takes_its_queue,
+            a_cleared_task_run_is_not_over_until_it_ends_again,
+            a_run_goes_on_with_a_newer_version,
+            a_marking_lane_ends_attempts_and_wakes_their_workers,
+            a_clearing_lane_keeps_claims_away,
         }
     };
 }

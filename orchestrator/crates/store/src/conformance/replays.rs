@@ -9,7 +9,7 @@ use updraft_model::id::{RunId, Stamp, TaskId, WorkerNo};
 use updraft_model::input::{AttemptResult, Halted, Input, Retryable};
 use updraft_model::record::{RunFacts, WorkRow};
 use updraft_model::retry::RetryPolicy;
-use updraft_model::run::{Commit, Limits, Run, Snapshot};
+use updraft_model::run::{Commit, Limits, Run, Snapshot, Versions};
 use updraft_model::schedule::{Catchup, DataIntervalKind, Overlap};
 use updraft_model::state::{Cause, Outcome, Place, RunState, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
@@ -30,16 +30,27 @@ pub fn of_rows(compiled: &Arc<Compiled>, loaded: LoadedRun) -> Run {
         only: loaded.only,
         events: loaded.events,
         task_runs: loaded.task_runs,
+        cleared: loaded.cleared,
         dispatched: loaded.work.into_iter().map(|row| row.dispatch).collect(),
     };
     Run::load(Arc::clone(compiled), snapshot, Limits::default()).expect("rows that the model knows")
 }
 
-/// Replays a run's log and compares the result with its rows. Any test that made a run may call it.
+/// Replays a run's log on its one version and compares the result with its rows. Any test that made a run may call it.
 ///
 /// # Panics
 /// If they differ, or the run is not there.
 pub async fn assert_replays(store: &dyn Store, reader: &dyn Reader, run: RunId, compiled: &Arc<Compiled>) {
+    let view = reader.run(run).await.expect("run").expect("the run is there");
+    let versions = Versions::from([(view.row.facts.version_id, Arc::clone(compiled))]);
+    assert_replays_on(store, reader, run, &versions).await;
+}
+
+/// The same for a run that went on with other versions.
+///
+/// # Panics
+/// If they differ, or the run or a version of it is not there.
+pub async fn assert_replays_on(store: &dyn Store, reader: &dyn Reader, run: RunId, versions: &Versions) {
     let Some(crate::Loaded::Full(loaded)) = store.load(&[(run, None)]).await.expect("load").pop() else {
         panic!("run {run} is not there")
     };
@@ -47,11 +58,11 @@ pub async fn assert_replays(store: &dyn Store, reader: &dyn Reader, run: RunId, 
     let history = reader.history(run, 0).await.expect("history");
     let commits =
         history.iter().map(|entry| Commit { version: entry.version, stamp: last, at: entry.at, events: &entry.events });
-    let replayed = Run::replay(Arc::clone(compiled), facts, Limits::default(), commits).expect("a log that follows");
-    assert_eq!(of_rows(compiled, *loaded), replayed, "the log of run {run} does not replay to its rows");
+    let replayed = Run::replay(versions, facts, Limits::default(), commits).expect("a log that follows");
+    assert_eq!(of_rows(replayed.compiled(), *loaded), replayed, "the log of run {run} does not replay to its rows");
 }
 
-fn diamond() -> Arc<Compiled> {
+pub(super) fn diamond() -> Arc<Compiled> {
     let task = |id: &str, depends_on: &[&str]| Task {
         id: TaskId::from(id),
         task_type: "noop".to_owned(),
@@ -89,7 +100,7 @@ fn diamond() -> Arc<Compiled> {
 }
 
 /// The rows that follow from a step, ready rows for what is due at once.
-fn rows_of(run: &Run, events: &[Event], expected: Expected, at: Timestamp) -> RunCommit {
+pub(super) fn rows_of(run: &Run, events: &[Event], expected: Expected, at: Timestamp) -> RunCommit {
     let effects = Effects::of(run, events);
     let run_id = run.facts().run_id;
     RunCommit {
@@ -101,6 +112,7 @@ fn rows_of(run: &Run, events: &[Event], expected: Expected, at: Timestamp) -> Ru
         run: effects.run,
         ended: Vec::new(),
         task_runs: effects.task_runs,
+        cleared: effects.cleared,
         work: effects
             .dispatched
             .into_iter()
@@ -113,14 +125,14 @@ fn rows_of(run: &Run, events: &[Event], expected: Expected, at: Timestamp) -> Ru
     }
 }
 
-struct Drive<'w> {
-    world: &'w World,
-    run: Run,
+pub(super) struct Drive<'w> {
+    pub(super) world: &'w World,
+    pub(super) run: Run,
 }
 
 impl<'w> Drive<'w> {
     /// Created and started in one commit.
-    async fn start(world: &'w World, compiled: &Arc<Compiled>) -> Self {
+    pub(super) async fn start(world: &'w World, compiled: &Arc<Compiled>) -> Self {
         let (run_id, at) = (RunId(Uuid::now_v7()), world.now());
         let facts = RunFacts {
             run_id,
@@ -157,14 +169,14 @@ impl<'w> Drive<'w> {
     }
 
     /// Claims whatever is ready, timers included.
-    async fn claim(&self) -> Vec<WorkRow> {
+    pub(super) async fn claim(&self) -> Vec<WorkRow> {
         let long_after = Timestamp::from_millis(4_000_000_000_000);
         self.world.store.due(long_after, 100).await.expect("due");
         let ids: Vec<_> = (0..10).map(|_| attempt()).collect();
         self.world.store.claim(self.world.worker, QUEUE, &ids, self.world.now()).await.expect("claim")
     }
 
-    async fn finish(&mut self, row: &WorkRow, result: AttemptResult) {
+    pub(super) async fn finish(&mut self, row: &WorkRow, result: AttemptResult) {
         let at = self.world.now();
         let mut ended = super::world::ended(row);
         if !matches!(result, AttemptResult::Succeeded { .. }) {
@@ -184,9 +196,14 @@ impl<'w> Drive<'w> {
         self.write(commit, at).await;
     }
 
-    async fn check(&self, compiled: &Arc<Compiled>) {
+    /// The rows say what was decided.
+    pub(super) async fn check_rows(&self, compiled: &Arc<Compiled>) {
         let loaded = self.world.full(self.run.facts().run_id).await;
         assert_eq!(of_rows(compiled, loaded), self.run, "the rows differ from the state that was decided on");
+    }
+
+    pub(super) async fn check(&self, compiled: &Arc<Compiled>) {
+        self.check_rows(compiled).await;
         let run = self.run.facts().run_id;
         assert_replays(&*self.world.store, &*self.world.reader, run, compiled).await;
     }

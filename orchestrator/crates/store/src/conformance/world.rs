@@ -119,6 +119,7 @@ impl World {
             run: running(at),
             ended: Vec::new(),
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             work,
             removed: Vec::new(),
         }
@@ -135,6 +136,7 @@ impl World {
             run: running(self.now()),
             ended: Vec::new(),
             task_runs: Vec::new(),
+            cleared: Vec::new(),
             work: Vec::new(),
             removed: Vec::new(),
         }

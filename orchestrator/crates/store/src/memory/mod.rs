@@ -111,7 +111,7 @@ impl Store for MemoryStore {
         let expected = Expected::At { version: loaded.row.version, stamp: loaded.row.stamp };
         // What is decided may be to write nothing: nothing is touched before.
         let (removed, executing) = match lane {
-            Lane::Plain => (Vec::new(), tables.executing(run, None)),
+            Lane::Plain | Lane::Clear => (Vec::new(), tables.executing(run, None)),
             Lane::Reap(worker) => (Vec::new(), tables.executing(run, Some(worker))),
             Lane::Cancel => tables.cancelling(run, at),
         };
@@ -120,6 +120,7 @@ impl Store for MemoryStore {
         if lane == Lane::Cancel {
             wakes.extend(executing.iter().filter_map(|row| row.worker_no).map(Wake::Cancel));
         }
+        let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
         let Some(commit) = decide(Locked { run: loaded, removed, executing }) else {
             self.count(Purpose::Engine, false);
             return Ok(LaneOutcome::Nothing);
@@ -128,6 +129,7 @@ impl Store for MemoryStore {
             return Err(StoreError::Conflict(format!("the decision for run {run} is not about its version")));
         }
         check::run_commit(&commit)?;
+        wakes.extend(check::stopped_by(&commit, &held));
         let ready = commit.work.iter().filter(|row| row.place == Place::Ready);
         wakes.extend(ready.map(|row| Wake::Queue(row.queue.clone())));
         wakes.push(Wake::Run(run));

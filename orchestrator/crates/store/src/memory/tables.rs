@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use updraft_model::id::{AttemptId, MapIndex, RunId, Stamp, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
-use updraft_model::record::{AttemptRow, EndedAttempt, RunMetric, RunRow, TaskItem, TaskRunRow, WorkRow};
+use updraft_model::record::{AttemptRow, ClearedRow, EndedAttempt, RunMetric, RunRow, TaskItem, TaskRunRow, WorkRow};
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 
@@ -34,6 +34,8 @@ pub(super) struct Tables {
     pub(super) runs: BTreeMap<RunId, Run>,
     run_keys: HashSet<(WorkflowId, String)>,
     pub(super) task_runs: BTreeMap<(RunId, TaskKey), TaskRunRow>,
+    /// Rows of `task_run` in state `waiting`; a key is here or in `task_runs`.
+    cleared: BTreeMap<(RunId, TaskKey), ClearedRow>,
     pub(super) work: BTreeMap<(RunId, TaskKey), WorkRow>,
     pub(super) attempts: BTreeMap<AttemptKey, AttemptRow>,
     pub(super) items: BTreeMap<AttemptKey, Vec<TaskItem>>,
@@ -74,6 +76,7 @@ impl Tables {
             only: run.only.clone(),
             events: run.log.iter().map(|entry| entry.events.len() as u64).sum(),
             task_runs: of_run(&self.task_runs, id),
+            cleared: of_run(&self.cleared, id),
             work: of_run(&self.work, id),
         })
     }
@@ -164,6 +167,10 @@ impl Tables {
             }
             (Expected::At { version, .. }, Some(run)) => {
                 run.row.projection = commit.run.clone();
+                if let Some((version_id, queue)) = check::reopened_of(&commit.events) {
+                    run.row.facts.version_id = version_id;
+                    run.row.facts.queue = queue.map_or_else(|| run.row.facts.queue.clone(), str::to_owned);
+                }
                 run.row.version = version + 1;
                 run.row.stamp = commit.stamp;
                 run.log.push(entry(version + 1));
@@ -177,7 +184,12 @@ impl Tables {
             self.work.remove(&(id, key.clone()));
         }
         for row in &commit.task_runs {
+            self.cleared.remove(&(id, row.key.clone()));
             self.task_runs.insert((id, row.key.clone()), row.clone());
+        }
+        for row in &commit.cleared {
+            self.task_runs.remove(&(id, row.key.clone()));
+            self.cleared.insert((id, row.key.clone()), row.clone());
         }
         for row in &commit.work {
             self.work.insert((id, row.dispatch.key.clone()), row.clone());
