@@ -256,6 +256,7 @@ impl<'s> Planter<'s> {
             run: effects.run,
             ended,
             task_runs: effects.task_runs,
+            cleared: effects.cleared,
             work,
             removed: effects.removed,
         })

@@ -235,7 +235,7 @@ pub(crate) fn grid(parts: &[Part]) -> Option<Sql> {
          r.ended_at, r.generation, r.only_tasks, \
          (SELECT string_agg(CASE WHEN t.state = 'succeeded' AND t.dispatch_no = 1 AND t.map_index = -1 THEN t.task_id \
           ELSE t.task_id || E'\\t' || t.map_index || E'\\t' || t.state || E'\\t' || t.dispatch_no || E'\\t' \
-          || coalesce((ms(t.ended_at) - ms(t.started_at))::text, '') END, E'\\n') FROM task_run t WHERE t.run_id = r.run_id), \
+          || coalesce((ms(t.ended_at) - ms(t.started_at))::text, '') END, E'\\n') FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL), \
          CASE WHEN r.ended_at IS NULL THEN (SELECT string_agg(k.task_id || E'\\t' || k.map_index || E'\\t' || k.place \
           || E'\\t' || k.dispatch_no || E'\\t' || {DEFERRED}, E'\\n') FROM work k WHERE k.run_id = r.run_id) END, \
          (SELECT string_agg(a.task_id || E'\\t' || a.map_index || E'\\t' || (ms(a.claimed_at) - ms(a.ready_at)), E'\\n') \
@@ -265,7 +265,7 @@ fn task_runs(wait: bool) -> String {
     format!(
         "(SELECT string_agg(t.task_id || E'\\t' || t.map_index || E'\\t' || t.state || E'\\t' || t.dispatch_no || E'\\t' \
          || coalesce(ms(t.started_at)::text, '') || E'\\t' || ms(t.ended_at) || E'\\t' || {wait}, E'\\n') \
-         FROM task_run t WHERE t.run_id = r.run_id)"
+         FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL)"
     )
 }
 
@@ -378,7 +378,7 @@ pub(crate) fn task_history() -> String {
          FROM (SELECT * FROM run x \
          WHERE x.workflow_id = (SELECT workflow_id FROM workflow WHERE name = $1) \
          ORDER BY x.created_at DESC, x.run_id DESC LIMIT $4) r \
-         LEFT JOIN task_run t ON t.run_id = r.run_id AND t.task_id = $2 AND t.map_index = $3 \
+         LEFT JOIN task_run t ON t.run_id = r.run_id AND t.task_id = $2 AND t.map_index = $3 AND t.ended_at IS NOT NULL \
          LEFT JOIN work k ON k.run_id = r.run_id AND k.task_id = $2 AND k.map_index = $3 \
          ORDER BY r.created_at DESC, r.run_id DESC"
     )

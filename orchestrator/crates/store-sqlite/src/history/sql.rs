@@ -256,7 +256,7 @@ pub(crate) fn grid(parts: &[Part]) -> Option<Sql> {
          r.ended_at, r.generation, r.only_tasks, \
          (SELECT group_concat(CASE WHEN t.state = 'succeeded' AND t.dispatch_no = 1 AND t.map_index = -1 THEN t.task_id \
           ELSE t.task_id || char(9) || t.map_index || char(9) || t.state || char(9) || t.dispatch_no || char(9) \
-          || ifnull(t.ended_at - t.started_at, '') END, char(10)) FROM task_run t WHERE t.run_id = r.run_id), \
+          || ifnull(t.ended_at - t.started_at, '') END, char(10)) FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL), \
          CASE WHEN r.ended_at IS NULL THEN (SELECT group_concat(k.task_id || char(9) || k.map_index || char(9) || k.place \
           || char(9) || k.dispatch_no || char(9) || {DEFERRED}, char(10)) FROM work k WHERE k.run_id = r.run_id) END, \
          (SELECT group_concat(a.task_id || char(9) || a.map_index || char(9) || (a.claimed_at - a.ready_at), char(10)) \
@@ -286,7 +286,7 @@ fn task_runs(wait: bool) -> String {
     format!(
         "(SELECT group_concat(t.task_id || char(9) || t.map_index || char(9) || t.state || char(9) || t.dispatch_no || char(9) \
          || ifnull(t.started_at, '') || char(9) || t.ended_at || char(9) || {wait}, char(10)) \
-         FROM task_run t WHERE t.run_id = r.run_id)"
+         FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL)"
     )
 }
 
@@ -399,7 +399,7 @@ pub(crate) fn task_history() -> String {
          FROM (SELECT * FROM run x INDEXED BY run_of_workflow_by_created_at \
          WHERE x.workflow_id = (SELECT workflow_id FROM workflow WHERE name = $1) \
          ORDER BY x.created_at DESC, x.run_id DESC LIMIT $4) r \
-         LEFT JOIN task_run t ON t.run_id = r.run_id AND t.task_id = $2 AND t.map_index = $3 \
+         LEFT JOIN task_run t ON t.run_id = r.run_id AND t.task_id = $2 AND t.map_index = $3 AND t.ended_at IS NOT NULL \
          LEFT JOIN work k ON k.run_id = r.run_id AND k.task_id = $2 AND k.map_index = $3 \
          ORDER BY r.created_at DESC, r.run_id DESC"
     )
