@@ -1,7 +1,7 @@
 //! The planted troubles, as history shows them.
 
 use updraft_model::id::TaskKey;
-use updraft_model::run::{Commit, Limits, Run};
+use updraft_model::run::{Commit, Limits, Run, Versions};
 use updraft_model::state::{Outcome, RunState, TaskRunState};
 use updraft_model::time::Timestamp;
 use updraft_planted::logs::ERROR_LINE;
@@ -69,7 +69,8 @@ pub(crate) async fn planted_troubles_are_found(world: &World) {
 /// Replaying the events of a run gives its rows.
 pub(crate) fn every_planted_run_replays(world: &World) {
     for seen in &world.runs {
-        let compiled = world.versions[&seen.row().facts.version_id].clone();
+        let version_id = seen.row().facts.version_id;
+        let versions = Versions::from([(version_id, world.versions[&version_id].clone())]);
         let commits: Vec<Commit<'_>> = seen
             .log
             .iter()
@@ -80,7 +81,7 @@ pub(crate) fn every_planted_run_replays(world: &World) {
                 events: &entry.events,
             })
             .collect();
-        let run = Run::replay(compiled, seen.row().facts.clone(), Limits::default(), commits).unwrap();
+        let run = Run::replay(&versions, seen.row().facts.clone(), Limits::default(), commits).unwrap();
         assert_eq!(run.projection(), &seen.row().projection);
         assert_eq!(run.version(), seen.row().version);
         for row in &seen.detail.task_runs {

@@ -20,13 +20,21 @@ use crate::rows::to_i64;
 use crate::store::SqliteStore;
 
 impl SqliteStore {
-    pub(crate) async fn look(&self, sql: &'static str, arguments: SqliteArguments) -> Result<Vec<SqliteRow>, StoreError> {
+    pub(crate) async fn look(
+        &self,
+        sql: &'static str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
         self.counters.round_trip(Purpose::Read);
         self.reads.read(move |connection| Box::pin(async move { fetch(connection, sql, arguments).await })).await
     }
 
     /// One statement that returns a row for each row written.
-    pub(crate) async fn put(&self, sql: &'static str, arguments: SqliteArguments) -> Result<Vec<SqliteRow>, StoreError> {
+    pub(crate) async fn put(
+        &self,
+        sql: &'static str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
         self.write(Purpose::Admin, sql, arguments).await
     }
 }
