@@ -7,7 +7,7 @@ UPDRAFT := $(CARGO_TARGET_DIR)/debug/updraft
 STANDIN := $(CARGO_TARGET_DIR)/debug/opensky-standin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint gen bench build dbt tools system
+.PHONY: help demo dev test lint gen bench build ui dbt tools system
 
 help: ## Lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,24 +15,31 @@ help: ## Lists the targets
 demo: build dbt ## Builds everything and runs the flagship on embedded defaults
 	@scripts/demo.sh "$(UPDRAFT)" "$(STANDIN)"
 
+dev: build dbt ## Starts the daemon on embedded defaults, with the flagship firing every minute against the stand-in
+	@scripts/dev.sh "$(UPDRAFT)" "$(STANDIN)" $(ARGS)
+
 test: build dbt tools ## Installs and starts what the tests need, and runs everything
 	@scripts/test.sh
 
-lint: system tools ## Format, clippy, layers, licences
+lint: system ui tools ## Format, clippy, layers, licences; the UI's lint and types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask layers
 	cargo fetch --quiet --locked
 	"$(CACHE)/tools/bin/cargo-deny" --offline check licenses bans sources
+	cd ui && npm run --silent lint && npm run --silent typecheck && npm run --silent api:check
 
 gen: system ## Makes every generated file
 	cargo xtask gen
 
-bench: system ## Measures the release build and writes the figures that docs/benchmarks.md quotes
+bench: system ui ## Measures the release build and writes the figures that docs/benchmarks.md quotes
 	@scripts/bench.sh
 
-build: system
+build: system ui
 	@cargo build --workspace --all-targets
+
+ui:
+	@scripts/ui.sh
 
 dbt:
 	@scripts/dbt-env.sh

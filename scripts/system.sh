@@ -8,7 +8,7 @@ for tool in cargo python3 cc make; do
 done
 if [ ${#missing[@]} -gt 0 ]; then
   echo "error: not found: ${missing[*]}" >&2
-  echo "help: Updraft builds with Rust 1.95 (cargo), Python 3.11 with venv, a C compiler and make" >&2
+  echo "help: Updraft builds with Rust 1.95 (cargo), Node 20 with npm, Python 3.11 with venv, a C compiler and make" >&2
   exit 1
 fi
 

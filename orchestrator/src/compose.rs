@@ -72,6 +72,14 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The readers' side.
     pub reader: Arc<dyn Reader>,
+    /// Schedules and limits.
+    pub scheduling: Arc<dyn Scheduling>,
+    /// Logs of attempts.
+    pub logs: Arc<dyn Logs>,
+    /// Users, sessions, tokens, the audit log, connections.
+    pub accounts: Arc<dyn Accounts>,
+    /// Lists and pages.
+    pub history: Arc<dyn History>,
     /// Where others ask for reads and cancels while this process holds the file.
     pub socket: Option<PathBuf>,
 }

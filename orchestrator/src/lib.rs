@@ -11,11 +11,14 @@
 mod cli;
 mod compose;
 mod control;
+mod daemon;
 mod exit_code;
 mod lifecycle;
 mod project;
 mod reference;
+mod remote;
 mod telemetry;
+mod ui_assets;
 mod view;
 
 pub use exit_code::ExitCode;

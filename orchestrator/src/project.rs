@@ -20,8 +20,12 @@ const PREFIX: &str = "UPDRAFT_CONN_";
 struct ProjectFile {
     #[serde(default = "default_workflows")]
     workflows: Vec<PathBuf>,
+    #[serde(default = "default_source")]
+    source: String,
     #[serde(default = "default_profile")]
     default_profile: String,
+    #[serde(default)]
+    server: ServerSettings,
     #[serde(default)]
     profiles: BTreeMap<String, Profile>,
 }
@@ -31,6 +35,77 @@ struct ProjectFile {
 struct Profile {
     #[serde(default)]
     connections: BTreeMap<String, Map<String, Value>>,
+}
+
+/// `server:` of the project file: how `serve` opens to others, and how much it does at a time.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Addresses to listen on [default: 127.0.0.1:8765].
+    #[serde(default)]
+    pub listen: Vec<std::net::SocketAddr>,
+    /// Why others than this machine may reach it; needed for any other address than loopback.
+    pub reason: Option<String>,
+    /// What people type into their browser.
+    pub public_url: Option<String>,
+    /// TLS ends before this server.
+    pub behind_proxy: Option<ProxySettings>,
+    /// TLS ends here.
+    pub tls: Option<TlsSettings>,
+    /// A file with the master key; `UPDRAFT_MASTER_KEY` goes before it.
+    pub master_key_file: Option<PathBuf>,
+    /// Queues on which tasks may run shell commands, where others can reach the server.
+    pub shell_queues: Option<Vec<String>>,
+    /// Whether connections may be tested from the pages, where others can reach the server.
+    pub connection_test: Option<bool>,
+    /// Attempts that run at one time [default: 32].
+    pub slots: Option<u32>,
+    /// Queues that are served [default: `default`].
+    pub queues: Option<Vec<String>>,
+    /// How long history is kept.
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+/// `server.behind_proxy`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxySettings {
+    /// Networks that the proxy comes from: `10.0.0.0/8`.
+    pub trusted: Vec<String>,
+}
+
+/// `server.tls`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM, the chain.
+    pub certificate: PathBuf,
+    /// PEM, the key; readable by this user alone.
+    pub key: PathBuf,
+}
+
+/// `server.retention`: durations such as `90d`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Logs of attempts.
+    #[serde(default = "default_log_retention", with = "updraft_model::span::text")]
+    pub logs: std::time::Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { logs: default_log_retention() }
+    }
+}
+
+fn default_log_retention() -> std::time::Duration {
+    std::time::Duration::from_secs(90 * 86_400)
+}
+
+fn default_source() -> String {
+    "main".to_owned()
 }
 
 fn default_workflows() -> Vec<PathBuf> {
@@ -50,6 +125,10 @@ pub struct Project {
     pub workflows: Vec<PathBuf>,
     /// Whether there is a project file.
     pub has_file: bool,
+    /// Id of its workflow folders: versions remember it.
+    pub source: String,
+    /// How `serve` opens.
+    pub server: ServerSettings,
     default_profile: String,
     profiles: BTreeMap<String, Profile>,
 }
@@ -69,7 +148,7 @@ impl Project {
         let file: ProjectFile = serde_yaml::from_str(&text).map_err(|error| {
             let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
             Failure::input(format!("{}{place}: {error}", path.display())).hint(
-                "known keys: `workflows`, `default_profile`, `profiles: {NAME: {connections: {NAME: {kind, …}}}}`",
+                "known keys: `workflows`, `source`, `default_profile`, `server`, `profiles: {NAME: {connections: {NAME: {kind, …}}}}`",
             )
         })?;
         let mut profiles = file.profiles;
@@ -80,6 +159,8 @@ impl Project {
             dir: dir.to_owned(),
             workflows: file.workflows.iter().map(|folder| dir.join(folder)).collect(),
             has_file: true,
+            source: file.source,
+            server: file.server,
             default_profile: file.default_profile,
             profiles,
         })
@@ -90,6 +171,8 @@ impl Project {
             dir: dir.to_owned(),
             workflows: default_workflows().iter().map(|folder| dir.join(folder)).collect(),
             has_file: false,
+            source: default_source(),
+            server: ServerSettings::default(),
             default_profile: default_profile(),
             profiles: built_in_profiles(),
         }
@@ -98,6 +181,24 @@ impl Project {
     /// The project's own folder for data.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join(DATA_DIR)
+    }
+
+    /// The entries of a profile as they are written.
+    ///
+    /// # Errors
+    /// An unknown profile.
+    pub fn profile_entries(&self, profile: Option<&str>) -> Result<BTreeMap<String, Map<String, Value>>, Failure> {
+        Ok(self.profile(profile)?.1.connections.clone())
+    }
+
+    fn profile(&self, name: Option<&str>) -> Result<(&str, &Profile), Failure> {
+        let name = name.unwrap_or(&self.default_profile);
+        let (name, profile) = self.profiles.get_key_value(name).ok_or_else(|| {
+            let known: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
+            Failure::input(format!("there is no profile `{name}`; known: {}", known.join(", ")))
+                .hint(format!("profiles stand in {}", self.dir.join(FILE).display()))
+        })?;
+        Ok((name, profile))
     }
 
     /// The connections of a profile with the environment over them, and warnings about variables that fit none.
@@ -111,12 +212,7 @@ impl Project {
         registry: &Registry,
         environment: &BTreeMap<String, String>,
     ) -> Result<Connections, Failure> {
-        let name = profile.unwrap_or(&self.default_profile);
-        let profile = self.profiles.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
-            Failure::input(format!("there is no profile `{name}`; known: {}", known.join(", ")))
-                .hint(format!("profiles stand in {}", self.dir.join(FILE).display()))
-        })?;
+        let (name, profile) = self.profile(profile)?;
         let mut variables: BTreeMap<&str, &str> =
             environment.iter().filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value.as_str()))).collect();
         let (mut connections, mut warnings) = (BTreeMap::new(), Vec::new());

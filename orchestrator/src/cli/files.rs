@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use updraft_spec::{Catalog, ConnNeed, TaskSpec};
-use updraft_task::ConnectionNeed;
+use updraft_task::{ConnectionNeed, Registry};
 
 use super::Session;
 use crate::exit_code::Failure;
@@ -11,8 +11,27 @@ use crate::project::Connections;
 
 /// Task types of the binary and connections of the profile.
 pub fn catalog(session: &Session, connections: &Connections) -> Catalog {
+    let mut catalog = task_types(&session.registry);
+    for connection in connections.by_name.values() {
+        catalog.add_connection(&connection.name, &connection.kind);
+    }
+    catalog
+}
+
+/// The same for a daemon, whose connections come from the store as well.
+pub fn spec_of(registry: &Registry, connections: &updraft_auth::Connections) -> Catalog {
+    let mut catalog = task_types(registry);
+    for name in connections.names() {
+        if let Some(connection) = connections.get(&name) {
+            catalog.add_connection(connection.name, connection.kind);
+        }
+    }
+    catalog
+}
+
+fn task_types(registry: &Registry) -> Catalog {
     let mut catalog = Catalog::new();
-    for task in session.registry.tasks() {
+    for task in registry.tasks() {
         let owned = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect();
         catalog.add_task(TaskSpec {
             name: task.name.to_owned(),
@@ -26,9 +45,6 @@ pub fn catalog(session: &Session, connections: &Connections) -> Catalog {
             },
             errors: task.errors.iter().map(|class| class.name.to_owned()).collect(),
         });
-    }
-    for connection in connections.by_name.values() {
-        catalog.add_connection(&connection.name, &connection.kind);
     }
     catalog
 }
@@ -46,7 +62,8 @@ pub fn find(session: &Session, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failur
     let mut files = Vec::new();
     for root in &roots {
         if root.is_dir() {
-            walk(root, &mut files)?;
+            updraft_catalog::walk(root, &mut files)
+                .map_err(|(folder, error)| Failure::input(format!("cannot read {}: {error}", folder.display())))?;
         } else if root.is_file() {
             files.push(root.clone());
         } else {
@@ -61,21 +78,6 @@ pub fn find(session: &Session, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failur
     files.sort();
     files.dedup();
     Ok(files)
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| Failure::input(format!("cannot read {}: {error}", folder.display()));
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if kind.is_dir() && !hidden {
-            walk(&path, files)?;
-        } else if kind.is_file() && !hidden && path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// A path as people know it: relative to where they are.

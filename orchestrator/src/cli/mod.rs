@@ -2,30 +2,43 @@
 
 mod bench;
 mod cancel;
+mod change;
 mod check;
 mod completions;
+mod daemon;
 mod doctor;
 mod files;
 mod fmt;
 mod logs;
 mod migrate;
 mod output;
+mod plan;
 mod progress;
 mod reach;
 mod run;
 mod runs;
 mod schema;
 mod select;
+mod show;
+mod status;
 mod summary;
 mod tasks;
+mod trigger;
+mod wait;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use updraft_task::Registry;
 
+pub use cancel::who;
+pub use files::spec_of;
 pub use summary::now;
 
 use crate::compose::StoreUrl;
@@ -40,6 +53,8 @@ Examples:
   updraft check workflows/                      every mistake in every file, at once
   updraft run workflows/examples/hello.yaml     one run in the foreground
   updraft run FILE -p 'regions=[\"europe\"]' --logical-date 2026-01-31T09:30:00Z
+  updraft dev                                   the daemon on SQLite, with its pages: prints where
+  updraft trigger hello -p name=you --wait      a run of a published workflow, carried out by the daemon
   updraft runs show latest                      what happened
   updraft logs latest collect_flight_data -f    an attempt's log, as it is written
 
@@ -53,6 +68,12 @@ struct Cli {
     /// Where runs are kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: .updraft/updraft.db in the project]
     #[arg(long, global = true, env = "UPDRAFT_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
+    /// Asks this server instead of the store of this project: `http://HOST:PORT`
+    #[arg(long, global = true, env = "UPDRAFT_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// Token for `--server`; better in the environment, where other users do not see it
+    #[arg(long, global = true, env = "UPDRAFT_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Starts in this folder instead of the current one
     #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
     project: Option<PathBuf>,
@@ -65,6 +86,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs everything in one process on SQLite: schedules, tasks, the API and the pages
+    Dev(daemon::Dev),
+    /// Runs the daemon: schedules, tasks, the API and the pages, in one process or several
+    Serve(daemon::Serve),
     /// Runs a workflow once, in the foreground
     Run(run::Args),
     /// Checks workflow files: every mistake, with place, reason and remedy
@@ -73,6 +98,24 @@ enum Command {
     Fmt(fmt::Args),
     /// Prints the JSON Schema of workflow files, for editors
     Schema,
+    /// Draws a workflow's graph
+    Show(show::Args),
+    /// Lists published workflows
+    Workflows(workflows::Args),
+    /// Says when schedules fire
+    Schedules(workflows::Schedules),
+    /// Makes a run of a published workflow
+    Trigger(trigger::Args),
+    /// Runs failed, chosen or all tasks of a run again
+    Retry(change::Retry),
+    /// Sets task runs to succeeded or failed by hand
+    Mark(change::Mark),
+    /// Makes no new runs by a workflow's schedule
+    Pause(change::Pause),
+    /// Makes runs by a workflow's schedule again
+    Unpause(change::Pause),
+    /// Says how the installation is: workers, queues, store, workflow files
+    Status,
     /// Lists runs, or shows one
     Runs(runs::Args),
     /// Lists the task runs of a run, or the task types of this binary
@@ -104,6 +147,8 @@ pub struct Session {
     pub store: StoreUrl,
     /// Whether that was said, by flag or environment.
     pub store_given: bool,
+    /// Another server that is asked instead, with a token for it.
+    pub server: Option<(String, Option<SecretString>)>,
     /// One JSON document instead of text.
     pub json: bool,
     /// The process's environment, read once.
@@ -122,6 +167,28 @@ impl Session {
         connections.warnings.iter().for_each(|warning| output::warning(warning));
         Ok(connections)
     }
+}
+
+/// An answer of the API in its own type.
+///
+/// # Errors
+/// The server is of another version.
+fn typed<T: DeserializeOwned>(answer: &Value) -> Result<T, Failure> {
+    T::deserialize(answer)
+        .map_err(|error| Failure::unreachable(format!("the server answers in a way that this version does not know: {error}")))
+}
+
+/// A name as one segment of an address.
+fn segment(name: &str) -> String {
+    use std::fmt::Write as _;
+    name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
 }
 
 /// Runs the command line.
@@ -167,8 +234,17 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
     let project = Project::find(&cwd)?;
     let store = StoreUrl::choose(cli.store.as_deref(), &project, &cwd)?;
     let store_given = cli.store.is_some();
-    let session =
-        Session { store_given, registry: Arc::new(registry), project, store, json: cli.json, environment, cwd };
+    let token = cli.token.map(SecretString::from);
+    let session = Session {
+        store_given,
+        server: cli.server.map(|url| (url, token)),
+        registry: Arc::new(registry),
+        project,
+        store,
+        json: cli.json,
+        environment,
+        cwd,
+    };
     // One provider of TLS for every client of the process; a second call would be a bug in this function.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -179,10 +255,21 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::unreachable(format!("the runtime does not start: {error}")))?;
     runtime.block_on(async {
         match cli.command {
+            Command::Dev(args) => daemon::dev(&session, args).await,
+            Command::Serve(args) => daemon::serve(&session, args).await,
             Command::Run(args) => run::run(&session, args).await,
             Command::Check(args) => check::run(&session, &args),
             Command::Fmt(args) => fmt::run(&session, &args),
             Command::Schema => schema::run(&session),
+            Command::Show(args) => show::run(&session, &args),
+            Command::Workflows(args) => workflows::run(&session, args).await,
+            Command::Schedules(args) => workflows::schedules(&session, args).await,
+            Command::Trigger(args) => trigger::run(&session, args).await,
+            Command::Retry(args) => change::retry(&session, args).await,
+            Command::Mark(args) => change::mark(&session, args).await,
+            Command::Pause(args) => change::pause(&session, args, true).await,
+            Command::Unpause(args) => change::pause(&session, args, false).await,
+            Command::Status => status::run(&session).await,
             Command::Runs(args) => runs::run(&session, args).await,
             Command::Tasks(args) => tasks::run(&session, args).await,
             Command::Logs(args) => logs::run(&session, args).await,

@@ -49,7 +49,8 @@ pub struct Args {
     profile: Option<String>,
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
+/// Reads an instant of the command line.
+pub fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "not an instant: write 2026-01-31T09:30:00Z or 2026-01-31".to_owned())
 }
 

@@ -1,0 +1,56 @@
+//! Connections of the environment, the project file and the store, for tasks.
+
+use std::sync::Arc;
+
+use updraft_auth::{Connections, KindSpec, Sources, Vault};
+use updraft_engine::ConnectionSource;
+use updraft_task::Connection;
+
+use crate::cli::Session;
+use crate::compose::Opened;
+use crate::exit_code::Failure;
+
+/// Looks at all three sources.
+///
+/// # Errors
+/// An unknown profile, or the store cannot be read.
+pub async fn open(
+    session: &Session,
+    opened: &Opened,
+    vault: Arc<Vault>,
+    profile: Option<&str>,
+) -> Result<Connections, Failure> {
+    let sources = Sources {
+        profile: session.project.profile_entries(profile)?,
+        environment: session
+            .environment
+            .iter()
+            .filter(|(name, _)| name.starts_with(updraft_auth::connections::PREFIX))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    };
+    let kinds = session
+        .registry
+        .connections()
+        .map(|kind| KindSpec {
+            name: kind.name.to_owned(),
+            summary: kind.summary.to_owned(),
+            schema: kind.schema.clone(),
+        })
+        .collect();
+    Ok(Connections::open(Arc::clone(&opened.accounts), vault, kinds, sources).await?)
+}
+
+/// What tasks get: always the newest.
+pub struct ForTasks(pub Arc<Connections>);
+
+impl ConnectionSource for ForTasks {
+    fn connection(&self, name: &str) -> Option<Connection> {
+        let resolved = self.0.get(name)?;
+        Some(Connection { name: resolved.name, kind: resolved.kind, fields: resolved.fields })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.names()
+    }
+}

@@ -1,0 +1,58 @@
+//! How the daemon opens to others, or why it must not.
+
+use updraft_auth::{BehindProxy, Door, DoorConfig, KeyOrigin, TlsFiles, judge};
+
+use super::Options;
+use crate::cli::Session;
+use crate::compose::Opened;
+use crate::exit_code::Failure;
+
+/// Judges what was configured.
+///
+/// # Errors
+/// Every reason not to open, with its remedy.
+pub async fn open(session: &Session, options: &Options, opened: &Opened, key: &KeyOrigin) -> Result<Door, Failure> {
+    let settings = &session.project.server;
+    let behind_proxy = match &settings.behind_proxy {
+        Some(proxy) => {
+            let trusted = proxy.trusted.iter().map(|text| {
+                text.parse().map_err(|_| {
+                    Failure::input(format!("server.behind_proxy.trusted: `{text}` is no network"))
+                        .hint("write one as 10.0.0.0/8")
+                })
+            });
+            Some(BehindProxy { trusted: trusted.collect::<Result<_, _>>()? })
+        }
+        None => None,
+    };
+    let tls = settings.tls.as_ref().map(|tls| TlsFiles {
+        certificate: session.project.dir.join(&tls.certificate),
+        key: session.project.dir.join(&tls.key),
+    });
+    // A process that only listens on its socket judges the loopback door, which nobody walks through.
+    let nowhere = options.listen.is_empty();
+    let listen = if nowhere { vec![([127, 0, 0, 1], 0).into()] } else { options.listen.clone() };
+    let config = DoorConfig {
+        listen,
+        reason: options.reason.clone().or_else(|| settings.reason.clone()),
+        public_url: settings.public_url.clone(),
+        behind_proxy,
+        tls,
+        log_in: super::log_in(options, opened).await?,
+        master_key: key.clone(),
+        store: opened.store_facts().await?,
+        shell_queues: settings.shell_queues.clone(),
+        connection_test: settings.connection_test,
+        api_docs: None,
+        session: None,
+    };
+    let mut door = judge(&config).map_err(|refusals| {
+        let lines: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        Failure::input(format!("the server does not open:\n       {}", lines.join("\n       ")))
+            .hint("docs/security.md has the table of defaults and refusals")
+    })?;
+    if nowhere {
+        door.listen.clear();
+    }
+    Ok(door)
+}

@@ -1,0 +1,294 @@
+//! The daemon: what `dev` and `serve` start, in which order, and how it ends.
+//!
+//! ```text
+//! store ─▶ vault, connections ─▶ door ─▶ engine ─▶ catalog ─▶ scheduler ─▶ upkeep ─▶ API (addresses, socket)
+//! ```
+//! Ends in the opposite order: nothing new comes in, running attempts get their time, the worker says good-bye.
+
+mod connections;
+mod door;
+mod roles;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use updraft_api::{ApiConfig, ApiState, Assets, Listener};
+use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
+use updraft_catalog::{Catalog, CatalogConfig};
+use updraft_engine::{Clock as _, Engine, Scheduler, SystemClock, Watch};
+
+pub use roles::{Role, Roles};
+
+use crate::cli::{self, Session};
+use crate::compose::{self, Opened};
+use crate::exit_code::Failure;
+use crate::ui_assets::Pages;
+
+/// The queue that scheduled and triggered runs go to.
+pub const QUEUE: &str = "default";
+
+/// What a daemon is started with.
+pub struct Options {
+    /// What it does.
+    pub roles: Roles,
+    /// Where it listens; nowhere but on its socket if empty.
+    pub listen: Vec<SocketAddr>,
+    /// Workflow folders, absolute.
+    pub folders: Vec<PathBuf>,
+    /// Profile whose connections are used.
+    pub profile: Option<String>,
+    /// Attempts at one time.
+    pub slots: Option<u32>,
+    /// Why others may reach it.
+    pub reason: Option<String>,
+    /// Whoever has the link is the local admin (`dev`).
+    pub dev: bool,
+    /// Socket for commands beside this process.
+    pub socket: PathBuf,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// How people get in, for the first time or with every start of `dev`: a path with a token.
+    pub login_path: Option<String>,
+    /// How it opens.
+    pub door: Door,
+    opened: Opened,
+    engine: Arc<Engine>,
+    catalog: Option<Arc<Catalog>>,
+    scheduler: Option<Arc<Scheduler>>,
+    upkeep: upkeep::Upkeep,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+/// Starts a daemon on this store.
+///
+/// # Errors
+/// The store cannot be had, the door must not open, an address is taken.
+pub async fn start(session: &Session, options: Options) -> Result<Daemon, Failure> {
+    let opened = compose::open(session).await?;
+    match start_on(session, options, &opened).await {
+        Ok(started) => Ok(started.with(opened)),
+        Err(failure) => {
+            opened.store.close().await;
+            Err(failure)
+        }
+    }
+}
+
+/// A daemon that does not own its store yet.
+struct Started(Box<dyn FnOnce(Opened) -> Daemon + Send>);
+
+impl Started {
+    fn with(self, opened: Opened) -> Daemon {
+        (self.0)(opened)
+    }
+}
+
+async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Started, Failure> {
+    let settings = &session.project.server;
+    let clock = Arc::new(SystemClock::default());
+    let origin = KeyOrigin::choose(
+        session.environment.get(updraft_auth::vault::KEY_VARIABLE).cloned(),
+        settings.master_key_file.as_ref().map(|file| session.project.dir.join(file)),
+        session.project.data_dir().join("master.key"),
+    );
+    let door = door::open(session, &options, opened, &origin).await?;
+    let vault = Arc::new(Vault::load(origin).map_err(|error| Failure::input(error.to_string()))?);
+    let connections = Arc::new(connections::open(session, opened, vault, options.profile.as_deref()).await?);
+    for warning in connections.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let auth_clock: updraft_auth::Clock = {
+        let clock = Arc::clone(&clock);
+        Arc::new(move || clock.now())
+    };
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&opened.accounts), door.auth, auth_clock));
+
+    let mut config = compose::engine_config(
+        session,
+        opened,
+        Arc::clone(&session.registry),
+        connections::ForTasks(Arc::clone(&connections)),
+    );
+    config.clock = Arc::<SystemClock>::clone(&clock);
+    config.logs = Some(Arc::clone(&opened.logs));
+    config.watch = Some(Watch::default());
+    if options.roles.has(Role::Worker) {
+        config.slots = options.slots.or(settings.slots).unwrap_or(config.slots);
+        config.queues = settings.queues.clone().unwrap_or_else(|| vec![QUEUE.to_owned()]);
+    } else {
+        config.slots = 0;
+    }
+    let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
+    let spec = Arc::new(cli::spec_of(&session.registry, &connections));
+
+    let (mut catalog, mut scheduler) = (None, None);
+    if options.roles.has(Role::Scheduler) {
+        let started = Scheduler::start(&engine, Arc::clone(&opened.scheduling)).await.map_err(compose::engine_failure)?;
+        scheduler = Some(Arc::new(started));
+        if !options.folders.is_empty() {
+            let config = CatalogConfig {
+                folders: options.folders.clone(),
+                project: session.project.dir.clone(),
+                source: session.project.source.clone(),
+                spec: Arc::clone(&spec),
+                store: Arc::clone(&opened.scheduling),
+                now: cli::now,
+            };
+            let started = Catalog::start(config).await.map_err(|error| Failure::unreachable(error.to_string()))?;
+            catalog = Some(Arc::new(started));
+        }
+    }
+    if let (Some(catalog), Some(scheduler)) = (&catalog, &scheduler) {
+        // A publication may have brought the next fire nearer.
+        let (mut changes, scheduler) = (catalog.changes(), Arc::clone(scheduler));
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                scheduler.notify();
+            }
+        });
+    }
+
+    let stop = CancellationToken::new();
+    let upkeep = upkeep::Upkeep::start(upkeep::Work {
+        logs: Arc::clone(&opened.logs),
+        authenticator: Arc::clone(&authenticator),
+        connections: Arc::clone(&connections),
+        retention: settings.retention.clone(),
+    })
+    .await
+    .map_err(|error| Failure::unreachable(format!("the daemon's own upkeep does not start: {error}")))?;
+
+    let mut listeners = Vec::new();
+    if options.roles.has(Role::Api) {
+        for address in &door.listen {
+            let listener = match &door.tls {
+                Some(tls) => Listener::tls(*address, &tls.certificate, &tls.key).await,
+                None => Listener::tcp(*address).await,
+            };
+            listeners.push(listener.map_err(|error| {
+                Failure::input(format!("cannot listen on {address}: {error}"))
+                    .hint("another process may have it: choose one by --listen, or 127.0.0.1:0 for any that is free")
+            })?);
+        }
+    }
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::address).collect();
+    let socket = Listener::unix(&options.socket).map_err(|error| {
+        Failure::unreachable(format!("cannot listen on {}: {error}", options.socket.display()))
+    })?;
+    listeners.push(socket);
+
+    let login_path = login_path(session, &options, &authenticator).await?;
+    let state = ApiState::new(ApiConfig {
+        engine: Arc::clone(&engine),
+        store: Arc::clone(&opened.store),
+        reader: Arc::clone(&opened.reader),
+        history: Arc::clone(&opened.history),
+        logs: Arc::clone(&opened.logs),
+        scheduling: Arc::clone(&opened.scheduling),
+        scheduler: scheduler.clone(),
+        authenticator,
+        connections,
+        door: door.clone(),
+        catalog: catalog.clone(),
+        registry: Arc::clone(&session.registry),
+        spec,
+        clock,
+        assets: Pages::carried().map(|pages| Arc::new(pages) as Arc<dyn Assets>),
+        previewer: None,
+        upkeep: upkeep.source(),
+        build: concat!("updraft ", env!("CARGO_PKG_VERSION")).to_owned(),
+        request_timeout: updraft_api::REQUEST_TIMEOUT,
+        stop: stop.clone(),
+    });
+    let server = tokio::spawn(updraft_api::serve(updraft_api::app(state), listeners, stop.clone()));
+    Ok(Started(Box::new(move |opened| Daemon {
+        addresses,
+        login_path,
+        door,
+        opened,
+        engine,
+        catalog,
+        scheduler,
+        upkeep,
+        stop,
+        server,
+    })))
+}
+
+/// `dev`'s link, or the one for the first admin.
+async fn login_path(
+    session: &Session,
+    options: &Options,
+    authenticator: &Authenticator,
+) -> Result<Option<String>, Failure> {
+    let failed = |error: updraft_auth::AuthError| Failure::unreachable(error.to_string());
+    if !options.roles.has(Role::Api) || options.listen.is_empty() {
+        return Ok(None);
+    }
+    if options.dev {
+        let file = session.project.data_dir().join("login-link");
+        let link = authenticator.dev_link(Some(&file)).map_err(failed)?;
+        return Ok(Some(format!("/login-link?token={}", link.token.expose_secret())));
+    }
+    let link = authenticator.first_admin_link().await.map_err(failed)?;
+    Ok(link.map(|link| format!("/setup?token={}", link.token.expose_secret())))
+}
+
+/// Who can log in to a `serve`.
+async fn log_in(options: &Options, opened: &Opened) -> Result<LogIn, Failure> {
+    if options.dev {
+        return Ok(LogIn::DevLink);
+    }
+    Ok(if opened.accounts.has_admin().await? { LogIn::Admin } else { LogIn::FirstAdminLink })
+}
+
+impl Daemon {
+    /// Its first address as people type it.
+    pub fn url(&self) -> Option<String> {
+        if let Some(url) = &self.door.public_url {
+            return Some(url.clone());
+        }
+        let scheme = if self.door.tls.is_some() { "https" } else { "http" };
+        self.addresses.first().map(|address| format!("{scheme}://{address}"))
+    }
+
+    /// Takes nothing new; running attempts get their time.
+    pub async fn drain(&self) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.shutdown().await;
+        }
+        self.engine.drain().await;
+    }
+
+    /// Kills running attempts; they are repeated elsewhere, or at the next start.
+    pub async fn abort(&self) {
+        self.engine.abort().await;
+    }
+
+    /// Ends everything.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.shutdown().await;
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.shutdown().await;
+        }
+        self.upkeep.shutdown().await;
+        if let Err(error) = self.server.await {
+            tracing::warn!(%error, "the server did not end in good order");
+        }
+        self.engine.shutdown().await;
+        self.opened.store.close().await;
+    }
+}

@@ -1,0 +1,65 @@
+//! Where daemons listen beside their store.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::compose::StoreUrl;
+use crate::project::Project;
+
+/// The sockets of one store.
+pub struct Sockets {
+    folder: PathBuf,
+    stem: String,
+}
+
+/// The sockets of a store: beside the file, or for a server in the project's own folder.
+pub fn sockets(store: &StoreUrl, project: &Project) -> Sockets {
+    match store {
+        StoreUrl::Sqlite(path) => {
+            let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Sockets { folder, stem: format!("{name}.api") }
+        }
+        StoreUrl::Postgres(url) => {
+            // Two daemons of a project may be on two databases: the name tells them apart without telling the address.
+            let digest = Sha256::digest(url.as_bytes());
+            let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            Sockets { folder: project.data_dir(), stem: format!("api-{short}") }
+        }
+        StoreUrl::Memory => Sockets { folder: project.data_dir(), stem: "api-memory".to_owned() },
+    }
+}
+
+impl Sockets {
+    /// The socket of this process.
+    pub fn own(&self) -> PathBuf {
+        self.folder.join(format!("{}-{}.sock", self.stem, std::process::id()))
+    }
+
+    /// A socket that somebody answers on; those of dead processes are removed.
+    pub async fn live(&self) -> Option<PathBuf> {
+        let prefix = format!("{}-", self.stem);
+        let entries = std::fs::read_dir(&self.folder).ok()?;
+        let mut names: Vec<PathBuf> = entries
+            .flatten()
+            .filter(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.starts_with(&prefix) && name.ends_with(".sock")
+            })
+            .map(|entry| entry.path())
+            .collect();
+        names.sort();
+        for path in names {
+            match tokio::net::UnixStream::connect(&path).await {
+                Ok(_) => return Some(path),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    // Nobody listens there any more. Another command may remove it first.
+                    let _ = std::fs::remove_file(&path);
+                }
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
