@@ -8,8 +8,8 @@ use updraft_model::workflow::Workflow;
 use updraft_spec::diagnostic::JsonDiagnostic;
 use updraft_spec::{Code, Severity};
 use updraft_store::NewVersion;
+use updraft_store::scheduling::{PublishedWorkflow, ScheduledVersion, SourceFile};
 
-use crate::publish::{FileReport, Known, Publication};
 use crate::scan::{Content, FolderScan, Found, Loaded, OTHER, Stamp};
 
 /// A file must be missing this long before its workflow is retired.
@@ -64,11 +64,11 @@ pub struct View {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     /// Make these versions current.
-    pub publish: Vec<Publication>,
+    pub publish: Vec<ScheduledVersion>,
     /// Retire these workflows.
     pub retire: Vec<String>,
     /// Write down how these files stand.
-    pub report: Vec<FileReport>,
+    pub report: Vec<SourceFile>,
     /// Forget these files.
     pub gone: Vec<String>,
     /// Look into these files again, whatever their stamps say.
@@ -88,6 +88,14 @@ struct Entry {
     since: Timestamp,
 }
 
+/// The current version of a workflow, as the store has it.
+#[derive(Debug)]
+struct Standing {
+    sha256: String,
+    source: String,
+    retired: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -100,13 +108,13 @@ pub(crate) struct Book {
     /// What was published from this folder before this process began: path → sha-256.
     before: BTreeMap<String, String>,
     /// Current versions of the store.
-    known: BTreeMap<String, Known>,
+    known: BTreeMap<String, Standing>,
     unreadable: Vec<String>,
     looked_at: Option<Timestamp>,
 }
 
 impl Book {
-    pub(crate) fn new(source: String, before: impl IntoIterator<Item = FileReport>) -> Self {
+    pub(crate) fn new(source: String, before: impl IntoIterator<Item = SourceFile>) -> Self {
         Self {
             source,
             files: BTreeMap::new(),
@@ -124,8 +132,11 @@ impl Book {
     }
 
     /// What the store holds now.
-    pub(crate) fn learn(&mut self, known: Vec<Known>) {
-        self.known = known.into_iter().map(|one| (one.workflow.clone(), one)).collect();
+    pub(crate) fn learn(&mut self, known: Vec<PublishedWorkflow>) {
+        self.known = known
+            .into_iter()
+            .map(|one| (one.workflow, Standing { sha256: one.sha256, source: one.source, retired: one.retired }))
+            .collect();
     }
 
     /// The files that must be looked into: new ones, and those that look different.
@@ -310,9 +321,9 @@ impl Book {
             && scans.iter().all(|scan| scan.files.as_ref().is_ok_and(|files| !files.is_empty()));
         let missing: BTreeSet<String> = self
             .known
-            .values()
-            .filter(|known| known.source == self.source && !known.retired && !self.by_id.contains_key(&known.workflow))
-            .map(|known| known.workflow.clone())
+            .iter()
+            .filter(|(id, known)| known.source == self.source && !known.retired && !self.by_id.contains_key(*id))
+            .map(|(id, _)| id.clone())
             .collect();
         self.absent.retain(|workflow, _| looks && missing.contains(workflow));
         if !looks {
@@ -378,9 +389,9 @@ fn is_twice(entry: &Entry) -> bool {
     entry.diagnostics.iter().any(|one| one.code == Code::W209.name())
 }
 
-fn publication(source: &str, path: &str, sha256: &str, text: String, workflow: Workflow) -> Publication {
+fn publication(source: &str, path: &str, sha256: &str, text: String, workflow: Workflow) -> ScheduledVersion {
     let compiled = serde_json::to_string(&workflow).unwrap_or_default();
-    Publication {
+    ScheduledVersion {
         version: NewVersion {
             workflow: workflow.id.clone(),
             sha256: sha256.to_owned(),
@@ -393,8 +404,8 @@ fn publication(source: &str, path: &str, sha256: &str, text: String, workflow: W
     }
 }
 
-fn report(path: &str, entry: &Entry) -> FileReport {
-    FileReport {
+fn report(path: &str, entry: &Entry) -> SourceFile {
+    SourceFile {
         path: path.to_owned(),
         workflow: entry.id.clone(),
         sha256: if is_twice(entry) { String::new() } else { entry.sha256.clone() },

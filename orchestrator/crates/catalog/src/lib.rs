@@ -1,7 +1,7 @@
 //! Workflow folders: loaded in parallel, versioned by content, watched, published.
 //!
 //! ```text
-//! folders ──scan──▶ load (changed files only) ──▶ Book (pure: what follows) ──▶ Publisher (the store)
+//! folders ──scan──▶ load (changed files only) ──▶ Book (pure: what follows) ──▶ store
 //!    ▲                                              │
 //!    └── notify, and a look every 30 s              └──▶ View (what is broken, for people)
 //! ```
@@ -14,12 +14,10 @@
 #![warn(missing_docs)]
 
 mod book;
-mod publish;
 mod scan;
 mod service;
 mod watch;
 
 pub use book::{BrokenFile, Conflict, View};
-pub use publish::{FileReport, Known, Publication, Publisher};
 pub use scan::{Content, FolderScan, Found, Loaded, Stamp, find, load, walk};
 pub use service::{Catalog, CatalogConfig, CatalogError};

@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use updraft_model::time::Timestamp;
 use updraft_store::StoreError;
+use updraft_store::scheduling::Scheduling;
 
 use crate::book::{Book, Steps, View};
-use crate::publish::Publisher;
 use crate::scan::{self, Found};
 use crate::watch::Watch;
 
@@ -42,7 +42,7 @@ pub struct CatalogConfig {
     /// Task types and connections that files are checked against.
     pub spec: Arc<updraft_spec::Catalog>,
     /// Where workflows are published.
-    pub publisher: Arc<dyn Publisher>,
+    pub store: Arc<dyn Scheduling>,
     /// The time.
     pub now: fn() -> Timestamp,
 }
@@ -72,7 +72,7 @@ impl Catalog {
         let mut watch = Watch::new(hint);
         watch.cover(&config.folders);
         let folder = folder_name(&config.folders);
-        let before = config.publisher.reported(&config.source, &folder).await?;
+        let before = config.store.source_files(&config.source, &folder).await?;
         let book = Book::new(config.source.clone(), before);
         let (told, view) = watch::channel(Arc::new(View::default()));
         let mut service = Service { config, folder, book, watch, told, retry: None };
@@ -193,7 +193,7 @@ impl Service {
     /// Loads these files and carries out what follows, until nothing is to be read again.
     async fn follow(&mut self, scans: Vec<scan::FolderScan>, mut wanted: Vec<Found>) -> Result<(), StoreError> {
         self.retry = None;
-        self.book.learn(self.config.publisher.known().await?);
+        self.book.learn(self.config.store.workflows().await?);
         loop {
             let (hashes, spec) = (self.book.hashes(), Arc::clone(&self.config.spec));
             let loaded = blocking(move || scan::load(&wanted, &hashes, &spec)).await;
@@ -212,19 +212,19 @@ impl Service {
     }
 
     async fn carry_out(&self, steps: &Steps, now: Timestamp) -> Result<(), StoreError> {
-        let publisher = &self.config.publisher;
+        let store = &self.config.store;
         for batch in steps.publish.chunks(BATCH) {
-            publisher.publish(batch, now).await?;
+            store.publish_all(batch, now).await?;
         }
         for one in &steps.publish {
             tracing::info!(workflow = %one.version.workflow, path = %one.version.path, sha256 = %one.version.sha256, "published");
         }
         if !steps.retire.is_empty() {
-            publisher.retire(&steps.retire, now).await?;
+            store.retire(&steps.retire, now).await?;
             tracing::info!(workflows = ?steps.retire, "retired: their files are gone");
         }
         if !steps.report.is_empty() || !steps.gone.is_empty() {
-            publisher.report(&self.config.source, &self.folder, &steps.report, &steps.gone, now).await?;
+            store.report_files(&self.config.source, &self.folder, &steps.report, &steps.gone).await?;
         }
         Ok(())
     }

@@ -1,15 +1,14 @@
-//! The catalog over real folders, with a publisher that writes down what it is asked.
+//! The catalog over real folders, and a store in memory.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use updraft_catalog::{Catalog, CatalogConfig, FileReport, Known, Publication, Publisher, View};
+use updraft_catalog::{Catalog, CatalogConfig, View};
 use updraft_model::time::Timestamp;
 use updraft_spec::{ConnNeed, TaskSpec};
-use updraft_store::StoreError;
+use updraft_store::scheduling::{PublishedWorkflow, Scheduling as _};
+use updraft_store::{MemoryStore, Reader as _};
 
 fn now() -> Timestamp {
     Timestamp::from_millis(
@@ -17,84 +16,32 @@ fn now() -> Timestamp {
     )
 }
 
-#[derive(Default)]
-struct Written {
-    current: BTreeMap<String, Known>,
-    published: Vec<(String, String)>,
-    files: BTreeMap<(String, String), BTreeMap<String, FileReport>>,
-}
-
 /// A store that several catalogs may share.
-#[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<Written>>);
+#[derive(Clone)]
+struct Shelf(MemoryStore);
 
 impl Shelf {
-    fn published(&self) -> Vec<String> {
-        self.0.lock().unwrap().published.iter().map(|(name, _)| name.clone()).collect()
+    fn new() -> Self {
+        Self(MemoryStore::new(now))
     }
 
-    fn sources(&self, workflow: &str) -> Vec<String> {
-        let written = self.0.lock().unwrap();
-        written.published.iter().filter(|(name, _)| name == workflow).map(|(_, source)| source.clone()).collect()
+    async fn workflow(&self, name: &str) -> Option<PublishedWorkflow> {
+        self.0.workflows().await.unwrap().into_iter().find(|one| one.workflow == name)
     }
 
-    fn retired(&self, workflow: &str) -> bool {
-        self.0.lock().unwrap().current.get(workflow).is_some_and(|known| known.retired)
-    }
-}
-
-#[async_trait]
-impl Publisher for Shelf {
-    async fn known(&self) -> Result<Vec<Known>, StoreError> {
-        Ok(self.0.lock().unwrap().current.values().cloned().collect())
+    /// The text of a workflow's current version.
+    async fn text(&self, name: &str) -> String {
+        let version = self.workflow(name).await.unwrap().version_id;
+        self.0.version(version).await.unwrap().unwrap().source
     }
 
-    async fn reported(&self, source: &str, folder: &str) -> Result<Vec<FileReport>, StoreError> {
-        let written = self.0.lock().unwrap();
-        let files = written.files.get(&(source.to_owned(), folder.to_owned()));
-        Ok(files.into_iter().flat_map(BTreeMap::values).cloned().collect())
+    async fn retired(&self, name: &str) -> bool {
+        self.workflow(name).await.unwrap().retired
     }
 
-    async fn publish(&self, publications: &[Publication], _: Timestamp) -> Result<(), StoreError> {
-        let mut written = self.0.lock().unwrap();
-        for one in publications {
-            let known = Known {
-                workflow: one.version.workflow.clone(),
-                sha256: one.version.sha256.clone(),
-                source: one.source.clone(),
-                retired: false,
-            };
-            written.published.push((known.workflow.clone(), one.version.source.clone()));
-            written.current.insert(known.workflow.clone(), known);
-        }
-        Ok(())
-    }
-
-    async fn retire(&self, workflows: &[String], _: Timestamp) -> Result<(), StoreError> {
-        let mut written = self.0.lock().unwrap();
-        for workflow in workflows {
-            written.current.get_mut(workflow).unwrap().retired = true;
-        }
-        Ok(())
-    }
-
-    async fn report(
-        &self,
-        source: &str,
-        folder: &str,
-        changed: &[FileReport],
-        gone: &[String],
-        _: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut written = self.0.lock().unwrap();
-        let files = written.files.entry((source.to_owned(), folder.to_owned())).or_default();
-        for path in gone {
-            files.remove(path);
-        }
-        for one in changed {
-            files.insert(one.path.clone(), one.clone());
-        }
-        Ok(())
+    /// Names and versions: whatever is published changes them.
+    async fn state(&self) -> Vec<(String, i64)> {
+        self.0.workflows().await.unwrap().into_iter().map(|one| (one.workflow, one.version_id.0)).collect()
     }
 }
 
@@ -117,7 +64,7 @@ async fn start(folder: &Path, shelf: &Shelf) -> Catalog {
         project: folder.to_owned(),
         source: "main".to_owned(),
         spec: spec(),
-        publisher: Arc::new(shelf.clone()),
+        store: Arc::new(shelf.0.clone()),
         now,
     };
     Catalog::start(config).await.unwrap()
@@ -144,20 +91,23 @@ async fn a_changed_file_is_published_and_others_are_not_again() {
     write(folder.path(), "a.yaml", &workflow("a", "one"));
     write(folder.path(), "b.yml", &workflow("b", "one"));
     write(folder.path(), "notes.txt", "no workflow");
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let catalog = start(folder.path(), &shelf).await;
-    assert_eq!(shelf.published(), ["a", "b"]);
+    let first = shelf.state().await;
+    assert_eq!(first.len(), 2);
     assert_eq!((catalog.view().files, catalog.view().workflows), (2, 2));
 
     write(folder.path(), "b.yml", &workflow("b", "two"));
     write(folder.path(), "c.yaml", &workflow("c", "one"));
     until(&catalog, |view| view.workflows == 3).await;
     catalog.look().await;
-    assert_eq!(shelf.published(), ["a", "b", "b", "c"]);
+    assert_eq!(shelf.text("b").await, workflow("b", "two"));
+    let then = shelf.state().await;
+    assert_eq!((then.len(), &then[0]), (3, &first[0]));
     // Written again with the same bytes: nothing to publish.
     write(folder.path(), "b.yml", &workflow("b", "two"));
     catalog.look().await;
-    assert_eq!(shelf.published().len(), 4);
+    assert_eq!(shelf.state().await, then);
     catalog.shutdown().await;
 }
 
@@ -165,20 +115,19 @@ async fn a_changed_file_is_published_and_others_are_not_again() {
 async fn a_broken_file_keeps_its_last_good_version_and_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.yaml", &workflow("a", "one"));
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let catalog = start(folder.path(), &shelf).await;
     write(folder.path(), "a.yaml", "id: a\ntasks:\n  - id: one\n    type: nooop\n");
     let view = until(&catalog, |view| !view.broken.is_empty()).await;
     assert_eq!(view.broken[0].path, "a.yaml");
     assert_eq!(view.broken[0].workflow.as_deref(), Some("a"));
     assert_eq!((view.broken[0].diagnostics[0].code, view.broken[0].diagnostics[0].line), ("W501", 4));
-    assert_eq!(shelf.published(), ["a"]);
-    assert!(!shelf.retired("a"));
+    assert_eq!(shelf.text("a").await, workflow("a", "one"));
+    assert!(!shelf.retired("a").await);
 
     write(folder.path(), "a.yaml", &workflow("a", "one"));
     until(&catalog, |view| view.broken.is_empty()).await;
-    // The good version stood all the time.
-    assert_eq!(shelf.published(), ["a"]);
+    assert_eq!(shelf.state().await.len(), 1);
     catalog.shutdown().await;
 }
 
@@ -187,21 +136,21 @@ async fn a_deleted_file_retires_its_workflow_at_the_second_look_and_comes_back()
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.yaml", &workflow("a", "one"));
     write(folder.path(), "b.yaml", &workflow("b", "one"));
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let catalog = start(folder.path(), &shelf).await;
     std::fs::remove_file(folder.path().join("a.yaml")).unwrap();
     catalog.look().await;
-    assert!(!shelf.retired("a"), "one look is not enough");
+    assert!(!shelf.retired("a").await, "one look is not enough");
     let begin = Instant::now();
-    while !shelf.retired("a") {
+    while !shelf.retired("a").await {
         assert!(begin.elapsed() < Duration::from_secs(30), "it is never retired");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(!shelf.retired("b"));
+    assert!(!shelf.retired("b").await);
     write(folder.path(), "a.yaml", &workflow("a", "one"));
     until(&catalog, |view| view.workflows == 2).await;
     catalog.look().await;
-    assert!(!shelf.retired("a"));
+    assert!(!shelf.retired("a").await);
     catalog.shutdown().await;
 }
 
@@ -211,7 +160,7 @@ async fn an_empty_or_unreadable_folder_retires_nothing() {
     let inner = folder.path().join("workflows");
     std::fs::create_dir(&inner).unwrap();
     write(&inner, "a.yaml", &workflow("a", "one"));
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let catalog = start(&inner, &shelf).await;
     std::fs::rename(&inner, folder.path().join("elsewhere")).unwrap();
     catalog.look().await;
@@ -221,7 +170,7 @@ async fn an_empty_or_unreadable_folder_retires_nothing() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         catalog.look().await;
     }
-    assert!(!shelf.retired("a"));
+    assert!(!shelf.retired("a").await);
     catalog.shutdown().await;
 }
 
@@ -230,17 +179,17 @@ async fn two_files_of_one_workflow_the_first_stands_until_it_goes() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.yaml", &workflow("same", "from_a"));
     write(folder.path(), "b.yaml", &workflow("same", "from_b"));
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let catalog = start(folder.path(), &shelf).await;
     let view = catalog.view();
     assert_eq!(view.broken.len(), 1);
     assert_eq!((view.broken[0].path.as_str(), view.broken[0].diagnostics[0].code), ("b.yaml", "W209"));
     assert!(view.broken[0].diagnostics[0].message.contains("a.yaml"), "{:?}", view.broken);
-    assert_eq!(shelf.sources("same"), [workflow("same", "from_a")]);
+    assert_eq!(shelf.text("same").await, workflow("same", "from_a"));
 
     std::fs::remove_file(folder.path().join("a.yaml")).unwrap();
     until(&catalog, |view| view.broken.is_empty()).await;
-    assert_eq!(shelf.sources("same").last(), Some(&workflow("same", "from_b")));
+    assert_eq!(shelf.text("same").await, workflow("same", "from_b"));
     catalog.shutdown().await;
 }
 
@@ -249,10 +198,10 @@ async fn of_two_processes_that_disagree_the_later_stands_and_nobody_publishes_tw
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(here.path(), "a.yaml", &workflow("a", "old"));
     write(there.path(), "a.yaml", &workflow("a", "new"));
-    let shelf = Shelf::default();
+    let shelf = Shelf::new();
     let first = start(here.path(), &shelf).await;
     let second = start(there.path(), &shelf).await;
-    assert_eq!(shelf.published(), ["a", "a"]);
+    assert_eq!(shelf.text("a").await, workflow("a", "new"));
     first.look().await;
     let conflicts = first.view().conflicts.clone();
     assert_eq!(conflicts.len(), 1, "the status page shows it");
@@ -263,13 +212,13 @@ async fn of_two_processes_that_disagree_the_later_stands_and_nobody_publishes_tw
     first.shutdown().await;
     let first = start(here.path(), &shelf).await;
     first.look().await;
-    assert_eq!(shelf.published().len(), 2);
+    assert_eq!(shelf.text("a").await, workflow("a", "new"));
     assert_eq!(first.view().conflicts.len(), 1);
 
     // An edit does.
     write(here.path(), "a.yaml", &workflow("a", "newest"));
     until(&first, |view| view.conflicts.is_empty()).await;
-    assert_eq!(shelf.sources("a").last(), Some(&workflow("a", "newest")));
+    assert_eq!(shelf.text("a").await, workflow("a", "newest"));
     first.shutdown().await;
     second.shutdown().await;
 }
