@@ -11,7 +11,7 @@ use updraft_store::Reader;
 use updraft_store::read::RunDetail;
 use updraft_task::Level;
 
-use super::{Session, output, select, summary};
+use super::{Session, afar, output, select, summary};
 use crate::compose;
 use crate::exit_code::{ExitCode, Failure};
 
@@ -35,6 +35,9 @@ pub struct Args {
 
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
+    if session.server.is_some() {
+        return afar::logs(session, &args.run, args.task.as_deref(), args.attempt).await;
+    }
     let reader = compose::reader(session).await?;
     let run = select::run(&*reader, &args.run).await?;
     let logs = Logs { session, reader: &*reader, run, folder: session.project.data_dir().join("logs") };

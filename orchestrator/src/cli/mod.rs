@@ -1,5 +1,6 @@
 //! The command line: one file a command, the only crate part that talks to people.
 
+mod afar;
 mod bench;
 mod cancel;
 mod change;

@@ -6,7 +6,7 @@ use updraft_model::state::RunState;
 use updraft_store::Reader;
 use updraft_store::read::RunFilter;
 
-use super::{Session, output, select, summary};
+use super::{Session, afar, output, select, summary};
 use crate::compose;
 use crate::exit_code::{ExitCode, Failure};
 use crate::view::RunPart;
@@ -62,6 +62,13 @@ fn run_state(text: &str) -> Result<RunState, String> {
 
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
+    if session.server.is_some() {
+        return match args.command.unwrap_or(Sub::List(args.list)) {
+            Sub::List(args) => afar::runs(session, args.workflow, &args.state, args.limit).await,
+            Sub::Show { run, events: false } => afar::run(session, &run).await,
+            Sub::Show { run, events: true } => afar::events(session, &run).await,
+        };
+    }
     let reader = compose::reader(session).await?;
     match args.command {
         None => list(session, &*reader, args.list).await,

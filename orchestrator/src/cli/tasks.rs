@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 use updraft_task::{ConnectionNeed, TaskType};
 
-use super::{Session, output, select, summary};
+use super::{Session, afar, output, select, summary};
 use crate::compose;
 use crate::exit_code::{ExitCode, Failure};
 use crate::view::RunDocument;
@@ -24,6 +24,7 @@ pub struct Args {
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     match (args.run, args.types) {
         (_, Some(name)) => types(session, &name),
+        (Some(name), None) if session.server.is_some() => afar::tasks(session, &name).await,
         (Some(name), None) => {
             let reader = compose::reader(session).await?;
             let run = select::run(&*reader, &name).await?;

@@ -118,6 +118,15 @@ impl Api {
         self.call::<Value>(Method::DELETE, path, query, None, None).await.map(drop)
     }
 
+    /// Reads text.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let bytes = self.send(Method::GET, path, &[], None, None).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -126,6 +135,21 @@ impl Api {
         body: Option<Value>,
         key: Option<&str>,
     ) -> Result<T, Failure> {
+        let bytes = self.send(method, path, query, body, key).await?;
+        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        serde_json::from_slice(bytes).map_err(|error| {
+            Failure::unreachable(format!("{} answers in a way that this version does not know: {error}", self.place))
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query<'_>,
+        body: Option<Value>,
+        key: Option<&str>,
+    ) -> Result<Vec<u8>, Failure> {
         let mut request = self.http.request(method, format!("{}{BASE}{path}", self.origin)).query(query);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
@@ -148,10 +172,7 @@ impl Api {
         if !status.is_success() {
             return Err(problem(status, &bytes));
         }
-        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        serde_json::from_slice(bytes).map_err(|error| {
-            Failure::unreachable(format!("{} answers in a way that this version does not know: {error}", self.place))
-        })
+        Ok(bytes.to_vec())
     }
 }
 
