@@ -7,7 +7,9 @@ use std::sync::Arc;
 use updraft_engine::{ConnectionSource, Engine, EngineConfig, EngineError, NoConnections, RunEnd};
 use updraft_model::id::RunId;
 use updraft_store::schema::MigrationStatus;
-use updraft_store::{Reader, Store};
+use updraft_auth::StoreFacts;
+use updraft_store::accounts::Accounts;
+use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store};
 use updraft_task::{Connection, Registry};
 
 use crate::cli::Session;
@@ -66,7 +68,7 @@ impl StoreUrl {
     }
 }
 
-/// A store that this process may write to.
+/// A store that this process may write to, by all its sides.
 pub struct Opened {
     /// The engine's side.
     pub store: Arc<dyn Store>,
@@ -76,12 +78,33 @@ pub struct Opened {
     pub scheduling: Arc<dyn Scheduling>,
     /// Logs of attempts.
     pub logs: Arc<dyn Logs>,
+    /// What a daemon needs besides; a store in memory has none of it.
+    pub desk: Option<Desk>,
+    /// Where others ask for reads and cancels while a foreground run holds the file.
+    pub socket: Option<PathBuf>,
+}
+
+/// The sides of a store that only a daemon needs.
+#[derive(Clone)]
+pub struct Desk {
     /// Users, sessions, tokens, the audit log, connections.
     pub accounts: Arc<dyn Accounts>,
     /// Lists and pages.
     pub history: Arc<dyn History>,
-    /// Where others ask for reads and cancels while this process holds the file.
-    pub socket: Option<PathBuf>,
+    /// Keys under which requests may be made again.
+    pub idempotency: Arc<dyn Idempotency>,
+    /// How the way to it is protected.
+    pub facts: StoreFacts,
+}
+
+impl Opened {
+    /// What a daemon needs.
+    ///
+    /// # Errors
+    /// A store in memory.
+    pub fn desk(&self) -> Result<&Desk, Failure> {
+        self.desk.as_ref().ok_or_else(forgetful)
+    }
 }
 
 /// Opens the store for writing; on SQLite this process becomes its owner.
@@ -110,15 +133,43 @@ async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite(path) => {
             use updraft_store_sqlite::{OpenOptions, SqliteStore};
-            let store = SqliteStore::open(path, OpenOptions::default()).await?;
-            let reader = Arc::new(store.reader());
-            Ok(Opened { store: Arc::new(store), reader, socket: Some(socket_path(path)) })
+            let store = Arc::new(SqliteStore::open(path, OpenOptions::default()).await?);
+            Ok(Opened {
+                reader: Arc::new(store.reader()),
+                scheduling: Arc::<SqliteStore>::clone(&store),
+                logs: Arc::<SqliteStore>::clone(&store),
+                desk: Some(Desk {
+                    accounts: Arc::<SqliteStore>::clone(&store),
+                    history: Arc::<SqliteStore>::clone(&store),
+                    idempotency: Arc::<SqliteStore>::clone(&store),
+                    facts: StoreFacts::Sqlite,
+                }),
+                store,
+                socket: Some(socket_path(path)),
+            })
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => {
-            let store = Arc::new(updraft_store_postgres::PgStore::open(url).await?);
-            let reader = Arc::clone(&store) as Arc<dyn Reader>;
-            Ok(Opened { store, reader, socket: None })
+            use updraft_store_postgres::PgStore;
+            let store = Arc::new(PgStore::open(url).await?);
+            let way = store.protection().await?;
+            Ok(Opened {
+                reader: Arc::<PgStore>::clone(&store),
+                scheduling: Arc::<PgStore>::clone(&store),
+                logs: Arc::<PgStore>::clone(&store),
+                desk: Some(Desk {
+                    accounts: Arc::<PgStore>::clone(&store),
+                    history: Arc::<PgStore>::clone(&store),
+                    idempotency: Arc::<PgStore>::clone(&store),
+                    facts: StoreFacts::Postgres {
+                        here: way.here,
+                        ssl_mode: way.ssl_mode.to_owned(),
+                        superuser: way.superuser,
+                    },
+                }),
+                store,
+                socket: None,
+            })
         }
         StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
@@ -233,7 +284,14 @@ pub async fn open_bench(session: &Session, folder: &Path) -> Result<Opened, Fail
     match (&session.store, session.store_given) {
         (StoreUrl::Memory, _) => {
             let store = updraft_store::memory::MemoryStore::new(crate::cli::now);
-            Ok(Opened { store: Arc::new(store.clone()), reader: Arc::new(store), socket: None })
+            Ok(Opened {
+                store: Arc::new(store.clone()),
+                reader: Arc::new(store.clone()),
+                scheduling: Arc::new(store.clone()),
+                logs: Arc::new(store),
+                desk: None,
+                socket: None,
+            })
         }
         (_, true) => open(session).await,
         (_, false) => open_url(&StoreUrl::Sqlite(folder.join("bench.db"))).await,
@@ -249,6 +307,7 @@ pub fn engine_failure(error: EngineError) -> Failure {
         EngineError::Rejected { .. }
         | EngineError::KeyTaken(_)
         | EngineError::NoRun(_)
+        | EngineError::NoWorkflow(_)
         | EngineError::RunOver { .. }
         | EngineError::Version { .. }
         | EngineError::Graph(_) => Failure::input(message),

@@ -205,7 +205,7 @@ async fn test(session: &Session, name: &str) -> Result<ExitCode, Failure> {
 async fn rotate(session: &Session) -> Result<ExitCode, Failure> {
     let vault = crate::daemon::vault(session)?;
     let opened = crate::compose::open(session).await?;
-    let rotated = vault.rotate(&opened.accounts).await;
+    let rotated = vault.rotate(&opened.desk()?.accounts).await;
     opened.store.close().await;
     let rotated = rotated?;
     if session.json {

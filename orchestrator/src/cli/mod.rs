@@ -1,11 +1,13 @@
 //! The command line: one file a command, the only crate part that talks to people.
 
 mod afar;
+mod audit;
 mod bench;
 mod cancel;
 mod change;
 mod check;
 mod completions;
+mod connections;
 mod daemon;
 mod doctor;
 mod files;
@@ -24,7 +26,9 @@ mod show;
 mod status;
 mod summary;
 mod tasks;
+mod tokens;
 mod trigger;
+mod users;
 mod wait;
 mod workflows;
 
@@ -115,6 +119,14 @@ enum Command {
     Pause(change::Pause),
     /// Makes runs by a workflow's schedule again
     Unpause(change::Pause),
+    /// Lists and changes who may log in
+    Users(users::Args),
+    /// Makes, lists and revokes tokens for programs
+    Tokens(tokens::Args),
+    /// Says who did what, when, from where and why
+    Audit(audit::Args),
+    /// Lists, changes and tests connections
+    Connections(connections::Args),
     /// Says how the installation is: workers, queues, store, workflow files
     Status,
     /// Lists runs, or shows one
@@ -271,6 +283,10 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
             Command::Pause(args) => change::pause(&session, args, true).await,
             Command::Unpause(args) => change::pause(&session, args, false).await,
             Command::Status => status::run(&session).await,
+            Command::Users(args) => users::run(&session, args).await,
+            Command::Tokens(args) => tokens::run(&session, args).await,
+            Command::Audit(args) => audit::run(&session, args).await,
+            Command::Connections(args) => connections::run(&session, args).await,
             Command::Runs(args) => runs::run(&session, args).await,
             Command::Tasks(args) => tasks::run(&session, args).await,
             Command::Logs(args) => logs::run(&session, args).await,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use updraft_api::dto::Run;
-use updraft_model::state::RunState;
+use updraft_api::dto::{Run, RunState};
 
 use super::{Session, output};
 use crate::exit_code::{ExitCode, Failure};

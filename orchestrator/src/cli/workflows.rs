@@ -3,7 +3,10 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 use updraft_api::dto::{NextFires, SchedulePreview, WorkflowPage};
-use updraft_model::schedule::{Timetable, preview, schedule_zone};
+use updraft_model::schedule::fires::FireError;
+use updraft_model::schedule::preview::{preview, schedule_zone};
+use updraft_model::schedule::timetable::Timetable;
+use updraft_model::schedule::words::words;
 use updraft_model::workflow::Workflow;
 use updraft_spec::check_bytes;
 
@@ -93,7 +96,7 @@ fn of_file(session: &Session, file: &str, args: &Next) -> Result<ExitCode, Failu
     let Some(schedule) = &workflow.schedule else {
         return Err(Failure::input(format!("`{}` has no schedule: it runs by hand only", workflow.id)));
     };
-    let wrong = |error: updraft_model::schedule::FireError| Failure::input(error.to_string());
+    let wrong = |error: FireError| Failure::input(error.to_string());
     let timetable = Timetable::of(&workflow, now).map_err(wrong)?;
     let zone = args.zone.as_deref().unwrap_or(schedule_zone(schedule)).to_owned();
     let fires = match &timetable {
@@ -113,7 +116,7 @@ fn of_file(session: &Session, file: &str, args: &Next) -> Result<ExitCode, Failu
         output::json(&json!({ "workflow": workflow.id, "timezone": zone, "next": items }))?;
         return Ok(ExitCode::Success);
     }
-    output::line(&format!("{}: {}", workflow.id, updraft_model::schedule::words(schedule)));
+    output::line(&format!("{}: {}", workflow.id, words(schedule)));
     table(
         &zone,
         fires.into_iter().map(|one| (one.local, one.offset, one.fire.at.to_string(), one.fire.logical_at.to_string(), one.note)),
@@ -131,8 +134,8 @@ async fn of_workflow(session: &Session, workflow: &str, args: &Next) -> Result<E
         return Ok(ExitCode::Success);
     }
     let found: SchedulePreview = super::typed(&answer)?;
-    let words = found.words.unwrap_or_else(|| "by hand only".to_owned());
-    output::line(&format!("{workflow}: {words}{}", if found.paused { " (paused)" } else { "" }));
+    let said = found.words.unwrap_or_else(|| "by hand only".to_owned());
+    output::line(&format!("{workflow}: {said}{}", if found.paused { " (paused)" } else { "" }));
     let zone = args.zone.clone().or(found.timezone).unwrap_or_else(|| "UTC".to_owned());
     table(
         &zone,

@@ -7,7 +7,7 @@ use updraft_engine::ConnectionSource;
 use updraft_task::Connection;
 
 use crate::cli::Session;
-use crate::compose::Opened;
+use crate::compose::Desk;
 use crate::exit_code::Failure;
 
 /// Looks at all three sources.
@@ -16,7 +16,7 @@ use crate::exit_code::Failure;
 /// An unknown profile, or the store cannot be read.
 pub async fn open(
     session: &Session,
-    opened: &Opened,
+    desk: &Desk,
     vault: Arc<Vault>,
     profile: Option<&str>,
 ) -> Result<Connections, Failure> {
@@ -38,7 +38,7 @@ pub async fn open(
             schema: kind.schema.clone(),
         })
         .collect();
-    Ok(Connections::open(Arc::clone(&opened.accounts), vault, kinds, sources).await?)
+    Ok(Connections::open(Arc::clone(&desk.accounts), vault, kinds, sources).await?)
 }
 
 /// What tasks get: always the newest.

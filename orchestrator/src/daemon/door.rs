@@ -4,14 +4,14 @@ use updraft_auth::{BehindProxy, Door, DoorConfig, KeyOrigin, TlsFiles, judge};
 
 use super::Options;
 use crate::cli::Session;
-use crate::compose::Opened;
+use crate::compose::Desk;
 use crate::exit_code::Failure;
 
 /// Judges what was configured.
 ///
 /// # Errors
 /// Every reason not to open, with its remedy.
-pub async fn open(session: &Session, options: &Options, opened: &Opened, key: &KeyOrigin) -> Result<Door, Failure> {
+pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOrigin) -> Result<Door, Failure> {
     let settings = &session.project.server;
     let behind_proxy = match &settings.behind_proxy {
         Some(proxy) => {
@@ -38,9 +38,9 @@ pub async fn open(session: &Session, options: &Options, opened: &Opened, key: &K
         public_url: settings.public_url.clone(),
         behind_proxy,
         tls,
-        log_in: super::log_in(options, opened).await?,
+        log_in: super::log_in(options, desk).await?,
         master_key: key.clone(),
-        store: opened.store_facts().await?,
+        store: desk.facts.clone(),
         shell_queues: settings.shell_queues.clone(),
         connection_test: settings.connection_test,
         api_docs: None,

@@ -20,17 +20,15 @@ use tokio_util::sync::CancellationToken;
 use updraft_api::{ApiConfig, ApiState, Assets, Listener};
 use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
-use updraft_engine::{Clock as _, Engine, Scheduler, SystemClock, Watch};
+use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
+use updraft_engine::{Clock as _, Engine, SystemClock, Watch};
 
 pub use roles::{Role, Roles};
 
 use crate::cli::{self, Session};
-use crate::compose::{self, Opened};
+use crate::compose::{self, Desk, Opened};
 use crate::exit_code::Failure;
 use crate::ui_assets::Pages;
-
-/// The queue that scheduled and triggered runs go to.
-pub const QUEUE: &str = "default";
 
 /// What a daemon is started with.
 pub struct Options {
@@ -63,7 +61,7 @@ pub struct Daemon {
     opened: Opened,
     engine: Arc<Engine>,
     catalog: Option<Arc<Catalog>>,
-    scheduler: Option<Arc<Scheduler>>,
+    scheduler: Option<Scheduler>,
     upkeep: upkeep::Upkeep,
     stop: CancellationToken,
     server: JoinHandle<()>,
@@ -96,14 +94,10 @@ impl Started {
 async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Started, Failure> {
     let settings = &session.project.server;
     let clock = Arc::new(SystemClock::default());
-    let origin = KeyOrigin::choose(
-        session.environment.get(updraft_auth::vault::KEY_VARIABLE).cloned(),
-        settings.master_key_file.as_ref().map(|file| session.project.dir.join(file)),
-        session.project.data_dir().join("master.key"),
-    );
-    let door = door::open(session, &options, opened, &origin).await?;
-    let vault = Arc::new(Vault::load(origin).map_err(|error| Failure::input(error.to_string()))?);
-    let connections = Arc::new(connections::open(session, opened, vault, options.profile.as_deref()).await?);
+    let desk = opened.desk()?.clone();
+    let door = door::open(session, &options, &desk, &key_origin(session)).await?;
+    let vault = Arc::new(vault(session)?);
+    let connections = Arc::new(connections::open(session, &desk, vault, options.profile.as_deref()).await?);
     for warning in connections.warnings() {
         tracing::warn!("{warning}");
     }
@@ -111,7 +105,7 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         let clock = Arc::clone(&clock);
         Arc::new(move || clock.now())
     };
-    let authenticator = Arc::new(Authenticator::new(Arc::clone(&opened.accounts), door.auth, auth_clock));
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&desk.accounts), door.auth, auth_clock));
 
     let mut config = compose::engine_config(
         session,
@@ -122,19 +116,23 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
     config.clock = Arc::<SystemClock>::clone(&clock);
     config.logs = Some(Arc::clone(&opened.logs));
     config.watch = Some(Watch::default());
+    config.scheduling = Some(Arc::clone(&opened.scheduling));
+    let scheduler = options.roles.has(Role::Scheduler).then(|| {
+        let clock = Arc::<SystemClock>::clone(&clock);
+        Scheduler::start(SchedulerConfig::new(Arc::clone(&opened.scheduling), clock, opened.store.kind()))
+    });
+    config.scheduler = scheduler.as_ref().map(Scheduler::handle);
     if options.roles.has(Role::Worker) {
         config.slots = options.slots.or(settings.slots).unwrap_or(config.slots);
-        config.queues = settings.queues.clone().unwrap_or_else(|| vec![QUEUE.to_owned()]);
+        config.queues = settings.queues.clone().unwrap_or_else(|| vec![SchedulerConfig::QUEUE.to_owned()]);
     } else {
         config.slots = 0;
     }
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let spec = Arc::new(cli::spec_of(&session.registry, &connections));
 
-    let (mut catalog, mut scheduler) = (None, None);
+    let mut catalog = None;
     if options.roles.has(Role::Scheduler) {
-        let started = Scheduler::start(&engine, Arc::clone(&opened.scheduling)).await.map_err(compose::engine_failure)?;
-        scheduler = Some(Arc::new(started));
         if !options.folders.is_empty() {
             let config = CatalogConfig {
                 folders: options.folders.clone(),
@@ -150,7 +148,8 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
     }
     if let (Some(catalog), Some(scheduler)) = (&catalog, &scheduler) {
         // A publication may have brought the next fire nearer.
-        let (mut changes, scheduler) = (catalog.changes(), Arc::clone(scheduler));
+        let (mut changes, scheduler) = (catalog.changes(), scheduler.handle());
+        scheduler.notify();
         tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 scheduler.notify();
@@ -192,13 +191,15 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         engine: Arc::clone(&engine),
         store: Arc::clone(&opened.store),
         reader: Arc::clone(&opened.reader),
-        history: Arc::clone(&opened.history),
+        history: desk.history,
         logs: Arc::clone(&opened.logs),
         scheduling: Arc::clone(&opened.scheduling),
-        scheduler: scheduler.clone(),
+        accounts: desk.accounts,
+        idempotency: desk.idempotency,
+        scheduler: scheduler.as_ref().map(Scheduler::handle),
         authenticator,
         connections,
-        door: door.clone(),
+        door: Arc::new(door.clone()),
         catalog: catalog.clone(),
         registry: Arc::clone(&session.registry),
         spec,
@@ -225,6 +226,23 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
     })))
 }
 
+fn key_origin(session: &Session) -> KeyOrigin {
+    let file = session.project.server.master_key_file.as_ref();
+    KeyOrigin::choose(
+        session.environment.get(updraft_auth::vault::KEY_VARIABLE).cloned(),
+        file.map(|file| session.project.dir.join(file)),
+        session.project.data_dir().join("master.key"),
+    )
+}
+
+/// The keys that seal secrets at rest.
+///
+/// # Errors
+/// A key that is refused, with the reason.
+pub fn vault(session: &Session) -> Result<Vault, Failure> {
+    Vault::load(key_origin(session)).map_err(|error| Failure::input(error.to_string()))
+}
+
 /// `dev`'s link, or the one for the first admin.
 async fn login_path(
     session: &Session,
@@ -245,11 +263,11 @@ async fn login_path(
 }
 
 /// Who can log in to a `serve`.
-async fn log_in(options: &Options, opened: &Opened) -> Result<LogIn, Failure> {
+async fn log_in(options: &Options, desk: &Desk) -> Result<LogIn, Failure> {
     if options.dev {
         return Ok(LogIn::DevLink);
     }
-    Ok(if opened.accounts.has_admin().await? { LogIn::Admin } else { LogIn::FirstAdminLink })
+    Ok(if desk.accounts.has_admin().await? { LogIn::Admin } else { LogIn::FirstAdminLink })
 }
 
 impl Daemon {

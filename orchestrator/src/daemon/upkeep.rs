@@ -16,6 +16,9 @@ use updraft_store::logs::Logs;
 use crate::cli::now;
 use crate::project::Retention;
 
+/// Logs removed in one commit.
+const PURGE_BATCH: u32 = 500;
+
 /// What the upkeep works on.
 #[derive(Clone)]
 pub struct Work {
@@ -108,7 +111,14 @@ impl Upkeep {
 
 async fn purge_logs(work: Work) -> Result<String, String> {
     let before = now() - work.retention.logs;
-    let gone = work.logs.purge_logs(before).await.map_err(|error| error.to_string())?;
+    let mut gone = 0;
+    loop {
+        let some = work.logs.purge_logs(before, PURGE_BATCH).await.map_err(|error| error.to_string())?;
+        gone += some;
+        if some < u64::from(PURGE_BATCH) {
+            break;
+        }
+    }
     Ok(format!("{gone} logs older than {before} removed"))
 }
 

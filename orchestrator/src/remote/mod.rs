@@ -7,6 +7,6 @@ mod client;
 mod reach;
 mod socket;
 
-pub use client::{Api, Query};
+pub use client::Api;
 pub use reach::with;
 pub use socket::sockets;

@@ -309,7 +309,7 @@ impl Book {
         let publication = publication(&self.source, path, &entry.sha256, content.source, workflow);
         self.known.insert(
             id.clone(),
-            Known { workflow: id.clone(), sha256: entry.sha256.clone(), source: self.source.clone(), retired: false },
+            Standing { sha256: entry.sha256.clone(), source: self.source.clone(), retired: false },
         );
         steps.publish.push(publication);
     }
