@@ -7,7 +7,7 @@ use std::sync::Arc;
 use updraft_engine::{ConnectionSource, Engine, EngineConfig, EngineError, NoConnections, RunEnd};
 use updraft_model::id::RunId;
 use updraft_store::schema::MigrationStatus;
-use updraft_store::{Reader, Store};
+use updraft_store::{Logs, Reader, Store};
 use updraft_task::{Connection, Registry};
 
 use crate::cli::Session;
@@ -72,6 +72,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The readers' side.
     pub reader: Arc<dyn Reader>,
+    /// What attempts say.
+    pub logs: Arc<dyn Logs>,
     /// Where others ask for reads and cancels while this process holds the file.
     pub socket: Option<PathBuf>,
 }
@@ -102,15 +104,17 @@ async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite(path) => {
             use updraft_store_sqlite::{OpenOptions, SqliteStore};
-            let store = SqliteStore::open(path, OpenOptions::default()).await?;
+            let store = Arc::new(SqliteStore::open(path, OpenOptions::default()).await?);
             let reader = Arc::new(store.reader());
-            Ok(Opened { store: Arc::new(store), reader, socket: Some(socket_path(path)) })
+            let logs = Arc::clone(&store) as Arc<dyn Logs>;
+            Ok(Opened { store, reader, logs, socket: Some(socket_path(path)) })
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => {
             let store = Arc::new(updraft_store_postgres::PgStore::open(url).await?);
             let reader = Arc::clone(&store) as Arc<dyn Reader>;
-            Ok(Opened { store, reader, socket: None })
+            let logs = Arc::clone(&store) as Arc<dyn Logs>;
+            Ok(Opened { store, reader, logs, socket: None })
         }
         StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
@@ -214,7 +218,24 @@ pub fn engine_config(
     );
     // A foreground run's queue is its own: dispatched rows beyond the slots would only be written to be claimed later.
     config.dispatch_window = config.slots;
+    config.logs = Some(Arc::clone(&opened.logs));
     config
+}
+
+/// Opens the logs for reading, whoever holds the store.
+///
+/// # Errors
+/// There is no store, or it cannot be reached.
+pub async fn logs(session: &Session) -> Result<Arc<dyn Logs>, Failure> {
+    match &session.store {
+        #[cfg(feature = "sqlite")]
+        StoreUrl::Sqlite(path) => Ok(Arc::new(updraft_store_sqlite::SqliteReader::open(path).await?)),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),
+        StoreUrl::Memory => Err(forgetful()),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
+    }
 }
 
 /// A store to measure: the named one, memory, or a fresh file in `folder`.
@@ -225,7 +246,8 @@ pub async fn open_bench(session: &Session, folder: &Path) -> Result<Opened, Fail
     match (&session.store, session.store_given) {
         (StoreUrl::Memory, _) => {
             let store = updraft_store::memory::MemoryStore::new(crate::cli::now);
-            Ok(Opened { store: Arc::new(store.clone()), reader: Arc::new(store), socket: None })
+            let logs = Arc::new(store.clone());
+            Ok(Opened { store: Arc::new(store.clone()), reader: Arc::new(store), logs, socket: None })
         }
         (_, true) => open(session).await,
         (_, false) => open_url(&StoreUrl::Sqlite(folder.join("bench.db"))).await,
@@ -241,6 +263,7 @@ pub fn engine_failure(error: EngineError) -> Failure {
         EngineError::Rejected { .. }
         | EngineError::KeyTaken(_)
         | EngineError::NoRun(_)
+        | EngineError::NoWorkflow(_)
         | EngineError::RunOver { .. }
         | EngineError::Version { .. }
         | EngineError::Graph(_) => Failure::input(message),
