@@ -98,6 +98,7 @@ impl Problem {
     }
 
     /// Stable code.
+    #[cfg(test)]
     pub fn code(&self) -> &str {
         &self.0.code
     }
@@ -111,11 +112,6 @@ impl Problem {
     pub fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "this needs a login or a token")
             .hint("log in, or send `Authorization: Bearer TOKEN` (`updraft tokens create`)")
-    }
-
-    /// 403.
-    pub fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// 404.
@@ -252,6 +248,7 @@ impl From<EngineError> for Problem {
             EngineError::NoRun(run) => Self::not_found(format!("run {run}")),
             EngineError::NoWorkflow(workflow) => Self::not_found(format!("workflow {workflow}")),
             EngineError::Rejected { .. } => Self::conflict("refused", text),
+            EngineError::NoWorkflow(_) => Self::conflict("workflow_not_published", text),
             EngineError::KeyTaken(_) => Self::conflict("run_key_taken", text),
             EngineError::RunOver { .. } => Self::conflict("run_over", text),
             EngineError::Broken { .. } => Self::conflict("run_broken", text),

@@ -148,16 +148,16 @@ pub enum Effects {
     AtLeastOnce,
 }
 
-/// What a person or token may do; each role may do what the ones before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Triggers, cancels, retries, marks, pauses.
-    Operator,
-    /// Also connections.
-    Editor,
-    /// Also users, tokens and the audit log.
-    Admin,
+mirror! {
+    /// What a person or token may do; each role may do what the ones before it may.
+    Role of updraft_model::access::Role {
+        /// Reads.
+        Viewer = "viewer",
+        /// Triggers, cancels, retries, marks, pauses.
+        Operator = "operator",
+        /// Also connections.
+        Editor = "editor",
+        /// Also users, tokens of others and the audit log.
+        Admin = "admin",
+    }
 }

@@ -1,7 +1,10 @@
 //! Shapes of the contract, made from rows.
 
 pub(crate) mod attempt;
+pub(crate) mod home;
+pub(crate) mod log;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod task;
 pub(crate) mod workflow;
 

@@ -3,72 +3,171 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use serde_json::Value;
+use updraft_auth::{Permission, TokenView, UserView};
+use updraft_store::accounts::{AuditEntry as Entry, AuditFilter};
 use utoipa::IntoParams;
 
+use super::Answer;
 use super::workflows::PageQuery;
-use super::{Answer, unwired};
+use crate::auth::Caller;
 use crate::dto::{
-    AuditPage, AuditVerdict, NewToken, NewUser, Time, TokenMade, TokenPage, User, UserChange, UserMade, UserPage,
+    AuditEntry, AuditPage, AuditVerdict, NewToken, NewUser, Role, Time, Token, TokenMade, TokenPage, User, UserChange,
+    UserMade, UserPage,
 };
 use crate::extract::{Body, Path, Query};
+use crate::page;
+use crate::problem::{Problem, wrong};
 use crate::state::ApiState;
+
+/// One row more than the page shows whether there is another one.
+fn cut<T>(mut rows: Vec<T>, limit: u32, place: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|last| page::seal(&place(last)));
+    (rows, next)
+}
+
+fn user(of: UserView) -> User {
+    User {
+        name: of.name,
+        role: of.role.into(),
+        created_at: Time(of.created_at),
+        last_login_at: of.last_login_at.map(Time),
+        disabled: of.disabled,
+    }
+}
+
+fn token(of: TokenView) -> Token {
+    Token {
+        id: of.id,
+        name: of.name,
+        role: of.role.into(),
+        scopes: of.scopes,
+        created_at: Time(of.created_at),
+        expires_at: of.expires_at.map(Time),
+        last_used_at: of.last_used_at.map(Time),
+        created_by: of.created_by,
+        prefix: of.prefix,
+    }
+}
 
 /// Users.
 #[utoipa::path(get, path = "/users", tag = "accounts", params(PageQuery), responses((status = 200, body = UserPage)))]
-pub(crate) async fn users(State(_api): State<ApiState>, Query(_query): Query<PageQuery>) -> Answer<Json<UserPage>> {
-    Err(unwired())
+pub(crate) async fn users(
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<UserPage>> {
+    let limit = page::limit(query.limit)?;
+    let after = page::open(query.cursor.as_deref(), |name| Some(name.to_owned()))?;
+    let found = api.authenticator().users(&who, after.as_deref(), limit + 1).await?;
+    let (items, next) = cut(found.into_iter().map(user).collect(), limit, |user: &User| user.name.clone());
+    Ok(Json(UserPage { items, next }))
 }
 
 /// Makes a user.
 #[utoipa::path(post, path = "/users", tag = "accounts", request_body = NewUser,
     responses((status = 201, body = UserMade)))]
 pub(crate) async fn add_user(
-    State(_api): State<ApiState>,
-    Body(_new): Body<NewUser>,
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Body(new): Body<NewUser>,
 ) -> Answer<(StatusCode, Json<UserMade>)> {
-    Err(unwired())
+    let wanted = updraft_auth::NewUser { name: new.name, role: new.role.into(), password: new.password };
+    let (made, link) = api.authenticator().add_user(&who, &wanted, new.reason.as_deref()).await?;
+    let base = api.door().public_url.clone().unwrap_or_default();
+    let link = link.map(|link| format!("{base}/setup?token={}&name={}", link.token.expose_secret(), made.name));
+    Ok((StatusCode::CREATED, Json(UserMade { user: user(made), link })))
 }
 
 /// Changes a user.
 #[utoipa::path(patch, path = "/users/{name}", tag = "accounts", params(("name" = String, Path, description = "Name")),
     request_body = UserChange, responses((status = 200, body = User)))]
 pub(crate) async fn change_user(
-    State(_api): State<ApiState>,
-    Path(_name): Path<String>,
-    Body(_change): Body<UserChange>,
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    Body(change): Body<UserChange>,
 ) -> Answer<Json<User>> {
-    Err(unwired())
+    let patch = updraft_auth::UserPatch {
+        role: change.role.map(Into::into),
+        disabled: change.disabled,
+        password: change.password,
+    };
+    Ok(Json(user(api.authenticator().change_user(&who, &name, &patch, change.reason.as_deref()).await?)))
 }
 
 /// Removes a user with their sessions and tokens.
 #[utoipa::path(delete, path = "/users/{name}", tag = "accounts", params(("name" = String, Path, description = "Name")),
     responses((status = 204, description = "They are gone")))]
-pub(crate) async fn remove_user(State(_api): State<ApiState>, Path(_name): Path<String>) -> Answer<StatusCode> {
-    Err(unwired())
+pub(crate) async fn remove_user(
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    api.authenticator().remove_user(&who, &name, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Tokens: one's own, of an admin all.
 #[utoipa::path(get, path = "/tokens", tag = "accounts", params(PageQuery), responses((status = 200, body = TokenPage)))]
-pub(crate) async fn tokens(State(_api): State<ApiState>, Query(_query): Query<PageQuery>) -> Answer<Json<TokenPage>> {
-    Err(unwired())
+pub(crate) async fn tokens(
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Query(query): Query<PageQuery>,
+) -> Answer<Json<TokenPage>> {
+    let limit = page::limit(query.limit)?;
+    let after = page::open(query.cursor.as_deref(), |id| Some(id.to_owned()))?;
+    let found = api.authenticator().tokens(&who, after.as_deref(), limit + 1).await?;
+    let (items, next) = cut(found.into_iter().map(token).collect(), limit, |token: &Token| token.id.clone());
+    Ok(Json(TokenPage { items, next }))
 }
 
 /// Makes a token; its secret is shown this once.
 #[utoipa::path(post, path = "/tokens", tag = "accounts", request_body = NewToken,
     responses((status = 201, body = TokenMade)))]
 pub(crate) async fn add_token(
-    State(_api): State<ApiState>,
-    Body(_new): Body<NewToken>,
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Body(new): Body<NewToken>,
 ) -> Answer<(StatusCode, Json<TokenMade>)> {
-    Err(unwired())
+    let (mut scopes, mut unknown) = (Vec::new(), Vec::new());
+    for (at, scope) in new.scopes.unwrap_or_default().iter().enumerate() {
+        match Permission::parse(scope) {
+            Some(known) => scopes.push(known),
+            None => unknown.push(wrong("bad_scope", format!("/scopes/{at}"), format!("there is no scope `{scope}`"))),
+        }
+    }
+    if !unknown.is_empty() {
+        let known: Vec<_> = Permission::ALL.iter().map(|one| one.name()).collect();
+        let problem = Problem::unfit("bad_scope", "some scopes do not exist").errors(unknown);
+        return Err(problem.hint(format!("scopes are {}", known.join(", "))));
+    }
+    let wanted = updraft_auth::NewToken {
+        name: new.name,
+        role: new.role.into(),
+        scopes,
+        expires_in: new.expires_in_seconds.map(std::time::Duration::from_secs),
+    };
+    let (made, secret) = api.authenticator().create_token(&who, &wanted, new.reason.as_deref()).await?;
+    let body = TokenMade { made: token(made), token: secret.expose_secret().to_owned() };
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 /// Ends a token.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "accounts", params(("id" = String, Path, description = "Its id")),
     responses((status = 204, description = "It counts no more")))]
-pub(crate) async fn remove_token(State(_api): State<ApiState>, Path(_id): Path<String>) -> Answer<StatusCode> {
-    Err(unwired())
+pub(crate) async fn remove_token(
+    State(api): State<ApiState>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    api.authenticator().revoke_token(&who, &id, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Query of the audit log.
@@ -97,12 +196,40 @@ pub(crate) struct AuditQuery {
 
 /// The audit log, newest first.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(AuditQuery), responses((status = 200, body = AuditPage)))]
-pub(crate) async fn audit(State(_api): State<ApiState>, Query(_query): Query<AuditQuery>) -> Answer<Json<AuditPage>> {
-    Err(unwired())
+pub(crate) async fn audit(State(api): State<ApiState>, Query(query): Query<AuditQuery>) -> Answer<Json<AuditPage>> {
+    let limit = page::limit(query.limit)?;
+    let filter = AuditFilter {
+        actor: query.actor,
+        action: query.action,
+        subject: query.subject,
+        since: query.since.map(|at| at.0),
+        until: query.until.map(|at| at.0),
+        before: page::open(query.cursor.as_deref(), |seq| seq.parse().ok())?,
+        limit: limit + 1,
+    };
+    let found = api.accounts().audit(&filter).await?;
+    let (items, next) = cut(found.into_iter().map(entry).collect(), limit, |entry: &AuditEntry| entry.seq.to_string());
+    Ok(Json(AuditPage { items, next }))
+}
+
+fn entry(of: Entry) -> AuditEntry {
+    AuditEntry {
+        seq: of.seq,
+        at: Time(of.at),
+        actor: of.actor,
+        role: of.role.as_deref().and_then(Role::parse),
+        from: of.from,
+        action: of.action,
+        subject: of.subject,
+        reason: of.reason,
+        detail: serde_json::from_str(&of.detail).unwrap_or(Value::Null),
+        hash: of.hash,
+    }
 }
 
 /// Looks whether the audit log is whole.
 #[utoipa::path(get, path = "/audit/verify", tag = "accounts", responses((status = 200, body = AuditVerdict)))]
-pub(crate) async fn verify(State(_api): State<ApiState>) -> Answer<Json<AuditVerdict>> {
-    Err(unwired())
+pub(crate) async fn verify(State(api): State<ApiState>) -> Answer<Json<AuditVerdict>> {
+    let found = updraft_store::accounts::verify(api.accounts()).await?;
+    Ok(Json(AuditVerdict { ok: found.first_bad.is_none(), entries: found.entries, first_bad: found.first_bad }))
 }

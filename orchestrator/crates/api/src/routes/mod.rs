@@ -6,11 +6,15 @@ mod accounts;
 mod connections;
 mod control;
 mod home;
+mod logs;
 mod runs;
 mod schedules;
 mod session;
 mod status;
+mod tasks;
 mod workflows;
+
+pub(crate) use session::login_link;
 
 use axum::middleware::from_fn_with_state;
 use updraft_model::access::Permission;
@@ -69,8 +73,8 @@ pub(crate) fn table() -> OpenApiRouter<ApiState> {
         (Needs(P::Control), routes!(control::note)),
         (Needs(P::Read), routes!(runs::view)),
         (Needs(P::Read), routes!(runs::tasks)),
-        (Needs(P::ReadLogs), routes!(runs::task)),
-        (Needs(P::ReadLogs), routes!(runs::log)),
+        (Needs(P::ReadLogs), routes!(tasks::task)),
+        (Needs(P::ReadLogs), routes!(logs::log)),
         (Needs(P::Read), routes!(runs::events)),
         (Needs(P::Read), routes!(runs::hints)),
         (Needs(P::Control), routes!(control::cancel)),
@@ -136,8 +140,4 @@ fn document(access: Access, operation: &mut Operation) {
         .content("application/problem+json", content)
         .build();
     operation.responses.responses.insert("default".to_owned(), RefOr::T(problem));
-}
-
-fn unwired() -> Problem {
-    Problem::internal("not wired yet")
 }

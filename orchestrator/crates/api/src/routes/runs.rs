@@ -3,15 +3,22 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::header::ACCEPT;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+use updraft_model::id::RunId;
+use updraft_model::time::Timestamp;
+use updraft_store::history::{RunCursor, RunSort as Sort, RunsAsk, WindowBy};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Answer, unwired};
-use crate::dto::{EventPage, Run, RunPage, RunState, RunView, TaskPage, TaskRunView, Time, Trigger};
+use super::Answer;
+use crate::dto::{EventPage, Run, RunPage, RunState, RunView, TaskPage, Time, Trigger, UsualRun, UsualTask};
 use crate::extract::{List, Path, Query};
+use crate::loads::load;
+use crate::problem::Problem;
 use crate::state::ApiState;
+use crate::{events, page, read};
 
 /// In which order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -83,103 +90,93 @@ pub(crate) struct RunsQuery {
 
 /// Runs.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(RunsQuery), responses((status = 200, body = RunPage)))]
-pub(crate) async fn list(State(_api): State<ApiState>, Query(_query): Query<RunsQuery>) -> Answer<Json<RunPage>> {
-    Err(unwired())
+pub(crate) async fn list(State(api): State<ApiState>, Query(query): Query<RunsQuery>) -> Answer<Json<RunPage>> {
+    let ask = RunsAsk {
+        workflow: query.workflow,
+        states: model_list(query.state),
+        triggers: model_list(query.trigger),
+        by: match query.by {
+            None => WindowBy::Happened,
+            Some(RunInstant::Created) => WindowBy::Created,
+            Some(RunInstant::Ended) => WindowBy::Ended,
+            Some(RunInstant::Logical) => WindowBy::Logical,
+        },
+        since: query.since.map(|at| at.0),
+        until: query.until.map(|at| at.0),
+        search: query.search.filter(|text| !text.trim().is_empty()),
+        sort: match query.sort.unwrap_or_default() {
+            RunSort::Newest => Sort::NewestCreated,
+            RunSort::Oldest => Sort::OldestCreated,
+            RunSort::LatestData => Sort::NewestLogical,
+            RunSort::EarliestData => Sort::OldestLogical,
+            RunSort::LastEnded => Sort::NewestEnded,
+        },
+        after: page::open(query.cursor.as_deref(), cursor)?,
+        limit: page::limit(query.limit)?,
+    };
+    let found = api.history().run_lines(&ask).await?;
+    let now = api.now();
+    Ok(Json(RunPage {
+        items: found.items.iter().map(|line| read::run::summary(line, now)).collect(),
+        next: found.next.map(|next| page::seal(&format!("{} {}", next.at.as_millis(), next.run))),
+    }))
+}
+
+fn cursor(text: &str) -> Option<RunCursor> {
+    let (at, run) = text.split_once(' ')?;
+    Some(RunCursor { at: Timestamp::from_millis(at.parse().ok()?), run: run.parse().ok()? })
+}
+
+/// A list of the query in the model's words.
+pub(crate) fn model_list<T: Into<M>, M>(list: Option<List<T>>) -> Vec<M> {
+    list.map(|list| list.0.into_iter().map(Into::into).collect()).unwrap_or_default()
 }
 
 /// A run.
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = Uuid, Path, description = "Its id")),
     responses((status = 200, body = Run)))]
-pub(crate) async fn show(State(_api): State<ApiState>, Path(_run): Path<Uuid>) -> Answer<Json<Run>> {
-    Err(unwired())
+pub(crate) async fn show(State(api): State<ApiState>, Path(run): Path<Uuid>) -> Answer<Json<Run>> {
+    let loaded = load(&api, RunId(run)).await?;
+    Ok(Json(loaded.run(&api).await?))
 }
 
 /// Everything that the page of a run shows.
 #[utoipa::path(get, path = "/runs/{run}/view", tag = "runs", params(("run" = Uuid, Path, description = "Its id")),
     responses((status = 200, body = RunView)))]
-pub(crate) async fn view(State(_api): State<ApiState>, Path(_run): Path<Uuid>) -> Answer<Json<RunView>> {
-    Err(unwired())
+pub(crate) async fn view(State(api): State<ApiState>, Path(run): Path<Uuid>) -> Answer<Json<RunView>> {
+    let loaded = load(&api, RunId(run)).await?;
+    let tasks = loaded.tasks(&api).await?;
+    let version = loaded.detail.run.row.facts.version_id;
+    let graph = api.graphs().of(version, &loaded.version.compiled).await;
+    let usual = api.history().usual(&loaded.line.workflow).await?;
+    let neighbours = api.history().neighbours(RunId(run)).await?;
+    Ok(Json(RunView {
+        run: loaded.run(&api).await?,
+        critical_path: read::task::critical_path(&tasks),
+        tasks,
+        graph: (*graph).clone(),
+        usual: UsualRun {
+            seconds: usual.run.map(|spread| read::of_millis(spread.median)),
+            tasks: usual
+                .tasks
+                .into_iter()
+                .map(|task| {
+                    let start_seconds = read::of_millis(task.start_ms);
+                    (task.task, UsualTask { start_seconds, seconds: read::of_millis(task.run_ms) })
+                })
+                .collect(),
+        },
+        previous: neighbours.previous.map(|run| run.0),
+        next: neighbours.next.map(|run| run.0),
+    }))
 }
 
 /// Its task runs, in file order.
 #[utoipa::path(get, path = "/runs/{run}/tasks", tag = "runs", params(("run" = Uuid, Path, description = "Its id")),
     responses((status = 200, body = TaskPage)))]
-pub(crate) async fn tasks(State(_api): State<ApiState>, Path(_run): Path<Uuid>) -> Answer<Json<TaskPage>> {
-    Err(unwired())
-}
-
-/// Query of a task run.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TaskQuery {
-    /// Its mapped instance.
-    #[param(minimum = 0)]
-    pub map_index: Option<i32>,
-}
-
-/// Everything that the page of a task run shows.
-#[utoipa::path(get, path = "/runs/{run}/tasks/{task}", tag = "runs",
-    params(("run" = Uuid, Path, description = "Its id"), ("task" = String, Path, description = "The task"), TaskQuery),
-    responses((status = 200, body = TaskRunView)))]
-pub(crate) async fn task(
-    State(_api): State<ApiState>,
-    Path((_run, _task)): Path<(Uuid, String)>,
-    Query(_query): Query<TaskQuery>,
-) -> Answer<Json<TaskRunView>> {
-    Err(unwired())
-}
-
-/// Query of a log.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LogQuery {
-    /// The mapped instance.
-    #[param(minimum = 0)]
-    pub map_index: Option<i32>,
-    /// From this byte on.
-    pub offset: Option<u64>,
-    /// At most so many bytes.
-    #[param(minimum = 1)]
-    pub limit: Option<u64>,
-    /// The last so many lines.
-    #[param(minimum = 1, maximum = 10000)]
-    pub tail: Option<u32>,
-    /// The lines around this one.
-    #[param(minimum = 1)]
-    pub around: Option<u64>,
-    /// Only lines of this weight or more.
-    pub level: Option<crate::dto::LogLevel>,
-    /// Only lines that contain this text.
-    #[param(max_length = 200)]
-    pub search: Option<String>,
-}
-
-/// The log of an attempt: text, NDJSON or a stream, by `Accept`.
-#[utoipa::path(get, path = "/runs/{run}/tasks/{task}/attempts/{n}/log", tag = "runs",
-    params(
-        ("run" = Uuid, Path, description = "Its id"), ("task" = String, Path, description = "The task"),
-        ("n" = u32, Path, minimum = 1, description = "Attempts of the task run counted from 1"), LogQuery,
-        ("last-event-id" = Option<u64>, Header, description = "Byte at which a stream goes on"),
-    ),
-    responses((status = 200, description = "The log", content(
-        (String = "text/plain"), (String = "application/x-ndjson"), (String = "text/event-stream"),
-    ), headers(
-        ("x-log-bytes" = u64, description = "Bytes of the whole log so far"),
-        ("x-log-lines" = u64, description = "Lines of the whole log so far"),
-        ("x-log-first-error-line" = u64, description = "Line of the first error"),
-        ("x-log-first-error-offset" = u64, description = "Byte at which it begins"),
-        ("x-log-complete" = bool, description = "Nothing more will come"),
-        ("x-log-truncated" = bool, description = "The middle was not kept"),
-    ))))]
-pub(crate) async fn log(
-    State(_api): State<ApiState>,
-    Path((_run, _task, _n)): Path<(Uuid, String, u32)>,
-    Query(_query): Query<LogQuery>,
-    _headers: HeaderMap,
-) -> Answer<Response> {
-    Err(unwired())
+pub(crate) async fn tasks(State(api): State<ApiState>, Path(run): Path<Uuid>) -> Answer<Json<TaskPage>> {
+    let loaded = load(&api, RunId(run)).await?;
+    Ok(Json(TaskPage { items: loaded.tasks(&api).await?, next: None }))
 }
 
 /// Query of a run's events.
@@ -206,17 +203,37 @@ pub(crate) struct EventsQuery {
         (EventPage = "application/json"), (String = "text/event-stream"),
     ))))]
 pub(crate) async fn events(
-    State(_api): State<ApiState>,
-    Path(_run): Path<Uuid>,
-    Query(_query): Query<EventsQuery>,
-    _headers: HeaderMap,
+    State(api): State<ApiState>,
+    Path(run): Path<Uuid>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
 ) -> Answer<Response> {
-    Err(unwired())
+    let run = RunId(run);
+    api.reader().run(run).await?.ok_or_else(|| Problem::not_found(format!("run {run}")))?;
+    let limit = page::limit(query.limit)?;
+    let after = page::open(query.cursor.as_deref(), |text| text.parse::<u64>().ok())?;
+    let after = after.or(query.since_version).unwrap_or(0);
+    if wants(&headers, "text/event-stream") {
+        let after = events::last_event_id(&headers)?.unwrap_or(after);
+        return Ok(events::run_events(&api, run, after));
+    }
+    let found = api.history().events(run, after, limit).await?;
+    let full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = found.last().filter(|_| full).map(|last| page::seal(&last.version.to_string()));
+    let items = found.into_iter().map(events::event_entry).collect();
+    Ok(Json(EventPage { items, next }).into_response())
+}
+
+/// Whether the caller names this media type.
+pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
+    })
 }
 
 /// Hints that something changed, without replay: `reset` first, then `run` and `catalog`.
 #[utoipa::path(get, path = "/events", tag = "runs",
     responses((status = 200, description = "Hints", body = String, content_type = "text/event-stream")))]
-pub(crate) async fn hints(State(_api): State<ApiState>) -> Answer<Response> {
-    Err(unwired())
+pub(crate) async fn hints(State(api): State<ApiState>) -> Response {
+    events::hints(&api)
 }

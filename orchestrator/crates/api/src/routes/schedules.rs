@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answer, unwired};
+use super::Answer;
 use crate::dto::NextFires;
 use crate::extract::Query;
 use crate::state::ApiState;
+use crate::{page, schedules};
 
 /// Query of the next fires.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -25,6 +26,7 @@ pub(crate) struct NextQuery {
 /// The next fires, earliest first.
 #[utoipa::path(get, path = "/schedules/next", tag = "schedules", params(NextQuery),
     responses((status = 200, body = NextFires)))]
-pub(crate) async fn next(State(_api): State<ApiState>, Query(_query): Query<NextQuery>) -> Answer<Json<NextFires>> {
-    Err(unwired())
+pub(crate) async fn next(State(api): State<ApiState>, Query(query): Query<NextQuery>) -> Answer<Json<NextFires>> {
+    let n = page::within("n", query.n, 20, page::MOST)?;
+    Ok(Json(NextFires { items: schedules::next(&api, query.workflow.as_deref(), n).await? }))
 }

@@ -1,18 +1,31 @@
 //! Workflows, their runs' grid, graph, durations, calendar, schedule and versions.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use updraft_model::id::{RunId, VersionId};
+use updraft_store::history::{GridAsk, WorkflowSort as Sort, WorkflowState as Doing, WorkflowsAsk};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Answer, unwired};
+use super::Answer;
+use super::runs::model_list;
 use crate::dto::{
-    Calendar, Durations, Graph, Grid, RunState, SchedulePreview, Trigger, VersionDetail, VersionPage, Workflow,
-    WorkflowPage,
+    Calendar, Durations, Graph, Grid, PlannedDay, RunState, SchedulePreview, Time, Trigger, VersionDetail, VersionPage,
+    Workflow, WorkflowPage,
 };
 use crate::extract::{List, Path, Query};
+use crate::problem::Problem;
 use crate::state::ApiState;
+use crate::workflows::{find, summaries, summary};
+use crate::{page, read, schedules, workflows};
+
+/// Fires that the grid and the calendar show ahead.
+const PLANNED: usize = 3;
+const PLANNED_YEAR: usize = 2_000;
 
 /// Which workflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -91,17 +104,78 @@ pub(crate) struct WorkflowsQuery {
 #[utoipa::path(get, path = "/workflows", tag = "workflows", params(WorkflowsQuery),
     responses((status = 200, body = WorkflowPage)))]
 pub(crate) async fn list(
-    State(_api): State<ApiState>,
-    Query(_query): Query<WorkflowsQuery>,
+    State(api): State<ApiState>,
+    Query(query): Query<WorkflowsQuery>,
 ) -> Answer<Json<WorkflowPage>> {
-    Err(unwired())
+    let now = api.now();
+    let sort = query.sort.unwrap_or_default();
+    let ask = WorkflowsAsk {
+        search: query.search.filter(|text| !text.trim().is_empty()),
+        tag: query.tag,
+        owner: query.owner,
+        state: query.state.map(|state| match state {
+            WorkflowFilter::Active => Doing::Active,
+            WorkflowFilter::Paused => Doing::Paused,
+            WorkflowFilter::Retired => Doing::Retired,
+            WorkflowFilter::Failing => Doing::Failing,
+            WorkflowFilter::Late => Doing::Late,
+            WorkflowFilter::Running => Doing::Running,
+        }),
+        sort: match sort {
+            WorkflowSort::Attention | WorkflowSort::AttentionLast => Sort::Attention,
+            WorkflowSort::Name | WorkflowSort::NameLast => Sort::Name,
+            WorkflowSort::LastRun | WorkflowSort::LastRunLast => Sort::LastRun,
+            WorkflowSort::NextFire | WorkflowSort::NextFireLast => Sort::NextFire,
+        },
+        descending: match sort {
+            WorkflowSort::Attention | WorkflowSort::Name | WorkflowSort::LastRun | WorkflowSort::NextFire => false,
+            WorkflowSort::AttentionLast
+            | WorkflowSort::NameLast
+            | WorkflowSort::LastRunLast
+            | WorkflowSort::NextFireLast => true,
+        },
+        after: page::open(query.cursor.as_deref(), |name| Some(name.to_owned()))?,
+        limit: page::limit(query.limit)?,
+        now,
+    };
+    let found = api.history().workflow_lines(&ask).await?;
+    Ok(Json(WorkflowPage {
+        items: summaries(&api, found.items, now).await?,
+        next: found.next.map(|name| page::seal(&name)),
+        tags: found.tags,
+    }))
 }
 
 /// A workflow.
 #[utoipa::path(get, path = "/workflows/{workflow}", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id")), responses((status = 200, body = Workflow)))]
-pub(crate) async fn show(State(_api): State<ApiState>, Path(_workflow): Path<String>) -> Answer<Json<Workflow>> {
-    Err(unwired())
+pub(crate) async fn show(State(api): State<ApiState>, Path(workflow): Path<String>) -> Answer<Json<Workflow>> {
+    let found = find(&api, &workflow).await?;
+    let last = match &found.line.last_run {
+        Some(bar) => api.reader().run(bar.run_id).await?,
+        None => None,
+    };
+    let standing = schedules::standing(&api, &found).await?;
+    let written = found.written();
+    Ok(Json(Workflow {
+        params_schema: workflows::params_schema(written),
+        last_params: last.and_then(|run| serde_json::from_str(&run.row.facts.conf).ok()),
+        tasks: workflows::tasks(written),
+        catchup: read::schedule::catchup(written.catchup),
+        data_interval: read::schedule::data_interval(written.data_interval).to_owned(),
+        max_active_runs: written.max_active_runs,
+        max_active_tasks: written.max_active_tasks,
+        overlap: read::schedule::overlap(written.overlap).to_owned(),
+        timeout_seconds: written.timeout.map(read::in_seconds),
+        start_date: written.start_date.map(Time),
+        end_date: written.end_date.map(Time),
+        diagnostics_list: workflows::diagnostics(&api, &workflow, &found.line.path),
+        versions: u64::from(found.line.versions),
+        skipped_fires: standing.skipped.total,
+        sha256: found.version.sha256.clone(),
+        source_id: schedules::source(&api, &found).await?,
+        summary: summary(&api, found.line, found.now).await?,
+    }))
 }
 
 /// Query of the grid.
@@ -126,11 +200,21 @@ pub(crate) struct GridQuery {
 #[utoipa::path(get, path = "/workflows/{workflow}/grid", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id"), GridQuery), responses((status = 200, body = Grid)))]
 pub(crate) async fn grid(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<GridQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<GridQuery>,
 ) -> Answer<Json<Grid>> {
-    Err(unwired())
+    let ask = GridAsk {
+        runs: page::within("runs", query.runs, 60, page::MOST)?,
+        before: query.before.map(RunId),
+        triggers: model_list(query.trigger),
+        states: model_list(query.state),
+    };
+    let found = find(&api, &workflow).await?;
+    let grid = api.history().grid(&workflow, &ask).await?;
+    let grid = grid.ok_or_else(|| Problem::not_found(format!("workflow `{workflow}`")))?;
+    let planned = schedules::planned(&api, &found, PLANNED).await?;
+    Ok(Json(read::workflow::grid(workflow, grid, planned, found.now)))
 }
 
 /// Query of the graph.
@@ -147,11 +231,27 @@ pub(crate) struct GraphQuery {
 #[utoipa::path(get, path = "/workflows/{workflow}/graph", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id"), GraphQuery), responses((status = 200, body = Graph)))]
 pub(crate) async fn graph(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<GraphQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<GraphQuery>,
 ) -> Answer<Json<Graph>> {
-    Err(unwired())
+    let version = match query.version {
+        None => find(&api, &workflow).await?.version_id(),
+        Some(number) => {
+            let found = api.history().version_source(&workflow, Some(number_of(number)?)).await?;
+            VersionId(found.ok_or_else(|| no_version(&workflow, number))?.line.version_id)
+        }
+    };
+    let compiled = api.versions().get(version).await?;
+    Ok(Json((*api.graphs().of(version, &compiled.compiled).await).clone()))
+}
+
+fn number_of(version: u64) -> Answer<u32> {
+    u32::try_from(version).map_err(|_| Problem::not_found(format!("version {version}")))
+}
+
+fn no_version(workflow: &str, version: u64) -> Problem {
+    Problem::not_found(format!("version {version} of workflow `{workflow}`"))
 }
 
 /// Query of the durations.
@@ -169,11 +269,14 @@ pub(crate) struct DurationsQuery {
     params(("workflow" = String, Path, description = "Its id"), DurationsQuery),
     responses((status = 200, body = Durations)))]
 pub(crate) async fn durations(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<DurationsQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<DurationsQuery>,
 ) -> Answer<Json<Durations>> {
-    Err(unwired())
+    let runs = page::within("runs", query.runs, 100, page::MOST)?;
+    let found = api.history().durations(&workflow, runs).await?;
+    let found = found.ok_or_else(|| Problem::not_found(format!("workflow `{workflow}`")))?;
+    Ok(Json(read::workflow::durations(found, api.now())))
 }
 
 /// Query of the calendar.
@@ -193,11 +296,36 @@ pub(crate) struct CalendarQuery {
     params(("workflow" = String, Path, description = "Its id"), CalendarQuery),
     responses((status = 200, body = Calendar)))]
 pub(crate) async fn calendar(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<CalendarQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<CalendarQuery>,
 ) -> Answer<Json<Calendar>> {
-    Err(unwired())
+    let found = find(&api, &workflow).await?;
+    let name = query.zone.unwrap_or_else(|| "UTC".to_owned());
+    let zone = read::schedule::known_zone(&name)?;
+    let this_year = || read::schedule::civil_date(&zone, found.now).and_then(|date| date.get(..4)?.parse().ok());
+    let year = query.year.or_else(this_year).unwrap_or(1970);
+    let (from, until) = read::schedule::year(&zone, year)?;
+    let shifts = read::schedule::shifts(&zone, from, until);
+    let days = api.history().calendar(&workflow, from, until, &shifts).await?;
+    let mut planned: BTreeMap<String, u32> = BTreeMap::new();
+    if found.now < until {
+        for at in schedules::planned(&api, &found, PLANNED_YEAR).await? {
+            if at >= from && at < until
+                && let Some(date) = read::schedule::civil_date(&zone, at)
+            {
+                *planned.entry(date).or_default() += 1;
+            }
+        }
+    }
+    let failing = days.iter().filter(|day| day.failed > 0).count();
+    Ok(Json(Calendar {
+        year,
+        zone: name,
+        days: days.into_iter().map(read::workflow::day).collect(),
+        planned: planned.into_iter().map(|(date, count)| PlannedDay { date, count }).collect(),
+        failing_days: u32::try_from(failing).unwrap_or(u32::MAX),
+    }))
 }
 
 /// Query of the schedule.
@@ -217,11 +345,15 @@ pub(crate) struct ScheduleQuery {
     params(("workflow" = String, Path, description = "Its id"), ScheduleQuery),
     responses((status = 200, body = SchedulePreview)))]
 pub(crate) async fn schedule(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<ScheduleQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<ScheduleQuery>,
 ) -> Answer<Json<SchedulePreview>> {
-    Err(unwired())
+    let n = page::within("n", query.n, 10, 100)?;
+    let found = find(&api, &workflow).await?;
+    let standing = schedules::standing(&api, &found).await?;
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
+    Ok(Json(read::schedule::schedule(found.written(), standing, query.zone.as_deref(), n, found.now)?))
 }
 
 /// Query of a list that has nothing but pages.
@@ -240,11 +372,18 @@ pub(crate) struct PageQuery {
 #[utoipa::path(get, path = "/workflows/{workflow}/versions", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id"), PageQuery), responses((status = 200, body = VersionPage)))]
 pub(crate) async fn versions(
-    State(_api): State<ApiState>,
-    Path(_workflow): Path<String>,
-    Query(_query): Query<PageQuery>,
+    State(api): State<ApiState>,
+    Path(workflow): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Answer<Json<VersionPage>> {
-    Err(unwired())
+    let limit = page::limit(query.limit)?;
+    let before = page::open(query.cursor.as_deref(), |number| number.parse::<u32>().ok())?;
+    find(&api, &workflow).await?;
+    let found = api.history().versions(&workflow, before, limit).await?;
+    Ok(Json(VersionPage {
+        items: found.items.iter().map(read::workflow::version).collect(),
+        next: found.next.map(|number| page::seal(&number.to_string())),
+    }))
 }
 
 /// A version with its source.
@@ -252,8 +391,24 @@ pub(crate) async fn versions(
     params(("workflow" = String, Path, description = "Its id"), ("version" = u64, Path, description = "From 1")),
     responses((status = 200, body = VersionDetail)))]
 pub(crate) async fn version(
-    State(_api): State<ApiState>,
-    Path((_workflow, _version)): Path<(String, u64)>,
+    State(api): State<ApiState>,
+    Path((workflow, version)): Path<(String, u64)>,
 ) -> Answer<Json<VersionDetail>> {
-    Err(unwired())
+    let found = api.history().version_source(&workflow, Some(number_of(version)?)).await?;
+    let found = found.ok_or_else(|| no_version(&workflow, version))?;
+    let (path, source) = (found.line.path.clone(), found.source.clone());
+    let spec = Arc::clone(&api.config().spec);
+    let checked = tokio::task::spawn_blocking(move || {
+        let checked = updraft_spec::check(&path, &source, &spec);
+        updraft_spec::diagnostic::report([(&checked.source, checked.diagnostics.as_slice())]).diagnostics
+    });
+    let diagnostics = checked.await.map_err(Problem::internal)?;
+    Ok(Json(VersionDetail {
+        version,
+        sha256: found.line.sha256,
+        source: found.source,
+        path: found.line.path,
+        created_at: Time(found.line.created_at),
+        diagnostics: diagnostics.iter().map(read::workflow::diagnostic).collect(),
+    }))
 }

@@ -1,3 +1,10 @@
-//! Tests of the API.
+//! The API over real TCP, with a real store and engine in process.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+mod door;
 mod openapi;
+mod pages;
+mod runs;
+mod streams;
+mod support;
+mod table;

@@ -1,0 +1,101 @@
+//! Events that go on where they broke off, hints, logs.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::json;
+use updraft_auth::Role;
+
+use crate::support::Server;
+
+/// Reads a stream until it holds that text; answers with what was read.
+async fn until(response: Response, text: &str) -> String {
+    let mut read = String::new();
+    let mut bytes = response.bytes_stream();
+    let wanted = async {
+        while let Some(Ok(chunk)) = bytes.next().await {
+            read.push_str(&String::from_utf8_lossy(&chunk));
+            if read.contains(text) {
+                return true;
+            }
+        }
+        false
+    };
+    let found = tokio::time::timeout(Duration::from_secs(10), wanted).await;
+    assert!(matches!(found, Ok(true)), "no `{text}` in {read}");
+    read
+}
+
+fn ids(read: &str) -> Vec<u64> {
+    read.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect()
+}
+
+async fn stream(server: &Server, path: &str, token: &str, last: Option<u64>) -> Response {
+    let mut request = server.ask(Method::GET, path, token).header("accept", "text/event-stream");
+    if let Some(last) = last {
+        request = request.header("last-event-id", last.to_string());
+    }
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(!response.headers().contains_key("content-encoding"));
+    response
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runs_events_are_replayed_followed_and_resumed_without_a_gap() {
+    let server = Server::start().await;
+    server.publish("w", json!({}), json!([{ "id": "a", "type": "act" }, { "id": "b", "type": "act", "depends_on": ["a"] }])).await;
+    let token = server.token(Role::Operator).await;
+    let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
+    let path = format!("/api/v1/runs/{}/events", run["id"].as_str().unwrap());
+    let read = until(stream(&server, &path, &token, None).await, "run_finished").await;
+    let all = ids(&read);
+    assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>(), "{read}");
+    let rest = until(stream(&server, &path, &token, Some(1)).await, "run_finished").await;
+    assert_eq!(ids(&rest), all[1..]);
+    let page = server.json(&format!("{path}?limit=1"), &token).await;
+    assert_eq!((page["items"][0]["version"].as_u64(), page["next"].is_string()), (Some(1), true));
+    let bad = server.ask(Method::GET, &path, &token).header("accept", "text/event-stream").header("last-event-id", "x");
+    assert_eq!(bad.send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_begin_with_reset_name_the_run_and_end_with_the_server() {
+    let server = Server::start().await;
+    server.publish("w", json!({}), json!([{ "id": "a", "type": "act" }])).await;
+    let token = server.token(Role::Operator).await;
+    let hints = stream(&server, "/api/v1/events", &token, None).await;
+    let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
+    let read = until(hints, "\"succeeded\"").await;
+    assert!(read.starts_with("event: reset"), "{read}");
+    assert!(read.contains(run["id"].as_str().unwrap()) && read.contains("\"workflow\":\"w\""), "{read}");
+    let open = stream(&server, "/api/v1/events", &token, None).await;
+    server.end().await;
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_text_lines_or_a_stream() {
+    let server = Server::start().await;
+    server.publish("w", json!({}), json!([{ "id": "a", "type": "act", "with": { "say": "hello" } }])).await;
+    let token = server.token(Role::Operator).await;
+    let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
+    let id = run["id"].as_str().unwrap();
+    server.ended(id, &token).await;
+    let path = format!("/api/v1/runs/{id}/tasks/a/attempts/1/log");
+    let followed = until(stream(&server, &path, &token, None).await, "event: end").await;
+    assert!(followed.contains("saying \\\"hello\\\""), "{followed}");
+    let text = server.get(&path, &token).await;
+    assert_eq!(text.headers()["x-log-complete"], "true");
+    assert!(text.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert!(text.text().await.unwrap().contains("saying \"hello\""));
+    let lines = server.ask(Method::GET, &path, &token).header("accept", "application/x-ndjson").send().await.unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.text().await.unwrap().lines().next().unwrap()).unwrap();
+    assert_eq!((&first["level"], &first["stream"], &first["line"]), (&json!("info"), &json!("task"), &json!(1)));
+    let missing = server.get(&path.replace("/1/log", "/2/log"), &token).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    server.end().await;
+}
