@@ -273,7 +273,24 @@ pub fn engine_config(
     );
     // A foreground run's queue is its own: dispatched rows beyond the slots would only be written to be claimed later.
     config.dispatch_window = config.slots;
+    config.logs = Some(Arc::clone(&opened.logs));
     config
+}
+
+/// Opens the logs for reading, whoever holds the store.
+///
+/// # Errors
+/// There is no store, or it cannot be reached.
+pub async fn logs(session: &Session) -> Result<Arc<dyn Logs>, Failure> {
+    match &session.store {
+        #[cfg(feature = "sqlite")]
+        StoreUrl::Sqlite(path) => Ok(Arc::new(updraft_store_sqlite::SqliteReader::open(path).await?)),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),
+        StoreUrl::Memory => Err(forgetful()),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
+    }
 }
 
 /// A store to measure: the named one, memory, or a fresh file in `folder`.

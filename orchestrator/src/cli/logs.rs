@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
-use updraft_engine::logs::{LogLine, LogReader};
+use updraft_engine::logs::LogReader;
 use updraft_model::id::{RunId, TaskKey};
+use updraft_model::time::Timestamp;
 use updraft_store::Reader;
+use updraft_store::logs::{self, LogAt, LogKey, LogLevel, LogLine as Stored, Logs as Kept};
 use updraft_store::read::RunDetail;
 use updraft_task::Level;
 
@@ -40,7 +42,9 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     }
     let reader = compose::reader(session).await?;
     let run = select::run(&*reader, &args.run).await?;
-    let logs = Logs { session, reader: &*reader, run, folder: session.project.data_dir().join("logs") };
+    let kept = compose::logs(session).await?;
+    let folder = session.project.data_dir().join("logs");
+    let logs = Logs { session, reader: &*reader, kept: &*kept, run, folder };
     match &args.task {
         Some(task) if args.follow => logs.follow(task, args.attempt).await,
         Some(task) => logs.one(task, args.attempt).await,
@@ -51,8 +55,68 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
 struct Logs<'a> {
     session: &'a Session,
     reader: &'a dyn Reader,
+    /// The truth, once a log has been shipped; before that it lies in `folder`, if its worker runs here.
+    kept: &'a dyn Kept,
     run: RunId,
     folder: PathBuf,
+}
+
+/// One line, wherever it was read.
+struct Line {
+    at: Option<Timestamp>,
+    level: Level,
+    text: String,
+}
+
+impl From<updraft_engine::logs::LogLine> for Line {
+    fn from(line: updraft_engine::logs::LogLine) -> Self {
+        Self { at: line.at, level: line.level, text: line.text }
+    }
+}
+
+impl From<Stored> for Line {
+    fn from(line: Stored) -> Self {
+        let level = match line.level {
+            LogLevel::Debug => Level::Debug,
+            LogLevel::Info => Level::Info,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Error => Level::Error,
+        };
+        Self { at: line.at, level, text: line.text }
+    }
+}
+
+/// A log that is read from its beginning: from its files while it has some, then from the store.
+struct Source<'a> {
+    kept: &'a dyn Kept,
+    log: LogKey,
+    files: LogReader,
+    at: u64,
+}
+
+impl Source<'_> {
+    /// What came since the last call.
+    async fn more(&mut self) -> Result<Vec<Line>, Failure> {
+        if self.files.exists() && self.files.position() >= self.at {
+            let lines = self.files.more().map_err(|error| unreadable(&self.log.key, &error))?;
+            self.at = self.files.position();
+            return Ok(lines.into_iter().map(Line::from).collect());
+        }
+        let mut lines = Vec::new();
+        loop {
+            let page = logs::lines_from(self.kept, &self.log, LogAt::Offset(self.at), 10_000, 4 << 20).await?;
+            self.at = page.next;
+            if page.lines.is_empty() {
+                return Ok(lines);
+            }
+            lines.extend(page.lines.into_iter().map(Line::from));
+        }
+    }
+
+    /// A last line without its end, in the files.
+    fn rest(&mut self) -> Option<Line> {
+        self.files.rest().map(Line::from)
+    }
 }
 
 impl Logs<'_> {
@@ -67,7 +131,7 @@ impl Logs<'_> {
         for task in &loaded.workflow.tasks {
             let key = TaskKey::of(task.id.clone());
             let Some(&last) = attempts(&loaded.detail, &key).last() else { continue };
-            let lines = self.read(&key, last)?;
+            let lines = self.read(&key, last).await?;
             if self.session.json {
                 logs.push(json!({ "task": key.to_string(), "attempt": last, "lines": lines.iter().map(document).collect::<Vec<_>>() }));
             } else {
@@ -85,12 +149,12 @@ impl Logs<'_> {
         let key = self.key(task).await?;
         let known = attempts(&self.detail().await?, &key);
         let attempt = choose(&key, &known, attempt)?;
-        let lines = self.read(&key, attempt)?;
+        let lines = self.read(&key, attempt).await?;
         if self.session.json {
             let lines: Vec<_> = lines.iter().map(document).collect();
             output::json(&json!({ "run": self.run, "task": key.to_string(), "attempt": attempt, "lines": lines }))?;
         } else if lines.is_empty() {
-            output::note(&format!("attempt {attempt} of {key} said nothing (or its log is not on this machine)"));
+            output::note(&format!("attempt {attempt} of {key} said nothing (or its worker has not shipped it yet)"));
         } else {
             lines.iter().for_each(print);
         }
@@ -124,12 +188,14 @@ impl Logs<'_> {
     }
 
     async fn tail(&self, key: &TaskKey, no: u32) -> Result<(), Failure> {
-        let mut log = LogReader::new(&self.folder, self.run, key, no);
+        let mut log = self.source(key, no);
         loop {
             // Asked before reading: what was written until the attempt ended is then read in the same round.
             let ended = self.detail().await?.attempts.iter().any(|one| one.key == *key && one.dispatch_no == no);
-            log.more().map_err(|error| unreadable(key, &error))?.iter().for_each(print);
+            log.more().await?.iter().for_each(print);
             if ended {
+                // Between the end of its files and its last piece in the store.
+                log.more().await?.iter().for_each(print);
                 log.rest().iter().for_each(print);
                 return Ok(());
             }
@@ -137,9 +203,15 @@ impl Logs<'_> {
         }
     }
 
-    fn read(&self, key: &TaskKey, no: u32) -> Result<Vec<LogLine>, Failure> {
-        let mut log = LogReader::new(&self.folder, self.run, key, no);
-        let mut lines = log.more().map_err(|error| unreadable(key, &error))?;
+    fn source(&self, key: &TaskKey, no: u32) -> Source<'_> {
+        let log = LogKey { run_id: self.run, key: key.clone(), dispatch_no: no };
+        let files = LogReader::new(&self.folder, self.run, key, no);
+        Source { kept: self.kept, log, files, at: 0 }
+    }
+
+    async fn read(&self, key: &TaskKey, no: u32) -> Result<Vec<Line>, Failure> {
+        let mut log = self.source(key, no);
+        let mut lines = log.more().await?;
         lines.extend(log.rest());
         Ok(lines)
     }
@@ -197,11 +269,11 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-fn document(line: &LogLine) -> serde_json::Value {
+fn document(line: &Line) -> serde_json::Value {
     json!({ "at": line.at.map(|at| at.to_string()), "level": level(line.level).to_lowercase(), "text": line.text })
 }
 
-fn print(line: &LogLine) {
+fn print(line: &Line) {
     let at = line.at.map(|at| at.to_string()).unwrap_or_default();
     output::line(&format!("{} {} {}", output::dim(&at), output::level(line.level, level(line.level)), line.text));
 }

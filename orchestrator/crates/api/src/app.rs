@@ -61,6 +61,7 @@ async fn ready(axum::extract::State(api): axum::extract::State<ApiState>) -> Sta
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
     Problem::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
 }

@@ -55,7 +55,11 @@ fn text(value: &Value, field: &str) -> Option<String> {
 
 fn handle(name: &str, value: &Value, uri: String, format: String) -> DatasetPreview {
     let column = |column: &Value| {
-        Some(DatasetColumn { name: text(column, "name")?, column_type: text(column, "type").unwrap_or_default(), nulls: None })
+        Some(DatasetColumn {
+            name: text(column, "name")?,
+            column_type: text(column, "type").unwrap_or_default(),
+            nulls: None,
+        })
     };
     let columns = ["schema", "columns"].iter().filter_map(|field| value.get(*field)).find_map(|schema| {
         let list = schema.as_array().or_else(|| schema.get("columns")?.as_array())?;

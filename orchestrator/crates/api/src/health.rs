@@ -95,7 +95,9 @@ fn catalog(api: &ApiState) -> HealthItem {
     let text = format!("{} in {}", count(view.workflows as u64, "workflow"), count(view.files as u64, "file"));
     match (view.broken.len() as u64, view.conflicts.len() as u64) {
         (0, 0) => item(name, HealthState::Ok, text),
-        (0, conflicts) => item(name, HealthState::Warn, format!("{text}; {} with another process", count(conflicts, "conflict"))),
+        (0, conflicts) => {
+            item(name, HealthState::Warn, format!("{text}; {} with another process", count(conflicts, "conflict")))
+        }
         (broken, _) => item(name, HealthState::Warn, format!("{text}; {} with errors", count(broken, "file"))),
     }
 }

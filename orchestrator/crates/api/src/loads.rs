@@ -85,27 +85,22 @@ impl Loaded {
         logs: &'a BTreeMap<(TaskKey, u32), Option<u64>>,
         reasons: &'a BTreeMap<TaskKey, Reason>,
     ) -> Rows<'a> {
-        Rows::new(Sources {
-            detail: &self.detail,
-            compiled: self.compiled(),
-            attempts,
-            logs,
-            reasons,
-            now: self.now,
-        })
+        Rows::new(Sources { detail: &self.detail, compiled: self.compiled(), attempts, logs, reasons, now: self.now })
     }
 
     /// The parameters of a task as its attempt got them: rendered by the engine's own rules. Templates read no secrets.
     pub(crate) async fn rendered(&self, api: &ApiState, key: &TaskKey) -> Result<Option<Map<String, Value>>, Problem> {
         let compiled = self.compiled();
-        let (Some(task), Some(at)) = (compiled.workflow.task(key.task.as_str()), compiled.graph.position(key.task.as_str()))
+        let (Some(task), Some(at)) =
+            (compiled.workflow.task(key.task.as_str()), compiled.graph.position(key.task.as_str()))
         else {
             return Ok(None);
         };
         let done: BTreeMap<&TaskKey, _> = self.detail.task_runs.iter().map(|row| (&row.key, row)).collect();
         let work = self.detail.work.iter().find(|row| row.dispatch.key == *key);
         let own = done.get(key);
-        let Some(try_no) = work.map(|row| row.dispatch.try_no).or(own.map(|row| row.try_no)).filter(|try_no| *try_no > 0)
+        let Some(try_no) =
+            work.map(|row| row.dispatch.try_no).or(own.map(|row| row.try_no)).filter(|try_no| *try_no > 0)
         else {
             return Ok(None);
         };
@@ -150,19 +145,26 @@ fn actions(line: &RunLine, detail: &RunDetail) -> Actions {
     match line.state {
         RunState::Queued | RunState::Running => Actions {
             retry: retry.filter(|_| line.state == RunState::Running),
-            cancel: Some(ActionHint { label: format!("Cancel the run: {} not done", count(open, "task")), tasks: open }),
+            cancel: Some(ActionHint {
+                label: format!("Cancel the run: {} not done", count(open, "task")),
+                tasks: open,
+            }),
             mark: hint("Mark", open),
             ..Actions::default()
         },
         RunState::Cancelling => Actions { mark: hint("Mark", open), ..Actions::default() },
         RunState::Succeeded | RunState::Failed | RunState::Cancelled => Actions {
             retry,
-            rerun: Some(ActionHint { label: format!("Re-run all {}", count(line.tasks_total, "task")), tasks: line.tasks_total }),
+            rerun: Some(ActionHint {
+                label: format!("Re-run all {}", count(line.tasks_total, "task")),
+                tasks: line.tasks_total,
+            }),
             mark: hint("Mark", line.tasks_total),
             ..Actions::default()
         },
-        RunState::Broken => {
-            Actions { repair: Some(ActionHint { label: "Repair the run".to_owned(), tasks: open }), ..Actions::default() }
-        }
+        RunState::Broken => Actions {
+            repair: Some(ActionHint { label: "Repair the run".to_owned(), tasks: open }),
+            ..Actions::default()
+        },
     }
 }

@@ -246,6 +246,7 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::Store(error) => Self::from(error),
             EngineError::NoRun(run) => Self::not_found(format!("run {run}")),
+            EngineError::NoWorkflow(workflow) => Self::not_found(format!("workflow {workflow}")),
             EngineError::Rejected { .. } => Self::conflict("refused", text),
             EngineError::NoWorkflow(_) => Self::conflict("workflow_not_published", text),
             EngineError::KeyTaken(_) => Self::conflict("run_key_taken", text),

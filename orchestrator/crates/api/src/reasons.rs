@@ -85,7 +85,8 @@ async fn of_queued(api: &ApiState, workflow: &str, run: RunId) -> Result<Option<
         ..RunsAsk::default()
     };
     let open = api.history().run_lines(&ask).await?.items;
-    let (queued, active): (Vec<RunLine>, Vec<RunLine>) = open.into_iter().partition(|line| line.state == RunState::Queued);
+    let (queued, active): (Vec<RunLine>, Vec<RunLine>) =
+        open.into_iter().partition(|line| line.state == RunState::Queued);
     let Some(own) = queued.iter().find(|line| line.run_id == run) else { return Ok(None) };
     // Larger priority first, then the older one.
     let before = |line: &&RunLine| (-line.priority, line.run_id) < (-own.priority, own.run_id);

@@ -84,7 +84,8 @@ pub(crate) async fn plan(api: &ApiState, workflow: &str, new: &NewRun) -> Result
         && let Some((before, after)) = wanted.interval.off_schedule
     {
         let near: Vec<String> = [before, after].into_iter().flatten().map(|at| at.to_string()).collect();
-        let near = if near.is_empty() { String::new() } else { format!("; the nearest fires are {}", near.join(" and ")) };
+        let near =
+            if near.is_empty() { String::new() } else { format!("; the nearest fires are {}", near.join(" and ")) };
         warnings.push(format!("the schedule does not fire at {}{near}: the interval is that instant", wanted.at));
     }
     if wanted.found.line.open_runs >= written.max_active_runs {

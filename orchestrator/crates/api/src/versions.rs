@@ -55,7 +55,9 @@ impl Versions {
 
 /// A stored version, compiled.
 fn compile(text: &str) -> Result<Arc<Compiled>, Problem> {
-    let unreadable = |error: String| Problem::unfit("version_unreadable", format!("this build cannot read the workflow version: {error}"));
+    let unreadable = |error: String| {
+        Problem::unfit("version_unreadable", format!("this build cannot read the workflow version: {error}"))
+    };
     let workflow: Workflow = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
     Compiled::new(workflow).map(Arc::new).map_err(|error| unreadable(error.to_string()))
 }

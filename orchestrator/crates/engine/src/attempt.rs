@@ -116,6 +116,10 @@ impl Ended {
         Self { result, output: None }
     }
 
+    fn lost(cause: Cause, message: String) -> Self {
+        Self::plain(AttemptResult::Lost { cause, message })
+    }
+
     fn refused(cause: Cause, class: &str, message: String) -> Self {
         Self::plain(AttemptResult::Rejected { cause, class: class.to_owned(), message })
     }
@@ -126,17 +130,13 @@ impl Attempt {
         self.plan.compiled.task(self.task)
     }
 
-    fn lost(&self, cause: Cause, message: String) -> Ended {
-        Ended::plain(AttemptResult::Lost { cause, message })
-    }
-
     fn lease_lost(&self) -> Ended {
         let name = &self.shared.config.name;
-        self.lost(Cause::Orphaned, format!("worker {name} could not renew its lease in time and stopped it"))
+        Ended::lost(Cause::Orphaned, format!("worker {name} could not renew its lease in time and stopped it"))
     }
 
     fn drained(&self) -> Ended {
-        self.lost(Cause::Drained, format!("worker {} was stopped before it ended", self.shared.config.name))
+        Ended::lost(Cause::Drained, format!("worker {} was stopped before it ended", self.shared.config.name))
     }
 
     async fn run(self) {
@@ -343,7 +343,7 @@ impl Attempt {
                 host.log(updraft_task::Level::Error, &message);
                 Some(Ended::plain(AttemptResult::Panicked { message }))
             }
-            (None, Stop::No) => Some(self.lost(Cause::Orphaned, "its body ended without a result".to_owned())),
+            (None, Stop::No) => Some(Ended::lost(Cause::Orphaned, "its body ended without a result".to_owned())),
         }
     }
 

@@ -109,6 +109,26 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// What a person should know about how this worker is watched; `None` if there is nothing to say.
+    pub fn health(&self, store_kind: &str) -> Option<String> {
+        let name = &self.info.name;
+        match (self.state, self.alive) {
+            (WorkerState::Suspect, _) => {
+                Some(format!("worker {name} gives no sign of life since {}: it gets no work", self.last_seen()))
+            }
+            (WorkerState::Active | WorkerState::Draining, None) if store_kind == "postgres" => Some(format!(
+                "a pooler stands between worker {name} and PostgreSQL: its death is noticed by its lease only (within 50 s); \
+                 connect it to the server directly for 10 s"
+            )),
+            (WorkerState::Dead | WorkerState::Gone, _) if self.busy > 0 => {
+                Some(format!("worker {name} is gone, and {} of its attempts are being taken over", self.busy))
+            }
+            (WorkerState::Active | WorkerState::Draining | WorkerState::Dead | WorkerState::Gone, _) => None,
+        }
+    }
+}
+
 /// A look at all workers through the session of one of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {

@@ -134,7 +134,11 @@ impl Hub {
     }
 
     /// Tells of every look at the files that changed something.
-    pub(crate) fn follow_catalog(&self, mut views: watch::Receiver<Arc<updraft_catalog::View>>, stop: CancellationToken) {
+    pub(crate) fn follow_catalog(
+        &self,
+        mut views: watch::Receiver<Arc<updraft_catalog::View>>,
+        stop: CancellationToken,
+    ) {
         let hub = self.clone();
         tokio::spawn(async move {
             while let Some(Ok(())) = stop.run_until_cancelled(views.changed()).await {

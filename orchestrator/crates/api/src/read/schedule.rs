@@ -196,7 +196,8 @@ mod tests {
         let berlin = known_zone("Europe/Berlin").unwrap();
         let (from, until) = year(&berlin, 2026).unwrap();
         assert_eq!(from.to_string(), "2025-12-31T23:00:00Z");
-        let offsets: Vec<_> = shifts(&berlin, from, until).iter().map(|s| (s.from.to_string(), s.offset_seconds)).collect();
+        let offsets: Vec<_> =
+            shifts(&berlin, from, until).iter().map(|s| (s.from.to_string(), s.offset_seconds)).collect();
         assert_eq!(
             offsets,
             [

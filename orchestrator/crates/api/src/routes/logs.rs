@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::Answer;
 use super::runs::wants;
 use crate::dto::LogLine;
+use crate::events;
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 use crate::read::{self, log};
 use crate::state::ApiState;
-use crate::events;
 
 /// Most bytes of one answer, and the number if nobody says how many.
 const MOST_BYTES: u64 = 8 << 20;
@@ -181,4 +181,3 @@ fn describe(response: &mut Response, info: Option<&LogInfo>, over: bool) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
 }
-

@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, LOCATION};
 use axum::response::{IntoResponse as _, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use updraft_auth::authenticator::SetupLink;
 use updraft_auth::PrincipalKind as Kind;
+use updraft_auth::authenticator::SetupLink;
 use utoipa::IntoParams;
 
 use super::Answer;

@@ -142,4 +142,3 @@ async fn log_head(api: &ApiState, log: LogKey) -> Answer<Option<LogPage>> {
     };
     Ok(Some(read::log::page_of(&page)))
 }
-

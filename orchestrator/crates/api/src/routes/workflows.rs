@@ -311,7 +311,8 @@ pub(crate) async fn calendar(
     let mut planned: BTreeMap<String, u32> = BTreeMap::new();
     if found.now < until {
         for at in schedules::planned(&api, &found, PLANNED_YEAR).await? {
-            if at >= from && at < until
+            if at >= from
+                && at < until
                 && let Some(date) = read::schedule::civil_date(&zone, at)
             {
                 *planned.entry(date).or_default() += 1;

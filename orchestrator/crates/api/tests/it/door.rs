@@ -16,7 +16,8 @@ async fn people_log_in_by_password_or_link_and_log_out() {
     let body = |password: &str| json!({ "name": "ada", "password": password });
     let (status, problem) = server.post("/api/v1/auth/login", "", body("wrong")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNAUTHORIZED, &json!("bad_credentials")));
-    let login = server.ask(Method::POST, "/api/v1/auth/login", "").json(&body("a long enough phrase 1")).send().await.unwrap();
+    let login =
+        server.ask(Method::POST, "/api/v1/auth/login", "").json(&body("a long enough phrase 1")).send().await.unwrap();
     assert_eq!(login.status(), StatusCode::NO_CONTENT);
     let set = login.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(set.starts_with("updraft_session=") && set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
@@ -77,7 +78,8 @@ async fn bodies_and_times_have_limits() {
     let (status, problem) = server.post("/api/v1/workflows/w/runs", &token, large).await;
     assert_eq!((status, &problem["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("body_too_large")));
     let slow = futures::stream::once(async { Ok::<_, std::io::Error>("{".to_owned()) }).chain_pending();
-    let request = server.ask(Method::POST, "/api/v1/workflows/w/runs", &token).header("content-type", "application/json");
+    let request =
+        server.ask(Method::POST, "/api/v1/workflows/w/runs", &token).header("content-type", "application/json");
     let response = request.body(reqwest::Body::wrap_stream(slow)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
     let problem: Value = response.json().await.unwrap();

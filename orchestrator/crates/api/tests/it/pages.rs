@@ -19,10 +19,14 @@ async fn pages_are_served_as_they_were_built() {
         assert!(!page.headers().contains_key("access-control-allow-origin"));
     }
     let script = server.ask(Method::GET, "/assets/app-1.js", "").header("accept-encoding", "br").send().await.unwrap();
-    assert_eq!((&script.headers()["content-encoding"], &script.headers()["content-type"]), (&"br".parse().unwrap(), &"text/javascript".parse().unwrap()));
+    assert_eq!(
+        (&script.headers()["content-encoding"], &script.headers()["content-type"]),
+        (&"br".parse().unwrap(), &"text/javascript".parse().unwrap())
+    );
     assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     let tag = script.headers()["etag"].clone();
-    let again = server.ask(Method::GET, "/assets/app-1.js", "").header("accept-encoding", "br").header("if-none-match", tag);
+    let again =
+        server.ask(Method::GET, "/assets/app-1.js", "").header("accept-encoding", "br").header("if-none-match", tag);
     assert_eq!(again.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
     assert_eq!(server.get("/assets/none.js", "").await.status(), StatusCode::NOT_FOUND);
     assert_eq!(server.ask(Method::POST, "/", "").send().await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -40,7 +44,10 @@ async fn probes_are_bare_and_metrics_are_for_this_machine() {
     let token = server.token(Role::Viewer).await;
     server.json("/api/v1/runs", &token).await;
     let text = server.get("/metrics", "").await.text().await.unwrap();
-    assert!(text.contains("updraft_http_requests_total{method=\"GET\",route=\"/api/v1/runs\",status=\"200\"} 1"), "{text}");
+    assert!(
+        text.contains("updraft_http_requests_total{method=\"GET\",route=\"/api/v1/runs\",status=\"200\"} 1"),
+        "{text}"
+    );
     let documented = include_str!("../../../../../docs/metrics.md");
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = line.split(' ').next().unwrap();

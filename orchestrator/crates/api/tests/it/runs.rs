@@ -31,7 +31,10 @@ async fn a_key_makes_one_run_and_another_body_is_refused() {
     let body = json!({ "params": { "limit": 7 }, "note": "by hand", "logical_date": "2026-01-31T09:30:00Z" });
     let (status, first) = trigger(&server, &token, "k1", body.clone()).await;
     assert_eq!(status, StatusCode::CREATED, "{first}");
-    assert_eq!((&first["workflow"], &first["trigger"], &first["params"]["limit"]), (&json!("w"), &json!("api"), &json!(7)));
+    assert_eq!(
+        (&first["workflow"], &first["trigger"], &first["params"]["limit"]),
+        (&json!("w"), &json!("api"), &json!(7))
+    );
     assert_eq!((&first["note"], &first["logical_date"]), (&json!("by hand"), &json!("2026-01-31T09:30:00.000Z")));
     let (status, again) = trigger(&server, &token, "k1", body).await;
     assert_eq!((status, &again["id"]), (StatusCode::OK, &first["id"]));
@@ -44,7 +47,10 @@ async fn a_key_makes_one_run_and_another_body_is_refused() {
     let run = server.ended(first["id"].as_str().unwrap(), &token).await;
     assert_eq!(run["state"], "failed");
     let sentence = run["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("Failed after") && sentence.contains("at `check`: it is broken; 1 task did not run."), "{sentence}");
+    assert!(
+        sentence.starts_with("Failed after") && sentence.contains("at `check`: it is broken; 1 task did not run."),
+        "{sentence}"
+    );
     assert_eq!((&run["failure"]["task"], &run["failure"]["line"]), (&json!("check"), &json!("it is broken")));
     assert_eq!(run["actions"]["retry"], json!({ "label": "Re-run 2 tasks", "tasks": 2 }));
     server.end().await;
@@ -56,7 +62,10 @@ async fn params_that_do_not_fit_are_told_with_their_place_and_make_nothing() {
     let (status, problem) = trigger(&server, &token, "k", json!({ "params": { "limit": 0, "lim": 1 } })).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("params_unfit")));
     let told: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|one| (&one["code"], &one["path"])).collect();
-    assert_eq!(told, [(&json!("param_unknown"), &json!("/params/lim")), (&json!("param_unfit"), &json!("/params/limit"))]);
+    assert_eq!(
+        told,
+        [(&json!("param_unknown"), &json!("/params/lim")), (&json!("param_unfit"), &json!("/params/limit"))]
+    );
     assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()) && problem["status"] == 422);
     // The key is free again.
     let (status, _) = trigger(&server, &token, "k", json!({})).await;
@@ -83,7 +92,10 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     assert_eq!((status, &paused["paused"]), (StatusCode::OK, &json!(true)), "{paused}");
     let admin = server.token(Role::Admin).await;
     let entry = server.json("/api/v1/audit?action=workflow.pause", &admin).await["items"][0].clone();
-    assert_eq!((&entry["subject"], &entry["reason"], &entry["from"]), (&json!("w"), &json!("holidays"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&entry["subject"], &entry["reason"], &entry["from"]),
+        (&json!("w"), &json!("holidays"), &json!("127.0.0.1"))
+    );
     server.end().await;
 }
 
@@ -167,7 +179,10 @@ async fn the_pages_answer_in_one_call_each() {
     assert_eq!(view["graph"]["nodes"].as_array().unwrap().len(), 3);
     assert_eq!(view["critical_path"], json!(["load", "check"]));
     let task = server.json(&format!("/api/v1/runs/{id}/tasks/load"), &token).await;
-    assert_eq!((&task["params_written"]["say"], &task["params_rendered"]["say"]), (&json!("{{ params.limit }}"), &json!(3)));
+    assert_eq!(
+        (&task["params_written"]["say"], &task["params_rendered"]["say"]),
+        (&json!("{{ params.limit }}"), &json!(3))
+    );
     assert_eq!(task["output"], json!({ "said": 3 }));
     let said: Value = server.json(&format!("/api/v1/runs/{id}/tasks/check"), &token).await;
     assert_eq!(said["task_run"]["error"]["line"], "it is broken");

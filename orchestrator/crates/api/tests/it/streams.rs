@@ -46,7 +46,13 @@ async fn stream(server: &Server, path: &str, token: &str, last: Option<u64>) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runs_events_are_replayed_followed_and_resumed_without_a_gap() {
     let server = Server::start().await;
-    server.publish("w", json!({}), json!([{ "id": "a", "type": "act" }, { "id": "b", "type": "act", "depends_on": ["a"] }])).await;
+    server
+        .publish(
+            "w",
+            json!({}),
+            json!([{ "id": "a", "type": "act" }, { "id": "b", "type": "act", "depends_on": ["a"] }]),
+        )
+        .await;
     let token = server.token(Role::Operator).await;
     let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
     let path = format!("/api/v1/runs/{}/events", run["id"].as_str().unwrap());

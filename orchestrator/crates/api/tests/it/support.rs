@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use updraft_api::{ApiConfig, ApiState, Asset, Assets, Listener, app, serve};
 use updraft_auth::{
-    AuthConfig, Authenticator, Connections, Door, DoorConfig, KeyOrigin, LogIn, NewToken, PasswordCost, Principal, Role,
-    Sources, StoreFacts, Vault, judge,
+    AuthConfig, Authenticator, Connections, Door, DoorConfig, KeyOrigin, LogIn, NewToken, PasswordCost, Principal,
+    Role, Sources, StoreFacts, Vault, judge,
 };
 use updraft_engine::scheduler::SchedulerConfig;
 use updraft_engine::{Clock as _, Engine, EngineConfig, NoConnections, SystemClock};

@@ -68,9 +68,7 @@ async fn every_route_but_the_public_ones_asks_who_and_whether_they_may() {
                 assert_eq!(status, StatusCode::FORBIDDEN, "{name} as {role}");
             } else {
                 assert!(
-                    status != StatusCode::UNAUTHORIZED
-                        && status != StatusCode::FORBIDDEN
-                        && !status.is_server_error(),
+                    status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN && !status.is_server_error(),
                     "{name} as {role}: {status}"
                 );
             }

@@ -161,7 +161,7 @@ impl Heart {
             }
             if self.shared.phase() == Phase::Stopped {
                 // Only the good-bye is left to be said.
-                self.next_beat = Instant::now() + Duration::from_secs(3600);
+                self.next_beat = Instant::now() + Duration::from_hours(1);
                 self.next_look = self.next_beat;
                 continue;
             }

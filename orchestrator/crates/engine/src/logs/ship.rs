@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long the end of the engine waits for what is left.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// How often files without an owner are looked for.
-const RECOVER_EVERY: Duration = Duration::from_secs(60);
+const RECOVER_EVERY: Duration = Duration::from_mins(1);
 const RECOVER_FIRST: Duration = Duration::from_secs(2);
 
 /// Logs that are not yet in the store, and who follows.
@@ -260,7 +260,7 @@ fn remove(head: &Path) {
 async fn recover(shared: &Arc<Shared>, logs: &dyn Logs) -> Result<(), ShipError> {
     let folder = shared.config.log_dir.clone();
     let found = tokio::task::spawn_blocking(move || left_behind(&folder)).await;
-    let found = found.map_err(|error| ShipError::Io(std::io::Error::other(error)))??;
+    let found = found.map_err(|error| ShipError::Io(std::io::Error::other(error)))?;
     for (log, path) in found {
         if locked(&shared.shipping.logs).contains_key(&log) || !is_over(&*shared.config.reader, &log).await? {
             continue;
@@ -309,7 +309,7 @@ fn written_of(head: &Path) -> std::io::Result<Written> {
     Ok(written)
 }
 
-fn left_behind(folder: &Path) -> std::io::Result<Vec<(LogKey, PathBuf)>> {
+fn left_behind(folder: &Path) -> Vec<(LogKey, PathBuf)> {
     let mut found = Vec::new();
     let inside = |folder: &Path| match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
@@ -331,7 +331,7 @@ fn left_behind(folder: &Path) -> std::io::Result<Vec<(LogKey, PathBuf)>> {
             }
         }
     }
-    Ok(found)
+    found
 }
 
 /// Why logs stay where they are.

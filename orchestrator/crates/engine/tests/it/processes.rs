@@ -146,7 +146,7 @@ async fn create(place: &Place, folder: &Path, tasks: Value) -> RunId {
 }
 
 async fn over(place: &Place, run: RunId) -> updraft_store::read::RunDetail {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let found = detail(place, run).await;
         if found.run.row.projection.state.is_final() {

@@ -110,7 +110,7 @@ async fn note(folder: &str, ctx: &Context) -> Result<Value, TaskError> {
     let line = format!("{} {} {}\n", ctx.attempt().key, ctx.attempt().dispatch_no, std::process::id());
     let mut bodies = std::fs::File::options().create(true).append(true).open(folder.join("bodies")).unwrap();
     bodies.write_all(line.as_bytes()).unwrap();
-    ctx.info(&format!("noted by {}", std::process::id()));
+    ctx.info(format!("noted by {}", std::process::id()));
     while !folder.join("go").exists() {
         tokio::select! {
             () = ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),

@@ -226,7 +226,7 @@ async fn old_logs_of_runs_that_are_over_are_removed(world: &World, logs: &dyn Lo
         logs.append(&[part(&log_of(run, "a", 1), 0, 1, &text(1, 3))], AT).await.expect("append");
     }
     let purge = async |before: Timestamp| logs.purge_logs(before, 1000).await.expect("purge");
-    let run_made_at = Timestamp::from_datetime(chrono::Utc::now()) + std::time::Duration::from_secs(60);
+    let run_made_at = Timestamp::from_datetime(chrono::Utc::now()) + std::time::Duration::from_mins(1);
     assert_eq!(purge(Timestamp::from_millis(1000)).await, 0);
     assert!(purge(run_made_at.max(AT + std::time::Duration::from_secs(1))).await >= 1);
     assert!(logs.info(&log_of(open, "a", 1)).await.expect("info").is_some(), "a run that is open keeps its logs");
