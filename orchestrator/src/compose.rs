@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use updraft_auth::StoreFacts;
 use updraft_engine::{ConnectionSource, Engine, EngineConfig, EngineError, NoConnections, RunEnd};
 use updraft_model::id::RunId;
-use updraft_store::schema::MigrationStatus;
-use updraft_auth::StoreFacts;
 use updraft_store::accounts::Accounts;
+use updraft_store::schema::MigrationStatus;
 use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store};
 use updraft_task::{Connection, Registry};
 

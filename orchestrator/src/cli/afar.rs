@@ -174,9 +174,7 @@ pub async fn logs(
             }
         }
         match task {
-            Some(task) if !found => {
-                Err(Failure::input(format!("run {run} has no attempt of a task `{task}`")))
-            }
+            Some(task) if !found => Err(Failure::input(format!("run {run} has no attempt of a task `{task}`"))),
             Some(_) | None => Ok(ExitCode::Success),
         }
     })

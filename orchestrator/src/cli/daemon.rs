@@ -75,7 +75,9 @@ pub async fn serve(session: &Session, args: Serve) -> Result<ExitCode, Failure> 
         listen.clone_from(&session.project.server.listen);
     }
     if listen.is_empty() {
-        listen.push(ADDRESS.parse().map_err(|_| Failure::input("the default address is none: this is a bug of Updraft"))?);
+        listen.push(
+            ADDRESS.parse().map_err(|_| Failure::input("the default address is none: this is a bug of Updraft"))?,
+        );
     }
     if !args.roles.has(daemon::Role::Api) {
         listen.clear();

@@ -187,8 +187,9 @@ impl Session {
 /// # Errors
 /// The server is of another version.
 fn typed<T: DeserializeOwned>(answer: &Value) -> Result<T, Failure> {
-    T::deserialize(answer)
-        .map_err(|error| Failure::unreachable(format!("the server answers in a way that this version does not know: {error}")))
+    T::deserialize(answer).map_err(|error| {
+        Failure::unreachable(format!("the server answers in a way that this version does not know: {error}"))
+    })
 }
 
 /// A name as one segment of an address.

@@ -23,7 +23,8 @@ pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
         output::json(&json!(updraft_api::layout(&compiled)))?;
         return Ok(ExitCode::Success);
     }
-    let nodes: Vec<(usize, &str)> = workflow.tasks.iter().enumerate().map(|(at, task)| (at, task.id.as_str())).collect();
+    let nodes: Vec<(usize, &str)> =
+        workflow.tasks.iter().enumerate().map(|(at, task)| (at, task.id.as_str())).collect();
     let position = |id: &str| workflow.tasks.iter().position(|task| task.id.as_str() == id);
     let edges: Vec<(usize, usize)> = workflow
         .tasks

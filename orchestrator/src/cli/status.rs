@@ -44,7 +44,8 @@ pub async fn run(session: &Session) -> Result<ExitCode, Failure> {
     ));
     for file in &catalog.broken {
         let first = file.diagnostics.first();
-        let what = first.map_or_else(String::new, |one| format!(":{}:{}: {} [{}]", one.line, one.column, one.message, one.code));
+        let what = first
+            .map_or_else(String::new, |one| format!(":{}:{}: {} [{}]", one.line, one.column, one.message, one.code));
         output::warning(&format!("{}{what}", file.path));
     }
     Ok(ExitCode::Success)

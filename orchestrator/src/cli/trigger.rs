@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn text_params_stay_text_and_others_are_json() {
-        let workflow = json!({ "params_schema": { "properties": { "day": { "type": "string" }, "n": { "type": "integer" } } } });
+        let workflow =
+            json!({ "params_schema": { "properties": { "day": { "type": "string" }, "n": { "type": "integer" } } } });
         let given = ["day=2026", "n=5", "list=[1]", "odd=a b"].map(str::to_owned);
         let read = params(&workflow, &given).unwrap();
         assert_eq!(Value::Object(read), json!({ "day": "2026", "n": 5, "list": [1], "odd": "a b" }));

@@ -119,7 +119,9 @@ fn of_file(session: &Session, file: &str, args: &Next) -> Result<ExitCode, Failu
     output::line(&format!("{}: {}", workflow.id, words(schedule)));
     table(
         &zone,
-        fires.into_iter().map(|one| (one.local, one.offset, one.fire.at.to_string(), one.fire.logical_at.to_string(), one.note)),
+        fires
+            .into_iter()
+            .map(|one| (one.local, one.offset, one.fire.at.to_string(), one.fire.logical_at.to_string(), one.note)),
     );
     Ok(ExitCode::Success)
 }
@@ -139,7 +141,10 @@ async fn of_workflow(session: &Session, workflow: &str, args: &Next) -> Result<E
     let zone = args.zone.clone().or(found.timezone).unwrap_or_else(|| "UTC".to_owned());
     table(
         &zone,
-        found.next.into_iter().map(|one| (one.local, one.offset, one.at.to_string(), one.logical_date.to_string(), one.note)),
+        found
+            .next
+            .into_iter()
+            .map(|one| (one.local, one.offset, one.at.to_string(), one.logical_date.to_string(), one.note)),
     );
     if found.skipped.total > 0 {
         output::note(&output::dim(&format!("{} fires did not become runs, ever", found.skipped.total)));

@@ -181,9 +181,8 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         }
     }
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::address).collect();
-    let socket = Listener::unix(&options.socket).map_err(|error| {
-        Failure::unreachable(format!("cannot listen on {}: {error}", options.socket.display()))
-    })?;
+    let socket = Listener::unix(&options.socket)
+        .map_err(|error| Failure::unreachable(format!("cannot listen on {}: {error}", options.socket.display())))?;
     listeners.push(socket);
 
     let login_path = login_path(session, &options, &authenticator).await?;

@@ -163,9 +163,8 @@ impl Api {
         if let Some(body) = &body {
             request = request.json(body);
         }
-        let unreachable = |error: reqwest::Error| {
-            Failure::unreachable(format!("{} cannot be reached: {}", self.place, root(&error)))
-        };
+        let unreachable =
+            |error: reqwest::Error| Failure::unreachable(format!("{} cannot be reached: {}", self.place, root(&error)));
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(unreachable)?;

@@ -87,7 +87,10 @@ fn dev_fires_schedules_answers_triggers_and_pauses() {
     assert_eq!(plan["action"], "trigger");
     assert!(daemon.runs("chain").is_empty(), "a dry run made a run");
     let ended = daemon.json(&["trigger", "chain", "-p", "name=you", "--wait", "--note", "by hand"]);
-    assert_eq!((&ended["state"], &ended["params"]["name"], &ended["note"]), (&"succeeded".into(), &"you".into(), &"by hand".into()));
+    assert_eq!(
+        (&ended["state"], &ended["params"]["name"], &ended["note"]),
+        (&"succeeded".into(), &"you".into(), &"by hand".into())
+    );
     let wrong = place.updraft(&["trigger", "chain", "-p", "nam=you"]);
     assert_eq!(wrong.code(), Some(2), "{}", wrong.out);
     assert!(wrong.err.contains("nam"), "{}", wrong.err);

@@ -307,10 +307,8 @@ impl Book {
             return;
         }
         let publication = publication(&self.source, path, &entry.sha256, content.source, workflow);
-        self.known.insert(
-            id.clone(),
-            Standing { sha256: entry.sha256.clone(), source: self.source.clone(), retired: false },
-        );
+        self.known
+            .insert(id.clone(), Standing { sha256: entry.sha256.clone(), source: self.source.clone(), retired: false });
         steps.publish.push(publication);
     }
 
