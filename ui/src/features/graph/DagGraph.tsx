@@ -194,14 +194,25 @@ function TaskNode({ data }: NodeProps<Node<TaskData>>) {
         "flex h-full w-full flex-col justify-center gap-0.5 rounded-md border bg-surface px-2.5",
         data.chosen ? "border-ink ring-1 ring-ink" : loud ? "border-current" : "border-line-strong",
         loud && tone && TONE_TEXT[tone],
-        data.faint && "opacity-70",
+        // Faint by its frame and glyph: text stays readable.
+        data.faint && "border-dashed",
       )}
       title={data.id}
     >
       <Handle type="target" position={Position.Left} className="invisible" />
       <span className="flex items-center gap-1.5">
-        {data.mark && <StateGlyph state={data.mark.state} silent />}
-        <span className="truncate font-medium text-ink text-sm">{data.id}</span>
+        {data.mark && (
+          <StateGlyph
+            state={data.mark.state}
+            silent
+            {...(data.faint ? { className: "opacity-50" } : {})}
+          />
+        )}
+        <span
+          className={cx("truncate text-sm", data.faint ? "text-ink-3" : "font-medium text-ink")}
+        >
+          {data.id}
+        </span>
         {data.critical && (
           <span className="ml-auto text-ink-3" title="On the critical path">
             ◆
