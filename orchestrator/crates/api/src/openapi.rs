@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, generated from the routes.
+//! The `OpenAPI` 3.1 document, generated from the routes.
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;

@@ -248,7 +248,6 @@ impl From<EngineError> for Problem {
             EngineError::NoRun(run) => Self::not_found(format!("run {run}")),
             EngineError::NoWorkflow(workflow) => Self::not_found(format!("workflow {workflow}")),
             EngineError::Rejected { .. } => Self::conflict("refused", text),
-            EngineError::NoWorkflow(_) => Self::conflict("workflow_not_published", text),
             EngineError::KeyTaken(_) => Self::conflict("run_key_taken", text),
             EngineError::RunOver { .. } => Self::conflict("run_over", text),
             EngineError::Broken { .. } => Self::conflict("run_broken", text),
