@@ -52,11 +52,20 @@ impl PgStore {
     {
         let inner = Arc::clone(&self.inner);
         guarded(Lost::Commit, async move {
-            // On any error the lease is dropped, which closes the connection and with it the transaction.
+            // A lease that is dropped closes its connection, and with it the transaction.
             let mut lease = inner.schedules.lease().await?;
             inner.counters.round_trip(purpose);
             let mut transaction = lease.connection.begin().await.map_err(|error| error::plain(&error))?;
-            let (value, wrote) = work(&mut transaction, Arc::clone(&inner.counters)).await?;
+            let (value, wrote) = match work(&mut transaction, Arc::clone(&inner.counters)).await {
+                Ok(made) => made,
+                Err(error) => {
+                    // At once, not when the server notices: what was locked is to be tried again in smaller parts.
+                    if transaction.rollback().await.is_ok() {
+                        lease.give_back();
+                    }
+                    return Err(error);
+                }
+            };
             inner.counters.round_trip(purpose);
             if wrote {
                 transaction.commit().await.map_err(|error| error::of_commit(&error))?;
