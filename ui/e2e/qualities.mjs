@@ -8,14 +8,40 @@ const IDLE = Number(process.env.UPDRAFT_E2E_IDLE ?? 60);
 export async function qualities(world, { step }) {
   await step("an idle page is silent", async () => {
     const w = await window(world);
+    // A hint says that something changed: then the page was not idle, and the minute begins anew.
+    await w.page.addInitScript(() => {
+      globalThis.hints = 0;
+      const Real = globalThis.EventSource;
+      globalThis.EventSource = class extends Real {
+        constructor(...given) {
+          super(...given);
+          for (const kind of ["run", "catalog"])
+            this.addEventListener(kind, () => {
+              globalThis.hints += 1;
+            });
+        }
+      };
+    });
     await w.goto("/");
     await w.page.waitForTimeout(4_000);
-    const seen = [];
-    w.page.on("request", (request) => seen.push(`${request.method()} ${request.url()}`));
-    await w.page.waitForTimeout(IDLE * 1000);
+    const hints = () => w.page.evaluate(() => globalThis.hints);
+    for (let round = 1; round <= 4; round++) {
+      const before = await hints();
+      const seen = [];
+      const note = (request) => seen.push(`${request.method()} ${request.url()}`);
+      w.page.on("request", note);
+      await w.page.waitForTimeout(IDLE * 1000);
+      w.page.off("request", note);
+      if ((await hints()) > before) {
+        await w.page.waitForTimeout(2_000);
+        continue;
+      }
+      await w.close();
+      assert.deepEqual(seen, []);
+      return `0 requests in ${IDLE} s`;
+    }
     await w.close();
-    assert.deepEqual(seen, []);
-    return `0 requests in ${IDLE} s`;
+    return { skip: `something changed within every ${IDLE} s` };
   });
 
   await step("a slow page shows skeletons and states nothing", async () => {

@@ -201,6 +201,42 @@ export async function story(world, { step }) {
     await w.close();
   });
 
+  await step("a live log grows by itself", async () => {
+    const w = await window(world);
+    let path;
+    if (world.mock) {
+      const live = (await w.json(`/runs?workflow=${pool}&state=running&limit=1`)).items[0].id;
+      path = `/runs/${live}/tasks/rebuild?map_index=0`;
+    } else {
+      const made = await w.context.request.post(`${world.base}/api/v1/workflows/${workflow}/runs`, {
+        data: {},
+        headers: { "sec-fetch-site": "same-origin", origin: world.base },
+      });
+      assert.ok(made.ok(), `POST run of ${workflow} answered ${made.status()}`);
+      const { id } = await made.json();
+      const task = process.env.UPDRAFT_E2E_TALKS ?? "fetch";
+      await until("it runs", async () =>
+        (await w.json(`/runs/${id}/tasks`)).items.some(
+          (t) => t.task === task && t.attempts.length > 0,
+        ),
+      );
+      path = `/runs/${id}/tasks/${task}`;
+    }
+    await w.goto(path);
+    const rows = w.page.locator(".log-line");
+    await until("a line shows up", async () => (await rows.count()) > 0);
+    const before = await rows.count();
+    await until("more lines show up", async () => (await rows.count()) > before);
+    const offsets = await rows.evaluateAll((all) => all.map((each) => Number(each.dataset.offset)));
+    assert.deepEqual(
+      offsets,
+      [...new Set(offsets)].sort((a, b) => a - b),
+      "lines twice or out of order",
+    );
+    await w.close();
+    return `${before} lines, then ${offsets.length}`;
+  });
+
   await step("pause and unpause", async () => {
     const w = await window(world);
     const id = world.mock ? "flights_etl" : workflow;

@@ -40,7 +40,7 @@ export function home(defs) {
       failures_in_row: row || null,
       retry: r.masked
         ? { label: "Re-run 1 task", tasks: 1 }
-        : { label: `Re-run ${blocked + 1} tasks`, tasks: blocked + 1 },
+        : { label: `Re-run ${blocked + 1} task${blocked ? "s" : ""}`, tasks: blocked + 1 },
     });
   }
   incidents.push(

@@ -153,9 +153,22 @@ export const runViewQuery = (run: string) =>
 export const runEventsQuery = (run: string) =>
   queryOptions({
     queryKey: ["run", run, "events"],
-    queryFn: ({ signal }) =>
-      api.get<List<RunEvent>>(`/runs/${seg(run)}/events`, { limit: 500 }, signal),
+    queryFn: ({ signal }) => allEvents(run, signal),
   });
+
+/** Pages of a run's events that are read at most: 20,000 commits. */
+const MOST_EVENT_PAGES = 40;
+
+async function allEvents(run: string, signal: AbortSignal): Promise<List<RunEvent>> {
+  const path = `/runs/${seg(run)}/events`;
+  const all = await api.get<List<RunEvent>>(path, { limit: 500 }, signal);
+  for (let page = 1; all.next && page < MOST_EVENT_PAGES; page++) {
+    const more = await api.get<List<RunEvent>>(path, { limit: 500, cursor: all.next }, signal);
+    all.items.push(...more.items);
+    all.next = more.next ?? null;
+  }
+  return all;
+}
 
 export const taskRunQuery = (run: string, task: string, mapIndex?: number) =>
   queryOptions({

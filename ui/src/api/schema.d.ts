@@ -3918,6 +3918,8 @@ export interface operations {
                     "x-log-first-error-offset"?: number;
                     /** @description Lines of the whole log so far */
                     "x-log-lines"?: number;
+                    /** @description Byte at which the next part begins */
+                    "x-log-next"?: number;
                     /** @description The middle was not kept */
                     "x-log-truncated"?: boolean;
                     [name: string]: unknown;

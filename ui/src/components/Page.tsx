@@ -41,7 +41,7 @@ export function Page({ title, heading, facts, actions, tabs, children, fill }: P
               {heading ?? title}
             </h1>
             {facts && (
-              <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-sm max-md:basis-full max-md:flex-nowrap max-md:overflow-x-auto max-md:whitespace-nowrap max-md:[scrollbar-width:none]">
+              <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 text-ink-2 text-sm max-md:basis-full">
                 {facts}
               </div>
             )}

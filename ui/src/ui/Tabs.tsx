@@ -1,12 +1,20 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import { cx } from "./cx";
 
 /** The bar around tab links: tabs are places with a URL, so each is a link (`tabClass`), not a widget. */
 export function TabBar({ label, children }: { label: string; children: ReactNode }) {
+  const bar = useRef<HTMLElement>(null);
+  // On a phone the bar is wider than the screen: the tab one is on is in view. Sideways only, the page stays.
+  useEffect(() => {
+    const box = bar.current;
+    const tab = box?.querySelector<HTMLElement>('[aria-current="page"]');
+    if (box && tab) box.scrollLeft = tab.offsetLeft - (box.clientWidth - tab.clientWidth) / 2;
+  });
   return (
     <nav
+      ref={bar}
       aria-label={label}
-      className="flex gap-1 overflow-x-auto border-line border-b [scrollbar-width:none]"
+      className="relative flex gap-1 overflow-x-auto border-line border-b [scrollbar-width:none]"
     >
       {children}
     </nav>

@@ -1,6 +1,6 @@
 //! Extractors whose refusals are problems that name the place.
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -103,8 +103,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
         }
         if !has_type {
-            let rejection = JsonRejection::MissingJsonContentType(Default::default());
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", rejection.body_text()));
+            let text = "say what the body is: send `content-type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
         }
         parse(&bytes)
     }
@@ -144,9 +144,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     let mut text = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => text.push_str(&format!("/{index}")),
-            Segment::Map { key } => text.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-            Segment::Enum { variant } => text.push_str(&format!("/{variant}")),
+            Segment::Seq { index } => text.push_str(&["/", &index.to_string()].concat()),
+            Segment::Map { key } => text.push_str(&["/", &key.replace('~', "~0").replace('/', "~1")].concat()),
+            Segment::Enum { variant } => text.push_str(&["/", variant].concat()),
             Segment::Unknown => text.push_str("/?"),
         }
     }

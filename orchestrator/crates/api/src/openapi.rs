@@ -1,5 +1,6 @@
-//! The OpenAPI 3.1 document, generated from the routes.
+//! The `OpenAPI` 3.1 document, generated from the routes.
 
+use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -59,7 +60,27 @@ pub(crate) fn router() -> (axum::Router<ApiState>, OpenApi) {
 /// # Panics
 /// Never: the document is plain data.
 pub fn openapi_json() -> String {
-    let mut text = router().1.to_pretty_json().expect("the document is plain data");
+    let mut document = serde_json::to_value(router().1).expect("the document is plain data");
+    in_order(&mut document);
+    let mut text = serde_json::to_string_pretty(&document).expect("the document is plain data");
     text.push('\n');
     text
+}
+
+/// Puts extensions (`x-…`) last and in order: their maker keeps them in a hash map.
+fn in_order(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<String> = fields.keys().filter(|name| name.starts_with("x-")).cloned().collect();
+            names.sort();
+            for name in names {
+                if let Some(extension) = fields.shift_remove(&name) {
+                    fields.insert(name, extension);
+                }
+            }
+            fields.values_mut().for_each(in_order);
+        }
+        Value::Array(items) => items.iter_mut().for_each(in_order),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

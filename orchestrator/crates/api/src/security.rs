@@ -22,7 +22,7 @@ const HEADERS: [(&str, &str); 6] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
-/// Sets them. Answers of the API are not kept by anybody between, and asked for anew each time (with an ETag).
+/// Sets them. Answers of the API are not kept by anybody between, and asked for anew each time (with an `ETag`).
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
     let api = request.uri().path().starts_with(BASE);
     let mut response = next.run(request).await;

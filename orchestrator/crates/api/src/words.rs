@@ -218,7 +218,7 @@ mod tests {
             blocked: 0,
             done: 3,
             total: 10,
-            usual: Some(Duration::from_secs(120)),
+            usual: Some(Duration::from_mins(2)),
         }
     }
 

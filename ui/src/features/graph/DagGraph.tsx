@@ -153,26 +153,29 @@ function Canvas({ graph, states, selected, onSelect, onOpen, critical, className
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the arrows pan; the nodes inside are the controls
     <div ref={host} className={cx("relative h-full min-h-80 bg-page", className)} onKeyDown={onKey}>
-      <ReactFlow
-        nodes={nodes}
-        edges={edges}
-        nodeTypes={NODE_TYPES}
-        edgeTypes={EDGE_TYPES}
-        minZoom={MIN_ZOOM}
-        maxZoom={MAX_ZOOM}
-        nodesDraggable={false}
-        nodesConnectable={false}
-        elementsSelectable={false}
-        disableKeyboardA11y
-        zoomOnDoubleClick={false}
-        panOnScroll
-        proOptions={{ hideAttribution: true }}
-        onlyRenderVisibleElements={graph.nodes.length > 60}
-        onNodeClick={(_event, node) => select(node.id === chosen ? undefined : node.id)}
-        onNodeDoubleClick={(_event, node) => onOpen?.(node.id)}
-        onPaneClick={() => select(undefined)}
-        aria-label="Graph of the tasks"
-      />
+      {/* Absolute: a percentage of a height that is only a minimum would be nothing. */}
+      <div className="absolute inset-0">
+        <ReactFlow
+          nodes={nodes}
+          edges={edges}
+          nodeTypes={NODE_TYPES}
+          edgeTypes={EDGE_TYPES}
+          minZoom={MIN_ZOOM}
+          maxZoom={MAX_ZOOM}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          elementsSelectable={false}
+          disableKeyboardA11y
+          zoomOnDoubleClick={false}
+          panOnScroll
+          proOptions={{ hideAttribution: true }}
+          onlyRenderVisibleElements={graph.nodes.length > 60}
+          onNodeClick={(_event, node) => select(node.id === chosen ? undefined : node.id)}
+          onNodeDoubleClick={(_event, node) => onOpen?.(node.id)}
+          onPaneClick={() => select(undefined)}
+          aria-label="Graph of the tasks"
+        />
+      </div>
       <div className="absolute right-3 bottom-3 flex gap-1">
         <Button small onClick={() => void flow.zoomTo(MIN_ZOOM)}>
           1 : 1
@@ -194,14 +197,25 @@ function TaskNode({ data }: NodeProps<Node<TaskData>>) {
         "flex h-full w-full flex-col justify-center gap-0.5 rounded-md border bg-surface px-2.5",
         data.chosen ? "border-ink ring-1 ring-ink" : loud ? "border-current" : "border-line-strong",
         loud && tone && TONE_TEXT[tone],
-        data.faint && "opacity-70",
+        // Faint by its frame and glyph: text stays readable.
+        data.faint && "border-dashed",
       )}
       title={data.id}
     >
       <Handle type="target" position={Position.Left} className="invisible" />
       <span className="flex items-center gap-1.5">
-        {data.mark && <StateGlyph state={data.mark.state} silent />}
-        <span className="truncate font-medium text-ink text-sm">{data.id}</span>
+        {data.mark && (
+          <StateGlyph
+            state={data.mark.state}
+            silent
+            {...(data.faint ? { className: "opacity-50" } : {})}
+          />
+        )}
+        <span
+          className={cx("truncate text-sm", data.faint ? "text-ink-3" : "font-medium text-ink")}
+        >
+          {data.id}
+        </span>
         {data.critical && (
           <span className="ml-auto text-ink-3" title="On the critical path">
             ◆

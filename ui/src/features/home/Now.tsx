@@ -4,6 +4,8 @@ import { RunLink, TaskLink, WorkflowLink } from "../../components/links";
 import { Progress } from "../../components/Progress";
 import { StateGlyph } from "../../components/StateGlyph";
 import { DayTime, RelativeTime } from "../../components/When";
+import { useNow } from "../../lib/clock";
+import { ms } from "../../lib/time";
 
 /** Running now: how far, how long, against the usual. */
 export function Running({ runs }: { runs: readonly RunSummary[] }) {
@@ -82,12 +84,18 @@ export function NextFires({ items }: { items: readonly NextFire[] }) {
             <DayTime at={fire.at} />
           </span>
           <span className="w-20 text-right text-ink-2">
-            <RelativeTime at={fire.at} />
+            <Due at={fire.at} />
           </span>
         </li>
       ))}
     </ul>
   );
+}
+
+/** A start whose time has come is due, not "5 s ago": the list is of what comes. */
+function Due({ at }: { at: string }) {
+  const now = useNow(5_000);
+  return ms(at) <= now ? <span>due now</span> : <RelativeTime at={at} />;
 }
 
 export function BrokenFiles({ files }: { files: readonly FileDiagnostics[] }) {

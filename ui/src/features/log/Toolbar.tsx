@@ -3,7 +3,8 @@ import { bytes, count } from "../../lib/duration";
 import { Button, buttonClass, IconButton } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Input, SearchInput, Select } from "../../ui/Field";
-import { downloadUrl, type Level, type LogInfo, type LogRef } from "./source";
+import { toast } from "../../ui/Toast";
+import { type Level, type LogInfo, type LogRef, wholeLog } from "./source";
 
 interface Props {
   log: LogRef;
@@ -43,6 +44,7 @@ export function Toolbar(props: Props) {
         <SearchInput
           label={compact ? "Search" : "Search the whole log"}
           value={props.text}
+          maxLength={200}
           onChange={(event) => props.onText(event.target.value)}
           className={compact ? "w-32" : "w-56"}
         />
@@ -114,13 +116,7 @@ export function Toolbar(props: Props) {
         <Toggle on={props.wrap} onChange={props.onWrap}>
           Wrap
         </Toggle>
-        <a
-          href={downloadUrl(props.log)}
-          download={`${props.log.task}-${props.log.attempt}.log`}
-          className={buttonClass("quiet", true)}
-        >
-          Download
-        </a>
+        <Download log={props.log} />
       </span>
     </div>
   );
@@ -171,5 +167,30 @@ function GoTo({ onGoTo }: { onGoTo: (line: number) => void }) {
         className="h-7 text-xs"
       />
     </form>
+  );
+}
+
+/** An answer holds some MiB at most, so the file is put together here; the browser keeps its parts on disk. */
+function Download({ log }: { log: LogRef }) {
+  const [share, setShare] = useState<number>();
+  const save = async () => {
+    setShare(0);
+    try {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await wholeLog(log, setShare));
+      const index = log.mapIndex === undefined ? "" : `-${log.mapIndex}`;
+      link.download = `${log.task}${index}-attempt-${log.attempt}.log`;
+      link.click();
+      window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      toast(`The log was not downloaded: ${error instanceof Error ? error.message : error}`, "bad");
+    } finally {
+      setShare(undefined);
+    }
+  };
+  return (
+    <Button small kind="quiet" disabled={share !== undefined} onClick={() => void save()}>
+      {share === undefined ? "Download" : `Download, ${Math.floor(share * 100)} %`}
+    </Button>
   );
 }

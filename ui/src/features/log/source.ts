@@ -79,8 +79,26 @@ export async function readLog(
   return { items, info: infoOf(response.headers), ...(next === undefined ? {} : { next }) };
 }
 
-/** The whole log as text, for the browser to keep. */
-export const downloadUrl = (log: LogRef) => url(pathOf(log), { map_index: log.mapIndex });
+/** Bytes of one part of a download. */
+const PART_BYTES = 8 * 1024 * 1024;
+
+/** The whole log as text, part by part. */
+export async function wholeLog(log: LogRef, told: (share: number) => void): Promise<Blob> {
+  const parts: Blob[] = [];
+  for (let offset = 0; ; ) {
+    const response = await send("GET", pathOf(log), {
+      query: { map_index: log.mapIndex, offset, limit: PART_BYTES },
+      headers: { accept: "text/plain" },
+    });
+    parts.push(await response.blob());
+    const next = numberOf(response.headers, "x-log-next");
+    const { bytes } = infoOf(response.headers);
+    if (next === undefined || next <= offset || next >= bytes) break;
+    offset = next;
+    told(offset / bytes);
+  }
+  return new Blob(parts, { type: "text/plain" });
+}
 
 /** The stream of what is still being written; the browser resumes it by the byte it had. */
 export const streamUrl = (log: LogRef, offset: number) =>

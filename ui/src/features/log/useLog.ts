@@ -53,6 +53,8 @@ const infoOfHead = (head: LogPage): LogInfo => ({
 });
 
 const TAIL = 200;
+/** A filter may answer with thousands of lines; so many are taken at a time. */
+const MOST_LINES = 1_000;
 
 /** Loads, grows and follows the window of one log. */
 export function useLog({ log, head, line, live, level }: Options) {
@@ -295,6 +297,8 @@ async function forward(
     const slice = await readLog(log, { offset, limit, level }, signal);
     const next = slice.next ?? (slice.items.length === 0 ? undefined : guess(slice));
     const end = next === undefined || next >= slice.info.bytes;
+    const surplus = slice.items[MOST_LINES];
+    if (surplus) return { ...slice, items: slice.items.slice(0, MOST_LINES), next: surplus.offset };
     if (slice.items.length > 0 || end) {
       const { next: _said, ...rest } = slice;
       return end ? rest : { ...rest, next };
@@ -324,7 +328,10 @@ async function backward(
       at = slice.next !== undefined && slice.next > at ? slice.next : undefined;
     }
     if (slice && (items.length > 0 || offset === 0))
-      return [{ ...slice, items: items.slice(-1_000) }, offset === 0 && items.length <= 1_000];
+      return [
+        { ...slice, items: items.slice(-MOST_LINES) },
+        offset === 0 && items.length <= MOST_LINES,
+      ];
     if (!slice) return [await readLog(log, { offset: 0, limit: 1, level }, signal), true];
     until = offset;
   }

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import type { TaskHistoryPoint, TaskRun } from "../../api/types";
+import { Elapsed } from "../../components/Duration";
 import { StateBadge, StateGlyph } from "../../components/StateGlyph";
 import { DayTime } from "../../components/When";
 import { duration } from "../../lib/duration";
@@ -132,7 +133,13 @@ export function Instances({ run, instances }: { run: string; instances: readonly
             {each.wait_seconds != null && `waited ${duration(each.wait_seconds)}`}
           </span>
           <span className="num ml-auto w-16 text-right text-xs">
-            {each.seconds == null ? "—" : duration(each.seconds)}
+            {each.state === "running" && each.started_at ? (
+              <Elapsed since={each.started_at} />
+            ) : each.seconds == null ? (
+              "—"
+            ) : (
+              duration(each.seconds)
+            )}
           </span>
         </li>
       ))}

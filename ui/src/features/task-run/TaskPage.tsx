@@ -106,7 +106,8 @@ function LogTab({
   // The newest attempt that left a log, unless the URL names one.
   const logged = [...task.attempts].sort((a, b) => b.n - a.n).find((each) => each.log);
   const chosen =
-    task.attempts.find((each) => each.n === search.attempt) ?? (last && !last.log ? logged : last);
+    task.attempts.find((each) => each.n === search.attempt) ??
+    (last?.outcome && !last.log && task.state === "failed" ? (logged ?? last) : last);
   const beside = task.attempts.find((each) => each.n === search.with && each.n !== chosen?.n);
   if (!chosen)
     return (
@@ -126,7 +127,7 @@ function LogTab({
       <Attempts run={run.id} task={task} chosen={chosen.n} beside={beside?.n} />
       <div className="flex min-h-0 flex-1 divide-line max-md:flex-col md:divide-x">
         {shown.map((attempt) =>
-          attempt.log ? (
+          attempt.log || !attempt.outcome ? (
             <Suspense
               key={`${task.task}/${task.map_index ?? ""}/${attempt.n}`}
               fallback={<LogPlace />}

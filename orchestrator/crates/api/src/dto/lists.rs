@@ -1,5 +1,5 @@
 //! The model's closed lists as the contract spells them. They are spelled alike; these copies exist so that the model
-//! knows nothing of OpenAPI.
+//! knows nothing of `OpenAPI`.
 
 use serde::{Deserialize, Serialize};
 use updraft_model::state;

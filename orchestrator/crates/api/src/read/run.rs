@@ -24,7 +24,7 @@ pub(crate) fn summary(line: &RunLine, now: Timestamp) -> RunSummary {
         started_at: time(line.started_at),
         ended_at: time(line.ended_at),
         seconds: ran(line.started_at, line.ended_at, now),
-        wait_seconds: waited(line.created_at, line.started_at, line.ended_at, now),
+        wait_seconds: Some(waited(line.created_at, line.started_at, line.ended_at, now)),
         version: u64::from(line.version_no),
         generation: line.generation,
         by: line.by.clone(),
@@ -53,8 +53,8 @@ pub(crate) fn waited(
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     now: Timestamp,
-) -> Option<f64> {
-    Some(seconds(created_at, started_at.or(ended_at).unwrap_or(now)))
+) -> f64 {
+    seconds(created_at, started_at.or(ended_at).unwrap_or(now))
 }
 
 /// The first failure; of a failed run always something.

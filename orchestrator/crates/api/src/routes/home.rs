@@ -16,7 +16,7 @@ use crate::words::count;
 use crate::{health, reasons, schedules, workflows};
 
 /// What the counts look back on.
-const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+const WINDOW: Duration = Duration::from_hours(24);
 /// Rows of each list.
 const ROWS: u32 = 50;
 /// Next fires.
@@ -42,7 +42,7 @@ pub(crate) async fn home(State(api): State<ApiState>) -> Answer<Json<Home>> {
     incidents.extend(broken_files.iter().map(broken));
     incidents.extend(late.iter().map(|fire| overdue(fire, now)));
     incidents.extend(skipped.iter().map(left_out));
-    incidents.sort_by(|one, other| other.at.cmp(&one.at));
+    incidents.sort_by_key(|one| std::cmp::Reverse(one.at));
     incidents.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
     let reasons = reasons::of_waiting(&api, &found.waiting).await?;
     let counts = found.counts;

@@ -1,4 +1,4 @@
-//! The table of routes: one line each, with what it takes to be let in. The OpenAPI document carries that line as
+//! The table of routes: one line each, with what it takes to be let in. The `OpenAPI` document carries that line as
 //! `x-permission` and `x-minimum-role`, and a test walks over all of them.
 #![expect(unused_qualifications, reason = "utoipa's macro repeats the types of arguments with their path")]
 

@@ -153,10 +153,10 @@ async fn lists_have_pages_and_what_did_not_change_is_not_sent_again() {
     }
     let failed = server.json("/api/v1/runs?state=failed,running&state=queued&workflow=w", &token).await;
     assert_eq!(failed["items"].as_array().unwrap().len(), 5);
-    let path = format!("/api/v1/workflows/w/versions");
-    let first = server.get(&path, &token).await;
+    let path = "/api/v1/workflows/w/versions";
+    let first = server.get(path, &token).await;
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
-    let second = server.ask(Method::GET, &path, &token).header("if-none-match", &tag).send().await.unwrap();
+    let second = server.ask(Method::GET, path, &token).header("if-none-match", &tag).send().await.unwrap();
     assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
     assert!(second.bytes().await.unwrap().is_empty());
     server.end().await;

@@ -52,7 +52,7 @@ impl Task for Act {
     type Output = Value;
 
     async fn run(params: Params, ctx: &Context) -> Result<Value, TaskError> {
-        ctx.info(&format!("saying {}", params.say));
+        ctx.info(format!("saying {}", params.say));
         match params.act.as_str() {
             "fail" => Err(TaskError::fail("Broken", "it is broken\nbeyond repair")),
             "hang" => {

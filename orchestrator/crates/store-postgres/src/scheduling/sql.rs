@@ -1,4 +1,6 @@
-//! The statements. Lists are JSON lists of objects with one-letter names, or arrays.
+//! The statements. Lists are JSON lists of objects with one-letter names, or arrays. What they name is looked up by key,
+//! one by one, and then changed by its place: the plan has no choice (engine.md F24). Whoever moves a schedule holds it or
+//! its workflow, so places stay.
 
 macro_rules! schedule {
     () => {
@@ -27,24 +29,29 @@ pub(super) const LOCK_WORKFLOWS: &str =
     "SELECT workflow_id FROM workflow WHERE name = ANY($1::text[]) ORDER BY name FOR NO KEY UPDATE";
 
 pub(super) const BEFORE: &str = concat!(
-    "SELECT w.name, w.retired_at IS NOT NULL, s.progress, v.compiled, w.workflow_id FROM ",
+    "SELECT w.name, w.retired, s.progress, s.compiled, w.workflow_id FROM ",
     publication!(),
-    " JOIN workflow w ON w.name = j.w LEFT JOIN schedule s ON s.workflow_id = w.workflow_id \
-     LEFT JOIN workflow_version v ON v.version_id = s.version_id"
+    " CROSS JOIN LATERAL (SELECT w.name, w.workflow_id, w.retired_at IS NOT NULL AS retired FROM workflow w \
+       WHERE w.name = j.w OFFSET 0) w \
+     LEFT JOIN LATERAL (SELECT s.progress, (SELECT v.compiled FROM workflow_version v WHERE v.version_id = s.version_id) AS compiled \
+       FROM schedule s WHERE s.workflow_id = w.workflow_id OFFSET 0) s ON true"
 );
 
 pub(super) const NEW_VERSIONS: &str = concat!(
     "INSERT INTO workflow_version (workflow_id, sha256, source, path, compiled, created_at, source_id) \
      SELECT w.workflow_id, j.h, j.s, j.p, j.c, $2, j.i FROM ",
     publication!(),
-    " JOIN workflow w ON w.name = j.w ORDER BY w.workflow_id ON CONFLICT (workflow_id, sha256) DO NOTHING"
+    " CROSS JOIN LATERAL (SELECT w.workflow_id FROM workflow w WHERE w.name = j.w OFFSET 0) w \
+     ORDER BY w.workflow_id ON CONFLICT (workflow_id, sha256) DO NOTHING"
 );
 
 pub(super) const MAKE_CURRENT: &str = concat!(
-    "UPDATE workflow w SET current_version_id = v.version_id, source = j.i, max_active_runs = j.m, retired_at = NULL FROM ",
+    "WITH n AS MATERIALIZED (SELECT w.tid, v.version_id, j.i, j.m FROM ",
     publication!(),
-    ", workflow_version v WHERE w.name = j.w AND v.workflow_id = w.workflow_id AND v.sha256 = j.h \
-     RETURNING w.name, w.workflow_id, w.current_version_id, w.paused"
+    " CROSS JOIN LATERAL (SELECT w.ctid AS tid, w.workflow_id FROM workflow w WHERE w.name = j.w OFFSET 0) w \
+     CROSS JOIN LATERAL (SELECT v.version_id FROM workflow_version v WHERE v.workflow_id = w.workflow_id AND v.sha256 = j.h OFFSET 0) v) \
+     UPDATE workflow w SET current_version_id = n.version_id, source = n.i, max_active_runs = n.m, retired_at = NULL \
+     FROM n WHERE w.ctid = n.tid RETURNING w.name, w.workflow_id, w.current_version_id, w.paused"
 );
 
 pub(super) const KEEP_SCHEDULES: &str = "INSERT INTO schedule AS old (workflow_id, version_id, progress, cursor_at, next_fire_at, below, error, updated_at) \
@@ -97,15 +104,18 @@ AND w.retired_at IS NULL ORDER BY s.workflow_id FOR NO KEY UPDATE OF s, w SKIP L
 pub(super) const LOADS: &str = "SELECT workflow_id, state, trigger = 'schedule', count(*) FROM run \
 WHERE workflow_id = ANY($1::int8[]) AND state IN ('queued', 'running', 'cancelling', 'broken') AND state <> 'broken' GROUP BY 1, 2, 3";
 
-pub(super) const MOVE: &str = "UPDATE schedule s SET progress = coalesce(j.p, s.progress), \
-cursor_at = coalesce(to_timestamp(j.c::float8 / 1000), s.cursor_at), next_fire_at = to_timestamp(j.n::float8 / 1000), \
-below = j.b, error = j.e, updated_at = $2 \
-FROM json_to_recordset($1::text::json) AS j(w int8, p text, c int8, n int8, b int4, e text) WHERE s.workflow_id = j.w";
+pub(super) const MOVE: &str = "WITH n AS MATERIALIZED (SELECT j.*, found.tid \
+FROM json_to_recordset($1::text::json) AS j(w int8, p text, c int8, n int8, b int4, e text) CROSS JOIN LATERAL \
+(SELECT s.ctid AS tid FROM schedule s WHERE s.workflow_id = j.w OFFSET 0) found) \
+UPDATE schedule s SET progress = coalesce(n.p, s.progress), cursor_at = coalesce(to_timestamp(n.c::float8 / 1000), s.cursor_at), \
+next_fire_at = to_timestamp(n.n::float8 / 1000), below = n.b, error = n.e, updated_at = $2 FROM n WHERE s.ctid = n.tid";
 
-pub(super) const SKIP: &str = "WITH j AS (SELECT * FROM json_to_recordset($1::text::json) AS j(w int8, f int8, u int8, c int8, r text)), \
+pub(super) const SKIP: &str = "WITH j AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json) AS j(w int8, f int8, u int8, c int8, r text)), \
 kept AS (INSERT INTO skipped_fire (workflow_id, from_at, until_at, count, reason, at) \
-SELECT w, to_timestamp(f::float8 / 1000), to_timestamp(u::float8 / 1000), c, r, $2 FROM j) \
-UPDATE schedule s SET skipped = s.skipped + x.c FROM (SELECT w, sum(c)::int8 AS c FROM j GROUP BY w) x WHERE s.workflow_id = x.w";
+SELECT w, to_timestamp(f::float8 / 1000), to_timestamp(u::float8 / 1000), c, r, $2 FROM j), \
+n AS MATERIALIZED (SELECT x.c, found.tid FROM (SELECT w, sum(c)::int8 AS c FROM j GROUP BY w) x CROSS JOIN LATERAL \
+(SELECT s.ctid AS tid FROM schedule s WHERE s.workflow_id = x.w OFFSET 0) found) \
+UPDATE schedule s SET skipped = s.skipped + n.c FROM n WHERE s.ctid = n.tid";
 
 pub(super) const LOCK_LIMIT: &str = "SELECT max_active_runs FROM workflow WHERE workflow_id = $1 FOR NO KEY UPDATE";
 

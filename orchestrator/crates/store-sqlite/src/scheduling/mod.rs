@@ -2,27 +2,24 @@
 
 mod rows;
 mod sql;
+mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, Executor};
+use sqlx::Arguments;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use updraft_model::id::{VersionId, WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::{Load, Next, Skipped};
-use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 use updraft_store::scheduling::{
-    AdmitFn, Admitted, Due, DueSchedule, FireDecision, FireFn, Fired, PublishedWorkflow, ScheduleRow, ScheduleTotals,
-    ScheduledVersion, Scheduling, SkippedFire, SourceFile, StartFn, StartedRuns, resumed, synced,
+    AdmitFn, Admitted, Due, FireFn, Fired, PublishedWorkflow, ScheduleRow, ScheduleTotals, ScheduledVersion,
+    Scheduling, SkippedFire, SourceFile, StartFn, StartedRuns,
 };
-use updraft_store::{Committed, Published, Purpose, Refusal, RunCommit, StoreError, Wake, check};
+use updraft_store::{Published, Purpose, StoreError, Wake, check};
 
 use crate::encode::Rows;
 use crate::load::{arguments, fetch};
 use crate::store::SqliteStore;
-use crate::{batch, error, load};
 
 /// Publications in one statement.
 const CHUNK: usize = 500;
@@ -44,282 +41,6 @@ impl SqliteStore {
             self.wake(Wake::Queue(queue));
         }
     }
-}
-
-fn panicked<T>(made: std::thread::Result<T>) -> Result<T, StoreError> {
-    made.map_err(|_| StoreError::Other("a decision about a schedule panicked".to_owned()))
-}
-
-fn ready_queues(commits: &[RunCommit]) -> BTreeSet<String> {
-    let rows = commits.iter().flat_map(|commit| &commit.work);
-    rows.filter(|row| row.place == Place::Ready).map(|row| row.queue.clone()).collect()
-}
-
-/// How busy these workflows are.
-async fn loads(
-    connection: &mut SqliteConnection,
-    workflows: &[WorkflowId],
-) -> Result<BTreeMap<WorkflowId, Load>, StoreError> {
-    let ids = ids(workflows);
-    let found = fetch(connection, sql::LOADS, arguments(|a| a.add(ids))?).await?;
-    let mut loads: BTreeMap<WorkflowId, Load> = BTreeMap::new();
-    for row in &found {
-        rows::add_load(&mut loads, row)?;
-    }
-    Ok(loads)
-}
-
-fn ids(workflows: &[WorkflowId]) -> String {
-    let mut rows = Rows::new();
-    for workflow in workflows {
-        rows.row().int(workflow.0);
-    }
-    rows.finish().unwrap_or_else(|| "[]".to_owned())
-}
-
-/// Leaves out new runs whose key is taken; says which queues got ready work, and how many runs were made.
-async fn create(
-    connection: &mut SqliteConnection,
-    commits: Vec<RunCommit>,
-    at: Timestamp,
-) -> Result<(BTreeSet<String>, u32), StoreError> {
-    let mut keys = Rows::new();
-    for (index, commit) in commits.iter().enumerate() {
-        if let updraft_store::Expected::New(facts) = &commit.expected {
-            let index = i64::try_from(index).unwrap_or(i64::MAX);
-            keys.row().int(index).int(facts.workflow_id.0).str(&facts.run_key);
-        }
-    }
-    let keys = keys.finish();
-    let found = fetch(connection, sql::TAKEN, arguments(|a| a.add(keys))?).await?;
-    let mut taken = BTreeSet::new();
-    for row in &found {
-        let index: i64 = rows::cell(row, 0)?;
-        taken.insert(usize::try_from(index).unwrap_or(usize::MAX));
-    }
-    let fresh: Vec<RunCommit> =
-        commits.into_iter().enumerate().filter(|(index, _)| !taken.contains(index)).map(|(_, commit)| commit).collect();
-    write(connection, &fresh, at).await?;
-    Ok((ready_queues(&fresh), u32::try_from(fresh.len()).unwrap_or(u32::MAX)))
-}
-
-/// Writes runs.
-async fn write(connection: &mut SqliteConnection, commits: &[RunCommit], at: Timestamp) -> Result<(), StoreError> {
-    if commits.is_empty() {
-        return Ok(());
-    }
-    let encoded = batch::encode_runs(commits, None, at)?;
-    match connection.execute(sqlx::query_with(encoded.sql(), encoded.arguments.clone())).await {
-        Ok(_) => Ok(()),
-        Err(refused) if error::is_refusal(&refused) => {
-            Err(StoreError::Conflict("a run changed under the lock of its workflow".to_owned()))
-        }
-        Err(failed) => Err(error::of_write(&failed)),
-    }
-}
-
-async fn skip(
-    connection: &mut SqliteConnection,
-    skipped: &[(WorkflowId, Skipped)],
-    at: Timestamp,
-) -> Result<u64, StoreError> {
-    if skipped.is_empty() {
-        return Ok(0);
-    }
-    let mut list = Rows::new();
-    let mut count = 0_u64;
-    for (workflow, one) in skipped {
-        count = count.saturating_add(one.count);
-        let fires = i64::try_from(one.count).unwrap_or(i64::MAX);
-        list.row().int(workflow.0).at(one.from).at(one.until).int(fires).str(one.reason.name());
-    }
-    let list = list.finish();
-    fetch(
-        connection,
-        sql::SKIP,
-        arguments(|a| {
-            a.add(list)?;
-            a.add(at.as_millis())
-        })?,
-    )
-    .await?;
-    Ok(count)
-}
-
-async fn fire(
-    connection: &mut SqliteConnection,
-    workflows: &[WorkflowId],
-    now: Timestamp,
-    decide: &FireFn,
-) -> Result<(Fired, BTreeSet<String>), StoreError> {
-    let list = ids(workflows);
-    let found = fetch(
-        connection,
-        sql::LOCK_DUE,
-        arguments(|a| {
-            a.add(list)?;
-            a.add(now.as_millis())
-        })?,
-    )
-    .await?;
-    let mut due = found.iter().map(rows::due_schedule).collect::<Result<Vec<DueSchedule>, _>>()?;
-    let locked: Vec<WorkflowId> = due.iter().map(|due| due.workflow_id).collect();
-    let loads = loads(connection, &locked).await?;
-    let (mut runs, mut skipped, mut moves) = (Vec::new(), Vec::new(), Rows::new());
-    let mut fired = Fired::default();
-    for due in &mut due {
-        due.load = loads.get(&due.workflow_id).copied().unwrap_or_default();
-        match panicked(catch_unwind(AssertUnwindSafe(|| decide(due))))? {
-            FireDecision::Leave => {}
-            FireDecision::Broken(reason) => {
-                fired.moved += 1;
-                moves.row().int(due.workflow_id.0).null().null().null().null().str(&reason);
-            }
-            FireDecision::Move { runs: new, skipped: left_out, progress, next } => {
-                fired.moved += 1;
-                runs.extend(new);
-                skipped.extend(left_out.into_iter().map(|one| (due.workflow_id, one)));
-                moves
-                    .row()
-                    .int(due.workflow_id.0)
-                    .str(&rows::progress_text(&progress))
-                    .at(progress.cursor)
-                    .opt_at(next.at)
-                    .opt_int(next.below.map(i64::from))
-                    .null();
-            }
-        }
-    }
-    let (queues, created) = create(connection, runs, now).await?;
-    fired.created = created;
-    fired.skipped = skip(connection, &skipped, now).await?;
-    if let Some(moves) = moves.finish() {
-        let arguments = arguments(|a| {
-            a.add(moves)?;
-            a.add(now.as_millis())
-        })?;
-        fetch(connection, sql::MOVE, arguments).await?;
-    }
-    Ok((fired, queues))
-}
-
-async fn publish_chunk(
-    connection: &mut SqliteConnection,
-    versions: &[ScheduledVersion],
-    at: Timestamp,
-) -> Result<Vec<Published>, StoreError> {
-    let mut list = Rows::new();
-    for one in versions {
-        let (version, workflow) = (&one.version, &one.workflow);
-        list.row()
-            .str(&version.workflow)
-            .str(&version.sha256)
-            .str(&version.source)
-            .str(&version.path)
-            .str(&version.compiled)
-            .str(&one.source)
-            .int(i64::from(workflow.max_active_runs))
-            .int(i64::from(workflow.paused));
-    }
-    let list = list.finish();
-    let argument = || {
-        arguments(|a| {
-            a.add(list.clone())?;
-            a.add(at.as_millis())
-        })
-    };
-    let before = fetch(connection, sql::BEFORE, argument()?).await?;
-    let before: BTreeMap<String, rows::Known> =
-        before.iter().map(rows::known).collect::<Result<Vec<_>, _>>()?.into_iter().collect();
-    fetch(connection, sql::NEW_WORKFLOWS, argument()?).await?;
-    fetch(connection, sql::NEW_VERSIONS, argument()?).await?;
-    let found = fetch(connection, sql::MAKE_CURRENT, argument()?).await?;
-    let current = found.iter().map(rows::current).collect::<Result<BTreeMap<String, (Published, bool)>, _>>()?;
-    let (mut published, mut skipped) = (Vec::with_capacity(versions.len()), Vec::new());
-    let (mut kept, mut gone) = (Rows::new(), Rows::new());
-    for one in versions {
-        let name = &one.version.workflow;
-        let (numbers, paused) = *current
-            .get(name)
-            .ok_or_else(|| StoreError::Other(format!("workflow `{name}` was published and is not there")))?;
-        published.push(numbers);
-        let known = before.get(name);
-        let schedule = known.and_then(|known| known.schedule.as_ref());
-        let returned = known.is_some_and(|known| known.retired);
-        let (synced, failed) = synced(schedule, &one.workflow, (paused, returned), at);
-        skipped.extend(synced.skipped.map(|one| (numbers.workflow_id, one)));
-        match synced.progress {
-            None => {
-                gone.row().int(numbers.workflow_id.0);
-            }
-            Some(progress) => {
-                kept.row()
-                    .int(numbers.workflow_id.0)
-                    .int(numbers.version_id.0)
-                    .str(&rows::progress_text(&progress))
-                    .at(progress.cursor)
-                    .opt_at(synced.next.at)
-                    .opt_int(synced.next.below.map(i64::from))
-                    .opt_str(failed.as_deref());
-            }
-        }
-    }
-    if let Some(gone) = gone.finish() {
-        fetch(connection, sql::FORGET_SCHEDULES, arguments(|a| a.add(gone))?).await?;
-    }
-    if let Some(kept) = kept.finish() {
-        let arguments = arguments(|a| {
-            a.add(kept)?;
-            a.add(at.as_millis())
-        })?;
-        fetch(connection, sql::KEEP_SCHEDULES, arguments).await?;
-    }
-    skip(connection, &skipped, at).await?;
-    Ok(published)
-}
-
-/// The schedule of a workflow after a pause began or ended.
-async fn pause(
-    connection: &mut SqliteConnection,
-    workflow: &str,
-    paused: bool,
-    by: &str,
-    reason: Option<&str>,
-    at: Timestamp,
-) -> Result<(Option<bool>, bool), StoreError> {
-    let found = fetch(connection, sql::ONE_SCHEDULE, arguments(|a| a.add(workflow))?).await?;
-    let Some(row) = found.first() else { return Ok((None, false)) };
-    let known = rows::schedule_row(row)?;
-    if known.paused.is_some() == paused {
-        return Ok((Some(false), false));
-    }
-    let arguments_of = arguments(|a| {
-        a.add(known.workflow_id.0)?;
-        a.add(paused)?;
-        a.add(at.as_millis())?;
-        a.add(by)?;
-        a.add(reason)
-    })?;
-    fetch(connection, sql::SET_PAUSED, arguments_of).await?;
-    let (mut next, mut failed) = (Next::default(), None);
-    if let Some(schedule) = known.schedule.as_ref().filter(|_| !paused && known.retired_at.is_none()) {
-        let version = rows::version_list(&[schedule.version_id]);
-        let stored = fetch(connection, sql::COMPILED, arguments(|a| a.add(version))?).await?;
-        let compiled: String = stored.first().map(|row| rows::cell(row, 1)).transpose()?.unwrap_or_default();
-        match resumed(&compiled, &schedule.progress, at) {
-            Ok(look) => next = look,
-            Err(reason) => failed = Some(reason),
-        }
-    }
-    let look = arguments(|a| {
-        a.add(known.workflow_id.0)?;
-        a.add(next.at.map(Timestamp::as_millis))?;
-        a.add(next.below.map(i64::from))?;
-        a.add(failed)?;
-        a.add(at.as_millis())
-    })?;
-    fetch(connection, sql::LOOK, look).await?;
-    Ok((Some(true), true))
 }
 
 #[async_trait]
@@ -346,7 +67,7 @@ impl Scheduling for SqliteStore {
                 Box::pin(async move {
                     let mut published = Vec::with_capacity(versions.len());
                     for chunk in versions.chunks(CHUNK) {
-                        published.extend(publish_chunk(connection, chunk, at).await?);
+                        published.extend(work::publish_chunk(connection, chunk, at).await?);
                     }
                     Ok((published, true))
                 })
@@ -372,7 +93,7 @@ impl Scheduling for SqliteStore {
                         .iter()
                         .map(|row| rows::cell(row, 0).map(WorkflowId))
                         .collect::<Result<Vec<_>, StoreError>>()?;
-                    let list = self::ids(&ids);
+                    let list = work::ids(&ids);
                     fetch(connection, sql::SILENCE, arguments(|a| a.add(list))?).await?;
                     Ok((u32::try_from(ids.len()).unwrap_or(u32::MAX), !ids.is_empty()))
                 })
@@ -393,7 +114,7 @@ impl Scheduling for SqliteStore {
         let (workflow, by, reason) = (workflow.to_owned(), by.to_owned(), reason.map(str::to_owned));
         self.writer
             .job(Purpose::Admin, move |connection| {
-                Box::pin(async move { pause(connection, &workflow, paused, &by, reason.as_deref(), at).await })
+                Box::pin(async move { work::pause(connection, &workflow, paused, &by, reason.as_deref(), at).await })
             })
             .await
     }
@@ -476,7 +197,7 @@ impl Scheduling for SqliteStore {
             .writer
             .job(Purpose::Engine, move |connection| {
                 Box::pin(async move {
-                    let (fired, queues) = fire(connection, &workflows, now, &decide).await?;
+                    let (fired, queues) = work::fire(connection, &workflows, now, &decide).await?;
                     let wrote = fired.moved > 0;
                     Ok(((fired, queues), wrote))
                 })
@@ -507,41 +228,7 @@ impl Scheduling for SqliteStore {
         let (started, queues) = self
             .writer
             .job(Purpose::Engine, move |connection| {
-                Box::pin(async move {
-                    let limit = fetch(connection, sql::LIMIT, arguments(|a| a.add(workflow.0))?).await?;
-                    let Some(limit) = limit.first() else {
-                        return Ok(((StartedRuns::default(), BTreeSet::new()), false));
-                    };
-                    let limit: u32 = rows::number(limit, 0)?;
-                    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
-                    let room = limit.saturating_sub(load.running).min(load.queued);
-                    let mut result = StartedRuns { queued: load.queued, ..StartedRuns::default() };
-                    let mut commits = Vec::new();
-                    if room > 0 {
-                        let arguments = arguments(|a| {
-                            a.add(workflow.0)?;
-                            a.add(i64::from(room))
-                        })?;
-                        let mut loaded = Vec::new();
-                        for row in fetch(connection, sql::QUEUED, arguments).await? {
-                            let run = rows::run_id(&row, 0)?;
-                            loaded.extend(load::full(connection, run).await?);
-                        }
-                        commits = panicked(catch_unwind(AssertUnwindSafe(|| decide(loaded))))?;
-                        write(connection, &commits, at).await?;
-                        result.started = commits.iter().map(|commit| commit.run_id).collect();
-                        result.queued -= u32::try_from(commits.len()).unwrap_or(0).min(result.queued);
-                    }
-                    let open = load.running.saturating_add(load.queued);
-                    let hurry = arguments(|a| {
-                        a.add(workflow.0)?;
-                        a.add(i64::from(open))?;
-                        a.add(at.as_millis())
-                    })?;
-                    result.schedule_due = !fetch(connection, sql::HURRY, hurry).await?.is_empty();
-                    let wrote = result.schedule_due || !commits.is_empty();
-                    Ok(((result, ready_queues(&commits)), wrote))
-                })
+                Box::pin(async move { work::start(connection, workflow, at, decide).await })
             })
             .await?;
         self.tell(queues);
@@ -566,35 +253,7 @@ impl Scheduling for SqliteStore {
         let (admitted, queues) = self
             .writer
             .job(Purpose::Engine, move |connection| {
-                Box::pin(async move {
-                    let limit = fetch(connection, sql::LIMIT, arguments(|a| a.add(workflow.0))?).await?;
-                    let Some(limit) = limit.first() else {
-                        return Ok(((Admitted::NoWorkflow, BTreeSet::new()), false));
-                    };
-                    let limit: u32 = rows::number(limit, 0)?;
-                    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
-                    let decided = panicked(catch_unwind(AssertUnwindSafe(|| decide(load, limit))))?;
-                    let Some(commit) = decided else { return Ok(((Admitted::Nothing, BTreeSet::new()), false)) };
-                    let commits = [commit];
-                    let claims = commits[0].work.iter().any(|row| row.place == Place::Executing);
-                    // Also without claims: a taken key is an answer here.
-                    let encoded = batch::encode_runs(&commits, worker.filter(|_| claims), at)?;
-                    match connection.execute(sqlx::query_with(encoded.sql(), encoded.arguments.clone())).await {
-                        Ok(_) => Ok(((Admitted::Created, ready_queues(&commits)), true)),
-                        Err(refused) if error::is_refusal(&refused) => {
-                            let admitted = match batch::refusal(connection, encoded.arguments).await? {
-                                Committed::Refused { runs, .. }
-                                    if runs.iter().any(|(_, why)| *why == Refusal::KeyTaken) =>
-                                {
-                                    Admitted::KeyTaken
-                                }
-                                Committed::Refused { .. } | Committed::Applied { .. } => Admitted::WorkerInactive,
-                            };
-                            Ok(((admitted, BTreeSet::new()), false))
-                        }
-                        Err(failed) => Err(error::of_write(&failed)),
-                    }
-                })
+                Box::pin(async move { work::admit(connection, (workflow, worker), at, decide).await })
             })
             .await?;
         self.tell(queues);

@@ -24,10 +24,12 @@ pub(super) const NEW_VERSIONS: &str = "/* new versions */ INSERT INTO workflow_v
 SELECT w.workflow_id, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, $2, j.value ->> 5 \
 FROM json_each($1) j CROSS JOIN workflow w ON w.name = j.value ->> 0 WHERE true ON CONFLICT (workflow_id, sha256) DO NOTHING";
 
-pub(super) const MAKE_CURRENT: &str = "/* current versions */ UPDATE workflow SET current_version_id = v.version_id, source = j.value ->> 5, \
-max_active_runs = j.value ->> 6, retired_at = NULL FROM json_each($1) j CROSS JOIN workflow x ON x.name = j.value ->> 0 \
-CROSS JOIN workflow_version v ON v.workflow_id = x.workflow_id AND v.sha256 = j.value ->> 1 \
-WHERE workflow.workflow_id = x.workflow_id AND $2 IS NOT NULL RETURNING name, workflow_id, current_version_id, paused";
+/// The new values stand by themselves: joined in one go, SQLite would walk all workflows and the list for each of them.
+pub(super) const MAKE_CURRENT: &str = "/* current versions */ WITH new AS MATERIALIZED (SELECT w.workflow_id, v.version_id, \
+j.value ->> 5 AS source, j.value ->> 6 AS max_active_runs FROM json_each($1) j CROSS JOIN workflow w ON w.name = j.value ->> 0 \
+CROSS JOIN workflow_version v ON v.workflow_id = w.workflow_id AND v.sha256 = j.value ->> 1 WHERE $2 IS NOT NULL) \
+UPDATE workflow SET current_version_id = new.version_id, source = new.source, max_active_runs = new.max_active_runs, \
+retired_at = NULL FROM new WHERE workflow.workflow_id = new.workflow_id RETURNING name, workflow_id, current_version_id, paused";
 
 /// $1 rows of: workflow, version, progress, cursor, next, below, error.
 pub(super) const KEEP_SCHEDULES: &str = "/* keep schedules */ INSERT INTO schedule (workflow_id, version_id, progress, cursor_at, next_fire_at, below, error, updated_at) \

@@ -132,6 +132,7 @@ fn new_run(due: (WorkflowId, updraft_model::id::VersionId), key: &str, at: Times
         task_runs: Vec::new(),
         work: Vec::new(),
         removed: Vec::new(),
+        cleared: Vec::new(),
     }
 }
 
@@ -188,6 +189,7 @@ fn start_all(at: Timestamp) -> crate::scheduling::StartFn {
                 task_runs: Vec::new(),
                 work: vec![work(run.row.facts.run_id, "a", At::Ready(1), at)],
                 removed: Vec::new(),
+                cleared: Vec::new(),
             })
             .collect()
     })
@@ -428,6 +430,7 @@ pub async fn a_schedule_that_waits_for_room_is_due_when_there_is(world: &Schedul
         task_runs: Vec::new(),
         work: Vec::new(),
         removed: run.work.iter().map(|row| row.dispatch.key.clone()).collect(),
+        cleared: Vec::new(),
     };
     let batch = crate::Batch { worker_no: updraft_model::id::WorkerNo(0), at, runs: vec![ended], pick: None };
     let committed = world.store.commit(&batch).await.expect("commit");
