@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use updraft_testkit::postgres::fresh_database;
 use updraft_testkit::process::{PATIENCE, Running, Stream};
@@ -60,7 +61,7 @@ impl<'p> Daemon<'p> {
     }
 
     fn stop(self) {
-        self.running.signal(updraft_testkit::process::Signal::SIGINT).unwrap();
+        self.running.signal(Signal::SIGINT).unwrap();
         let finished = self.running.wait(PATIENCE).unwrap();
         assert_eq!(finished.code(), Some(0), "{}", finished.err);
     }
