@@ -27,6 +27,13 @@ status=0
 "$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" || status=$?
 cargo test --workspace --doc --quiet || status=$?
 
+updraft="${CARGO_TARGET_DIR:-target}/debug/updraft"
+if [ "${UPDRAFT_NO_UI:-}" != 1 ]; then
+  (cd ui && npm run --silent test && npm run --silent budget) || status=1
+  [ -x scripts/ui-e2e.sh ] && { scripts/ui-e2e.sh "$updraft" "${CARGO_TARGET_DIR:-target}/debug/updraft-history" || status=1; }
+fi
+scripts/schemathesis.sh "$updraft" || status=1
+
 if [ -s "$skips" ]; then
   echo
   echo "SKIPPED:"
