@@ -1,4 +1,5 @@
 //! The catalog over real folders, and a store in memory.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -269,7 +269,8 @@ fn child_of_the_bounds_test() {
         Some(code) => assert!(codes.contains(&code), "{codes:?}"),
         None => assert!(codes.is_empty(), "{:?}", checked.diagnostics.first()),
     }
-    assert!(cpu < Duration::from_secs(1), "took {cpu:?}");
+    // A second on a quiet machine; tests beside it share caches and cores.
+    assert!(cpu < Duration::from_secs(2), "took {cpu:?}");
 }
 
 #[test]
