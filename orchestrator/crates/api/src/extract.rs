@@ -64,6 +64,33 @@ fn joined(query: &str) -> String {
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
 }
 
+/// Longest note and reason, and longest text to look for, in characters.
+pub(crate) const TEXT: usize = 500;
+pub(crate) const SEARCH: usize = 200;
+
+/// A text of a body that may be too long.
+pub(crate) fn check_text(field: &str, text: Option<&str>, longest: usize) -> Result<(), Problem> {
+    match text.map(|text| text.chars().count()) {
+        Some(length) if length > longest => {
+            let said = format!("it has {length} characters; {longest} is the most");
+            let problem = Problem::unfit("body_unfit", format!("`{field}` is too long"));
+            Err(problem.errors(vec![wrong("body_unfit", format!("/{field}"), said)]))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A text to look for: none if it is blank.
+pub(crate) fn search(given: Option<String>) -> Result<Option<String>, Problem> {
+    match given.as_ref().map(|text| text.chars().count()) {
+        Some(length) if length > SEARCH => {
+            let text = format!("`search` has {length} characters; {SEARCH} is the most");
+            Err(Problem::bad_request("bad_query", text))
+        }
+        Some(_) | None => Ok(given.filter(|text| !text.trim().is_empty())),
+    }
+}
+
 /// A list in the query: `a,b`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List<T>(pub Vec<T>);
