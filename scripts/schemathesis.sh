@@ -79,6 +79,7 @@ token=$("$updraft" tokens create --role admin --json | python3 -c 'import json, 
 # Real ids for the paths: without them nothing but 404 is ever seen.
 "$updraft" trigger hello --wait --json >"$place/run"
 "$updraft" trigger e2e_report -p fail=true --wait --json >"$place/failed" || true
+"$updraft" connections set shop --kind http base_url=http://127.0.0.1:9 >/dev/null
 python3 - "$url" "$token" "$place" <<'PY'
 import json, sys, urllib.request
 
@@ -92,6 +93,7 @@ known = {
     "task": ["greet", "validate"],
     "n": [1],
     "version": [1],
+    "name": ["shop"],
 }
 for item in document["paths"].values():
     for operation in item.values():
@@ -99,6 +101,7 @@ for item in document["paths"].values():
             values = known.get(parameter["name"]) if parameter["in"] == "path" else None
             if values:
                 parameter["examples"] = {str(i): {"value": value} for i, value in enumerate(values)}
+                parameter["schema"] = {"anyOf": [{"enum": values}, parameter["schema"]]}
 json.dump(document, open(f"{place}/openapi.json", "w"))
 PY
 

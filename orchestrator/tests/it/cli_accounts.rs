@@ -141,7 +141,7 @@ fn a_connection_is_written_tested_and_sealed_anew_and_its_secret_is_never_shown(
     ends(&place.updraft(&["connections", "test", "shop"]), 0, &[&address.to_string()]);
     drop(listener);
     ends(&place.updraft(&["connections", "test", "shop"]), 3, &["do not answer"]);
-    let log = place.json(&["audit", "--subject", "shop", "--json"]).to_string();
+    let log = place.json(&["audit", "list", "--subject", "shop", "--json"]).to_string();
     assert!(!log.contains("a-very-secret-thing"), "{log}");
     // The master keys are the daemon's while it runs.
     ends(&place.updraft(&["connections", "rotate"]), 3, &["is held by process"]);
