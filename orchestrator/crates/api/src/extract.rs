@@ -107,7 +107,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     }
 }
 
-/// A JSON body. An empty one counts as `{}` where `T` allows it.
+/// A JSON body. None and `null` count as `{}` where `T` allows it.
 pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -125,6 +125,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if bytes.is_empty() {
             return parse(b"{}");
         }
+        let is_null = bytes.trim_ascii() == b"null";
         if has_type && !is_json {
             let text = "the body must be JSON: send `content-type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
@@ -133,7 +134,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let text = "say what the body is: send `content-type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
         }
-        parse(&bytes)
+        parse(if is_null { b"{}" } else { &bytes })
     }
 }
 
