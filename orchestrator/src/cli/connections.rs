@@ -135,6 +135,12 @@ async fn put(api: &Api, set: &Set, secret: Option<&(&str, String)>) -> Result<Va
             return Err(Failure::input(format!("`{field}` is secret: on the command line others could read it"))
                 .hint(format!("--secret {field} reads it from standard input")));
         }
+        let known = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+        if let Some(known) = known.filter(|known| !known.contains_key(field)) {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            return Err(Failure::input(format!("a connection of the kind {kind} has no field `{field}`"))
+                .hint(format!("fields: {}", names.join(", "))));
+        }
         let as_text = schema.is_none_or(|schema| schema["properties"][field].to_string().contains("\"string\""));
         let value = match value {
             "" => Value::Null,

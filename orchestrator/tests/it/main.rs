@@ -1,6 +1,7 @@
 //! The real binary from outside: what a person types, reads and gets back.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cli_accounts;
 mod cli_check;
 mod cli_docs;
 mod cli_exit_codes;

@@ -1451,7 +1451,7 @@ export interface components {
              *     `y` ready, `w` waiting, `t` waits for a retry, `d` deferred, `x` removed, `.` none.
              */
             cells: string;
-            /** @description By position of the task, where there is something to say. */
+            /** @description By position of the task, where there is something to say. Of more than 100 runs, cells that only waited are left out. */
             extra: {
                 [key: string]: components["schemas"]["CellExtra"];
             };
@@ -2165,8 +2165,8 @@ export interface components {
         };
         /** @description Changes what is noted about a run. */
         RunNote: {
-            /** @description The note; empty or null takes it away. */
-            note?: string | null;
+            /** @description The note; empty or null takes it away. Left out it would be as good as gone: that is refused. */
+            note: string | null;
         };
         /** @description A run, or with `dry_run=true` what would be done. */
         RunOrPlan: components["schemas"]["Run"] | components["schemas"]["Plan"];
@@ -3325,9 +3325,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Reasoned"];
+                "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
         responses: {
@@ -3622,9 +3622,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Reasoned"];
+                "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
         responses: {
@@ -3741,9 +3741,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Reasoned"];
+                "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
         responses: {
@@ -3779,9 +3779,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["RetryRequest"];
+                "application/json": components["schemas"]["RetryRequest"] | null;
             };
         };
         responses: {
@@ -3878,7 +3878,7 @@ export interface operations {
                 map_index?: number;
                 /** @description From this byte on. */
                 offset?: number;
-                /** @description At most so many bytes. */
+                /** @description At most so many bytes (1 MiB); with `search` or `level`, so many are looked through (16 MiB). */
                 limit?: number;
                 /** @description The last so many lines. */
                 tail?: number;
@@ -4517,9 +4517,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Reasoned"];
+                "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
         responses: {
@@ -4558,9 +4558,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["NewRun"];
+                "application/json": components["schemas"]["NewRun"] | null;
             };
         };
         responses: {
@@ -4642,9 +4642,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Reasoned"];
+                "application/json": components["schemas"]["Reasoned"] | null;
             };
         };
         responses: {

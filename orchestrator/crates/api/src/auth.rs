@@ -11,6 +11,7 @@ use updraft_auth::door::{CsrfRefusal, HostRefusal};
 use updraft_auth::{AuthError, NewSession, Permission, Principal, check_host, check_origin};
 use updraft_model::time::Timestamp;
 
+use crate::denials;
 use crate::openapi::BASE;
 use crate::problem::Problem;
 use crate::routes::Access;
@@ -72,15 +73,22 @@ pub(crate) async fn door(State(api): State<ApiState>, mut request: Request, next
         }
         None => return Err(Problem::internal("a request without a peer")),
     };
+    let mut caller = None;
     if request.uri().path().starts_with(BASE) {
         let host = host(&request).map(str::to_owned);
         let asked = Asked { method: request.method().clone(), headers: request.headers().clone(), host };
-        if let Some(caller) = identify(&api, peer, &client, &asked).await? {
+        caller = identify(&api, peer, &client, &asked).await?;
+        if let Some(caller) = caller.clone() {
             request.extensions_mut().insert(caller);
         }
     }
     request.extensions_mut().insert(client);
-    Ok(next.run(request).await)
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if let (Some(Caller(principal)), Some(code)) = (&caller, denials::code_of(&response)) {
+        api.denials().note(api.audit(), principal, (method.as_str(), &path), &code, api.now()).await;
+    }
+    Ok(response)
 }
 
 fn agent(headers: &HeaderMap) -> String {

@@ -64,6 +64,33 @@ fn joined(query: &str) -> String {
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
 }
 
+/// Longest note and reason, and longest text to look for, in characters.
+pub(crate) const TEXT: usize = 500;
+pub(crate) const SEARCH: usize = 200;
+
+/// A text of a body that may be too long.
+pub(crate) fn check_text(field: &str, text: Option<&str>, longest: usize) -> Result<(), Problem> {
+    match text.map(|text| text.chars().count()) {
+        Some(length) if length > longest => {
+            let said = format!("it has {length} characters; {longest} is the most");
+            let problem = Problem::unfit("body_unfit", format!("`{field}` is too long"));
+            Err(problem.errors(vec![wrong("body_unfit", format!("/{field}"), said)]))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A text to look for: none if it is blank.
+pub(crate) fn search(given: Option<String>) -> Result<Option<String>, Problem> {
+    match given.as_ref().map(|text| text.chars().count()) {
+        Some(length) if length > SEARCH => {
+            let text = format!("`search` has {length} characters; {SEARCH} is the most");
+            Err(Problem::bad_request("bad_query", text))
+        }
+        Some(_) | None => Ok(given.filter(|text| !text.trim().is_empty())),
+    }
+}
+
 /// A list in the query: `a,b`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List<T>(pub Vec<T>);
@@ -80,7 +107,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     }
 }
 
-/// A JSON body. An empty one counts as `{}` where `T` allows it.
+/// A JSON body. None and `null` count as `{}` where `T` allows it.
 pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -98,6 +125,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if bytes.is_empty() {
             return parse(b"{}");
         }
+        let is_null = bytes.trim_ascii() == b"null";
         if has_type && !is_json {
             let text = "the body must be JSON: send `content-type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
@@ -106,7 +134,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let text = "say what the body is: send `content-type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
         }
-        parse(&bytes)
+        parse(if is_null { b"{}" } else { &bytes })
     }
 }
 

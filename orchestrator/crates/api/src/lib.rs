@@ -14,6 +14,7 @@
 mod app;
 mod auth;
 mod datasets;
+mod denials;
 pub mod dto;
 mod etag;
 mod events;

@@ -98,7 +98,6 @@ impl Problem {
     }
 
     /// Stable code.
-    #[cfg(test)]
     pub fn code(&self) -> &str {
         &self.0.code
     }

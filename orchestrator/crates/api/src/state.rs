@@ -16,6 +16,7 @@ use updraft_store::{History, Idempotency, Reader, Store};
 use updraft_task::Registry;
 
 use crate::datasets::DatasetPreviewer;
+use crate::denials::Denials;
 use crate::dto::UpkeepJob;
 use crate::events::Hub;
 use crate::graph::Graphs;
@@ -85,6 +86,7 @@ struct Inner {
     started_at: Timestamp,
     openapi: String,
     hub: Hub,
+    denials: Denials,
     graphs: Graphs,
     metrics: Metrics,
     versions: Versions,
@@ -102,6 +104,7 @@ impl ApiState {
             started_at: config.clock.now(),
             openapi: openapi_json(),
             hub,
+            denials: Denials::default(),
             graphs: Graphs::default(),
             metrics: Metrics::new(),
             versions: Versions::new(reader),
@@ -187,6 +190,10 @@ impl ApiState {
 
     pub(crate) fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.0.denials
     }
 
     pub(crate) fn graphs(&self) -> &Graphs {

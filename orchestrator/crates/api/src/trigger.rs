@@ -155,6 +155,17 @@ pub(crate) async fn run(
     }
 }
 
+/// The text of the key, if the caller sent one.
+pub(crate) fn check_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() || text.len() > KEY_BYTES {
+        let text = format!("`Idempotency-Key` must be 1 to {KEY_BYTES} visible ASCII characters");
+        return Err(Problem::bad_request("bad_idempotency_key", text));
+    }
+    Ok(Some(text))
+}
+
 /// The key of the request, if the caller sent one.
 fn key(
     who: &Principal,
@@ -164,12 +175,7 @@ fn key(
     at: Timestamp,
     headers: &HeaderMap,
 ) -> Result<Option<TakenKey>, Problem> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.len() > KEY_BYTES {
-        let text = format!("`Idempotency-Key` must be 1 to {KEY_BYTES} visible ASCII characters");
-        return Err(Problem::bad_request("bad_idempotency_key", text));
-    }
+    let Some(text) = check_key(headers)? else { return Ok(None) };
     let request = json!({
         "workflow": workflow, "params": new.params, "logical_date": new.logical_date, "note": new.note,
     });

@@ -1,13 +1,14 @@
 //! What several routes need of workflows, gathered once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use serde_json::{Map, Value, json};
-use updraft_model::id::VersionId;
+use updraft_model::id::{RunId, VersionId};
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow as Written;
-use updraft_store::history::WorkflowLine;
+use updraft_store::history::{RunLine, WorkflowLine};
 
 use crate::dto::{Diagnostic, FileDiagnostics, Time, WorkflowSummary, WorkflowTask};
 use crate::problem::Problem;
@@ -49,7 +50,14 @@ pub(crate) async fn summaries(
     lines: Vec<WorkflowLine>,
     now: Timestamp,
 ) -> Result<Vec<WorkflowSummary>, Problem> {
-    try_join_all(lines.into_iter().map(|line| summary(api, line, now))).await
+    let runs: Vec<RunId> = lines.iter().filter_map(|line| line.last_run.as_ref()).map(|bar| bar.run_id).collect();
+    let found = api.history().run_lines_of(&runs).await?;
+    let mut last_runs: HashMap<RunId, RunLine> = found.into_iter().map(|run| (run.run_id, run)).collect();
+    let lines = lines.into_iter().map(|line| {
+        let last_run = line.last_run.as_ref().and_then(|bar| last_runs.remove(&bar.run_id));
+        with_last_run(api, line, last_run, now)
+    });
+    Ok(join_all(lines).await)
 }
 
 /// A workflow as a row of a list.
@@ -58,6 +66,10 @@ pub(crate) async fn summary(api: &ApiState, of: WorkflowLine, now: Timestamp) ->
         Some(bar) => api.history().run_line(bar.run_id).await?,
         None => None,
     };
+    Ok(with_last_run(api, of, last_run, now).await)
+}
+
+async fn with_last_run(api: &ApiState, of: WorkflowLine, last_run: Option<RunLine>, now: Timestamp) -> WorkflowSummary {
     // A version that this build cannot read is listed all the same.
     let version = api.versions().get(of.version_id).await.ok();
     let beside = Beside {
@@ -66,7 +78,7 @@ pub(crate) async fn summary(api: &ApiState, of: WorkflowLine, now: Timestamp) ->
         diagnostics: u32::try_from(diagnostics(api, &of.name, &of.path).len()).unwrap_or(u32::MAX),
         why_not: why_not(&of, now),
     };
-    Ok(line(of, beside, now))
+    line(of, beside, now)
 }
 
 /// Why a workflow does not run, in words.

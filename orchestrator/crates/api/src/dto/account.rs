@@ -103,13 +103,13 @@ pub struct UserPage {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Name.
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9._@-]*$")]
     pub name: String,
     /// What they may do.
     pub role: Role,
     /// Password; left out, a one-time link is made.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = Password, max_length = 1000, write_only)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 12, max_length = 256, write_only)]
     pub password: Option<secrecy::SecretString>,
     /// Why, for the audit log.
     #[serde(default)]
@@ -139,7 +139,7 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// A new password.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = Password, max_length = 1000, write_only)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 12, max_length = 256, write_only)]
     pub password: Option<secrecy::SecretString>,
     /// Why, for the audit log.
     #[serde(default)]
@@ -184,7 +184,7 @@ pub struct TokenPage {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 100)]
     pub name: String,
     /// What it may do: at most what its maker may.
     pub role: Role,
@@ -193,7 +193,7 @@ pub struct NewToken {
     pub scopes: Option<Vec<String>>,
     /// How long it counts; 90 days if left out.
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 60, maximum = 31_622_400)]
     pub expires_in_seconds: Option<u64>,
     /// Why, for the audit log.
     #[serde(default)]

@@ -88,7 +88,7 @@ pub struct GridRun {
     /// One character per task: `s` succeeded, `f` failed, `k` skipped, `u` upstream failed, `c` cancelled, `r` running,
     /// `y` ready, `w` waiting, `t` waits for a retry, `d` deferred, `x` removed, `.` none.
     pub cells: String,
-    /// By position of the task, where there is something to say.
+    /// By position of the task, where there is something to say. Of more than 100 runs, cells that only waited are left out.
     pub extra: BTreeMap<String, CellExtra>,
 }
 

@@ -327,7 +327,8 @@ pub struct MarkRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunNote {
-    /// The note; empty or null takes it away.
-    #[schema(max_length = 500)]
+    /// The note; empty or null takes it away. Left out it would be as good as gone: that is refused.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(max_length = 500, required)]
     pub note: Option<String>,
 }

@@ -177,8 +177,9 @@ pub(crate) fn year(zone: &jiff::tz::TimeZone, year: i32) -> Result<(Timestamp, T
         let zoned = date.to_zoned(zone.clone()).ok()?;
         Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
     };
+    let year_after = Some(year).filter(|year| (1970..=9998).contains(year)).and_then(|year| begin(year + 1));
     begin(year)
-        .zip(begin(year + 1))
+        .zip(year_after)
         .ok_or_else(|| Problem::bad_request("bad_query", format!("`year` is {year}; it must be 1970 to 9998")))
 }
 

@@ -71,6 +71,14 @@ fn bar(of: &Bar, now: Timestamp) -> RunBar {
     }
 }
 
+/// Columns above which cells that only waited and ran say nothing of it: they are too small for it, and there are many.
+const DENSE: usize = 100;
+
+/// A cell with nothing but how long it waited and ran.
+fn is_plain(of: &history::CellExtra) -> bool {
+    of.attempts.is_none() && of.mapped.is_none() && of.error.is_none()
+}
+
 /// Runs by tasks.
 pub(crate) fn grid(workflow: String, of: history::Grid, planned: Vec<Timestamp>, now: Timestamp) -> Grid {
     let task = |task: history::GridTask| GridTask {
@@ -79,17 +87,18 @@ pub(crate) fn grid(workflow: String, of: history::Grid, planned: Vec<Timestamp>,
         depth: task.depth,
         removed: task.removed.then_some(true),
     };
+    let dense = of.runs.len() > DENSE;
     Grid {
         workflow,
         tasks: of.tasks.into_iter().map(task).collect(),
-        runs: of.runs.into_iter().map(|run| grid_run(run, now)).collect(),
+        runs: of.runs.into_iter().map(|run| grid_run(run, dense, now)).collect(),
         more: of.more,
         median_seconds: of.median_ms.map(of_millis),
         planned: planned.into_iter().map(Time).collect(),
     }
 }
 
-fn grid_run(of: history::GridRun, now: Timestamp) -> GridRun {
+fn grid_run(of: history::GridRun, dense: bool, now: Timestamp) -> GridRun {
     let line = of.line;
     GridRun {
         id: line.run_id.0,
@@ -106,7 +115,12 @@ fn grid_run(of: history::GridRun, now: Timestamp) -> GridRun {
         masked: line.masked,
         generation: line.generation,
         cells: of.cells,
-        extra: of.extra.into_iter().map(|(task, extra)| (task.to_string(), cell(extra))).collect(),
+        extra: of
+            .extra
+            .into_iter()
+            .filter(|(_, extra)| !(dense && is_plain(extra)))
+            .map(|(task, extra)| (task.to_string(), cell(extra)))
+            .collect(),
     }
 }
 
@@ -190,5 +204,45 @@ pub(crate) fn diagnostic(of: &JsonDiagnostic) -> Diagnostic {
         end_column: Some(number(of.end_column)),
         hint: of.hint.clone(),
         excerpt: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use updraft_model::id::RunId;
+    use updraft_model::state::{RunState, Trigger};
+
+    use super::*;
+
+    fn column() -> history::GridRun {
+        let at = Timestamp::from_millis(0);
+        let waited = history::CellExtra { wait_ms: Some(5_000), run_ms: Some(10), ..history::CellExtra::default() };
+        let tried = history::CellExtra { attempts: Some(2), ..waited.clone() };
+        let line = history::GridRunLine {
+            run_id: RunId(uuid::Uuid::nil()),
+            state: RunState::Succeeded,
+            trigger: Trigger::Manual,
+            logical_at: at,
+            created_at: at,
+            started_at: None,
+            ended_at: None,
+            version_no: 1,
+            version_changed: false,
+            masked: false,
+            generation: 0,
+        };
+        history::GridRun { line, cells: "ss".to_owned(), extra: vec![(0, waited), (1, tried)] }
+    }
+
+    #[test]
+    fn many_columns_say_less_of_plain_cells() {
+        let said = |columns: usize| {
+            let runs = vec![column(); columns];
+            let of = history::Grid { tasks: Vec::new(), runs, more: false, median_ms: None };
+            let grid = grid("w".to_owned(), of, Vec::new(), Timestamp::from_millis(0));
+            grid.runs.iter().flat_map(|run| run.extra.keys().cloned()).take(2).collect::<Vec<_>>()
+        };
+        assert_eq!(said(DENSE), ["0", "1"]);
+        assert_eq!(said(DENSE + 1), ["1", "1"]);
     }
 }

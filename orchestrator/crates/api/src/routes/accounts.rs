@@ -17,7 +17,7 @@ use crate::dto::{
     AuditEntry, AuditPage, AuditVerdict, NewToken, NewUser, Role, Time, Token, TokenMade, TokenPage, User, UserChange,
     UserMade, UserPage,
 };
-use crate::extract::{Body, Path, Query};
+use crate::extract::{Body, Path, Query, TEXT, check_text};
 use crate::page;
 use crate::problem::{Problem, wrong};
 use crate::state::ApiState;
@@ -127,6 +127,9 @@ pub(crate) async fn tokens(
     Ok(Json(TokenPage { items, next }))
 }
 
+/// Longest name of a token, in characters.
+const TOKEN_NAME: usize = 100;
+
 /// Makes a token; its secret is shown this once.
 #[utoipa::path(post, path = "/tokens", tag = "accounts", request_body = NewToken,
     responses((status = 201, body = TokenMade)))]
@@ -135,6 +138,8 @@ pub(crate) async fn add_token(
     Caller(who): Caller,
     Body(new): Body<NewToken>,
 ) -> Answer<(StatusCode, Json<TokenMade>)> {
+    check_text("name", Some(&new.name), TOKEN_NAME)?;
+    check_text("reason", new.reason.as_deref(), TEXT)?;
     let (mut scopes, mut unknown) = (Vec::new(), Vec::new());
     for (at, scope) in new.scopes.unwrap_or_default().iter().enumerate() {
         match Permission::parse(scope) {

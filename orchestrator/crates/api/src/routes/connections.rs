@@ -120,7 +120,7 @@ pub(crate) async fn delete(
 
 /// Tries whether the addresses of a connection answer.
 #[utoipa::path(post, path = "/connections/{name}/test", tag = "connections",
-    params(("name" = String, Path, description = "Its name")), request_body = Reasoned,
+    params(("name" = String, Path, description = "Its name")), request_body = Option<Reasoned>,
     responses((status = 200, body = ConnectionTest)))]
 pub(crate) async fn test(
     State(api): State<ApiState>,

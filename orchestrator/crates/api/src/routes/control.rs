@@ -22,7 +22,7 @@ use crate::dto::{
     MarkRequest, MarkState, NewRun, Plan, Reasoned, RetryRequest, RetryVersion, RetryWhat, Run, RunNote, TaskChoice,
     WorkflowSummary,
 };
-use crate::extract::{Body, Path, Query};
+use crate::extract::{Body, Path, Query, TEXT, check_text};
 use crate::loads::load;
 use crate::plans::{self, Made};
 use crate::problem::{Problem, wrong};
@@ -47,7 +47,7 @@ pub(crate) struct DryRun {
         ("idempotency-key" = Option<String>, Header, max_length = 200,
             description = "The same key and body again answer 200 and the same run; another body 409"),
     ),
-    request_body = NewRun,
+    request_body = Option<NewRun>,
     responses(
         (status = 201, description = "It was made", body = Run),
         (status = 200, description = "It was made before by this key, or the plan of a dry run", body = RunOrPlan),
@@ -60,9 +60,10 @@ pub(crate) async fn trigger(
     headers: HeaderMap,
     Body(new): Body<NewRun>,
 ) -> Answer<Response> {
-    check_text("note", new.note.as_deref())?;
-    check_text("reason", new.reason.as_deref())?;
+    check_text("note", new.note.as_deref(), TEXT)?;
+    check_text("reason", new.reason.as_deref(), TEXT)?;
     if query.is_dry() {
+        trigger::check_key(&headers)?;
         return Ok(Json(trigger::plan(&api, &workflow, &new).await?).into_response());
     }
     trigger::run(&api, &who, &workflow, new, &headers).await
@@ -71,20 +72,6 @@ pub(crate) async fn trigger(
 impl DryRun {
     fn is_dry(&self) -> bool {
         self.dry_run.unwrap_or(false)
-    }
-}
-
-/// Longest note and reason, in characters.
-const TEXT: usize = 500;
-
-fn check_text(field: &str, text: Option<&str>) -> Answer<()> {
-    match text.map(|text| text.chars().count()) {
-        Some(length) if length > TEXT => {
-            let said = format!("it has {length} characters; {TEXT} is the most");
-            let problem = Problem::unfit("body_unfit", format!("`{field}` is too long"));
-            Err(problem.errors(vec![wrong("body_unfit", format!("/{field}"), said)]))
-        }
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -112,7 +99,7 @@ pub(crate) enum WorkflowOrPlan {
 
 /// Stops the schedule of a workflow from making runs.
 #[utoipa::path(post, path = "/workflows/{workflow}/pause", tag = "workflows",
-    params(("workflow" = String, Path, description = "Its id"), DryRun), request_body = Reasoned,
+    params(("workflow" = String, Path, description = "Its id"), DryRun), request_body = Option<Reasoned>,
     responses((status = 200, body = WorkflowOrPlan)))]
 pub(crate) async fn pause(
     State(api): State<ApiState>,
@@ -126,7 +113,7 @@ pub(crate) async fn pause(
 
 /// Lets the schedule of a workflow make runs again.
 #[utoipa::path(post, path = "/workflows/{workflow}/unpause", tag = "workflows",
-    params(("workflow" = String, Path, description = "Its id"), DryRun), request_body = Reasoned,
+    params(("workflow" = String, Path, description = "Its id"), DryRun), request_body = Option<Reasoned>,
     responses((status = 200, body = WorkflowOrPlan)))]
 pub(crate) async fn unpause(
     State(api): State<ApiState>,
@@ -146,7 +133,7 @@ async fn set_paused(
     query: &DryRun,
     reason: Option<&str>,
 ) -> Answer<Response> {
-    check_text("reason", reason)?;
+    check_text("reason", reason, TEXT)?;
     let found = find(api, workflow).await?;
     if query.is_dry() {
         return Ok(Json(plans::pause(&found, paused)).into_response());
@@ -166,7 +153,7 @@ async fn set_paused(
 
 /// Asks a run to stop.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs",
-    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = Reasoned,
+    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = Option<Reasoned>,
     responses((status = 200, body = RunOrPlan)))]
 pub(crate) async fn cancel(
     State(api): State<ApiState>,
@@ -175,7 +162,7 @@ pub(crate) async fn cancel(
     Query(query): Query<DryRun>,
     Body(body): Body<Reasoned>,
 ) -> Answer<Response> {
-    check_text("reason", body.reason.as_deref())?;
+    check_text("reason", body.reason.as_deref(), TEXT)?;
     let run = RunId(run);
     if query.is_dry() {
         return planned(&api, run, "cancel", &Operation::Cancel).await;
@@ -209,7 +196,7 @@ async fn told(
 
 /// Runs task runs again: what failed, chosen ones, or all.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs",
-    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = RetryRequest,
+    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = Option<RetryRequest>,
     responses((status = 200, body = RunOrPlan)))]
 pub(crate) async fn retry(
     State(api): State<ApiState>,
@@ -218,7 +205,7 @@ pub(crate) async fn retry(
     Query(query): Query<DryRun>,
     Body(body): Body<RetryRequest>,
 ) -> Answer<Response> {
-    check_text("reason", body.reason.as_deref())?;
+    check_text("reason", body.reason.as_deref(), TEXT)?;
     let run = RunId(run);
     let what = match (body.what, &body.tasks) {
         (Some(RetryWhat::Tasks) | None, Some(_)) => What::Tasks,
@@ -280,7 +267,7 @@ pub(crate) async fn mark(
     Query(query): Query<DryRun>,
     Body(body): Body<MarkRequest>,
 ) -> Answer<Response> {
-    check_text("reason", body.reason.as_deref())?;
+    check_text("reason", body.reason.as_deref(), TEXT)?;
     let run = RunId(run);
     let detail = json!({ "state": body.state, "tasks": body.tasks });
     let mark = Mark {
@@ -301,7 +288,7 @@ pub(crate) async fn mark(
 
 /// Lets a run go on that was set aside.
 #[utoipa::path(post, path = "/runs/{run}/repair", tag = "runs",
-    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = Reasoned,
+    params(("run" = Uuid, Path, description = "Its id"), DryRun), request_body = Option<Reasoned>,
     responses((status = 200, body = RunOrPlan)))]
 pub(crate) async fn repair(
     State(api): State<ApiState>,
@@ -310,7 +297,7 @@ pub(crate) async fn repair(
     Query(query): Query<DryRun>,
     Body(body): Body<Reasoned>,
 ) -> Answer<Response> {
-    check_text("reason", body.reason.as_deref())?;
+    check_text("reason", body.reason.as_deref(), TEXT)?;
     let run = RunId(run);
     if query.is_dry() {
         let loaded = load(&api, run).await?;
@@ -329,7 +316,7 @@ pub(crate) async fn note(
     Path(run): Path<Uuid>,
     Body(body): Body<RunNote>,
 ) -> Answer<Json<Run>> {
-    check_text("note", body.note.as_deref())?;
+    check_text("note", body.note.as_deref(), TEXT)?;
     let run = RunId(run);
     let text = body.note.unwrap_or_default();
     let note = Note { text: text.clone(), by: actor(&who), at: api.now() };

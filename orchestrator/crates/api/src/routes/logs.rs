@@ -14,7 +14,7 @@ use super::Answer;
 use super::runs::wants;
 use crate::dto::LogLine;
 use crate::events;
-use crate::extract::{Path, Query};
+use crate::extract::{Path, Query, search};
 use crate::problem::Problem;
 use crate::read::{self, log};
 use crate::state::ApiState;
@@ -22,12 +22,14 @@ use crate::state::ApiState;
 /// Most bytes of one answer, and the number if nobody says how many.
 const MOST_BYTES: u64 = 8 << 20;
 const DEFAULT_BYTES: u64 = 1 << 20;
-/// Most lines of one answer.
+/// Most lines of one answer: of a part, and of a search.
 const MOST_LINES: usize = 10_000;
+const MOST_FOUND: usize = 1_000;
 /// Lines around a line.
 const AROUND: u64 = 400;
-/// Bytes that one search looks through.
-const SEARCHED_BYTES: u64 = 64 << 20;
+/// Most bytes that one search looks through, and the number if nobody says how many.
+const MOST_SEARCHED: u64 = 64 << 20;
+const DEFAULT_SEARCHED: u64 = 16 << 20;
 
 /// Query of a log.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,7 +41,7 @@ pub(crate) struct LogQuery {
     pub map_index: Option<i32>,
     /// From this byte on.
     pub offset: Option<u64>,
-    /// At most so many bytes.
+    /// At most so many bytes (1 MiB); with `search` or `level`, so many are looked through (16 MiB).
     #[param(minimum = 1)]
     pub limit: Option<u64>,
     /// The last so many lines.
@@ -79,6 +81,7 @@ pub(crate) async fn log(
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    query.check()?;
     let (run, key) = (RunId(run), read::key(&task, query.map_index));
     let attempts = api.history().attempts(run, Some(&key)).await?;
     let attempt = attempts.iter().find(|line| line.n == n);
@@ -105,6 +108,18 @@ pub(crate) async fn log(
 }
 
 impl LogQuery {
+    fn check(&self) -> Answer<()> {
+        let most = u64::from(u32::MAX);
+        let numbers = [("limit", self.limit, u64::MAX), ("around", self.around, most)];
+        let tail = ("tail", self.tail.map(u64::from), MOST_LINES as u64);
+        for (name, given, most) in numbers.into_iter().chain([tail]) {
+            if given.is_some_and(|given| given == 0 || given > most) {
+                return Err(Problem::bad_request("bad_query", format!("`{name}` must be 1 to {most}")));
+            }
+        }
+        Ok(())
+    }
+
     /// It asks for some lines, not for bytes.
     fn is_selective(&self) -> bool {
         self.tail.is_some() || self.around.is_some() || self.level.is_some() || self.search.is_some()
@@ -114,14 +129,13 @@ impl LogQuery {
 /// Some lines, as JSON or as text.
 async fn lines(api: &ApiState, key: &LogKey, query: &LogQuery, as_json: bool) -> Answer<Response> {
     let logs = &**api.logs();
-    let bytes = query.limit.unwrap_or(DEFAULT_BYTES).min(MOST_BYTES);
     let (found, next) = if query.level.is_some() || query.search.is_some() {
         let search = SearchQuery {
-            text: query.search.clone(),
+            text: search(query.search.clone())?,
             level: query.level.map(log::level_of),
             from: query.offset.unwrap_or(0),
-            max_lines: MOST_LINES,
-            max_bytes: SEARCHED_BYTES,
+            max_lines: MOST_FOUND,
+            max_bytes: query.limit.unwrap_or(DEFAULT_SEARCHED).min(MOST_SEARCHED),
         };
         let found = logs::search(logs, key, &search).await?;
         (found.lines, found.next)
@@ -130,6 +144,7 @@ async fn lines(api: &ApiState, key: &LogKey, query: &LogQuery, as_json: bool) ->
             (Some(tail), _) => logs::tail(logs, key, u64::from(tail)).await?,
             (None, Some(line)) => logs::around(logs, key, line, AROUND).await?,
             (None, None) => {
+                let bytes = query.limit.unwrap_or(DEFAULT_BYTES).min(MOST_BYTES);
                 logs::lines_from(logs, key, LogAt::Offset(query.offset.unwrap_or(0)), MOST_LINES, bytes).await?
             }
         };

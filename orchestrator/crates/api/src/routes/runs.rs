@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Answer;
 use crate::dto::{EventPage, Run, RunPage, RunState, RunView, TaskPage, Time, Trigger, UsualRun, UsualTask};
-use crate::extract::{List, Path, Query};
+use crate::extract::{List, Path, Query, search};
 use crate::loads::load;
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -103,7 +103,7 @@ pub(crate) async fn list(State(api): State<ApiState>, Query(query): Query<RunsQu
         },
         since: query.since.map(|at| at.0),
         until: query.until.map(|at| at.0),
-        search: query.search.filter(|text| !text.trim().is_empty()),
+        search: search(query.search)?,
         sort: match query.sort.unwrap_or_default() {
             RunSort::Newest => Sort::NewestCreated,
             RunSort::Oldest => Sort::OldestCreated,

@@ -17,7 +17,7 @@ use crate::dto::{
     Calendar, Durations, Graph, Grid, PlannedDay, RunState, SchedulePreview, Time, Trigger, VersionDetail, VersionPage,
     Workflow, WorkflowPage,
 };
-use crate::extract::{List, Path, Query};
+use crate::extract::{List, Path, Query, search};
 use crate::problem::Problem;
 use crate::state::ApiState;
 use crate::workflows::{find, summaries, summary};
@@ -110,7 +110,7 @@ pub(crate) async fn list(
     let now = api.now();
     let sort = query.sort.unwrap_or_default();
     let ask = WorkflowsAsk {
-        search: query.search.filter(|text| !text.trim().is_empty()),
+        search: search(query.search)?,
         tag: query.tag,
         owner: query.owner,
         state: query.state.map(|state| match state {

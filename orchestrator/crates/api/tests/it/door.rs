@@ -121,3 +121,62 @@ async fn the_socket_lets_the_local_admin_in() {
     serving.await.unwrap();
     assert!(!path.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_same_is_served_and_the_cookie_is_secure() {
+    let server = Server::start().await;
+    let (chain, key) = (server.folder.path().join("chain.pem"), server.folder.path().join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&chain)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        updraft_testkit::skip!("no openssl that makes a certificate");
+    }
+    let wrong = updraft_api::Listener::tls("127.0.0.1:0".parse().unwrap(), &key, &key).await;
+    assert!(wrong.is_err_and(|error| error.to_string().contains("key.pem")));
+    let listener = updraft_api::Listener::tls("127.0.0.1:0".parse().unwrap(), &chain, &key).await.unwrap();
+    let address = listener.address().unwrap();
+    let serving = tokio::spawn(updraft_api::serve(server.app.clone(), vec![listener], server.stop.clone()));
+    // It is nobody's certificate: what counts here is who serves it, and that it is spoken.
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+    server.cookie("ada", Role::Viewer).await;
+    let body = json!({ "name": "ada", "password": "a long enough phrase 1" });
+    let login = client.post(format!("https://{address}/api/v1/auth/login")).json(&body).send().await.unwrap();
+    assert_eq!(login.status(), StatusCode::NO_CONTENT);
+    assert!(login.headers()["set-cookie"].to_str().unwrap().contains("; Secure"));
+    // Plain HTTP and a peer that says nothing get no answer, and stop nobody else.
+    assert!(client.get(format!("http://{address}/livez")).send().await.is_err());
+    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert_eq!(client.get(format!("https://{address}/livez")).send().await.unwrap().status(), StatusCode::OK);
+    drop(silent);
+    server.end().await;
+    serving.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_are_packed_for_who_can_unpack_them() {
+    let server = Server::start().await;
+    let token = server.token(Role::Viewer).await;
+    let client = reqwest::Client::builder().no_gzip().build().unwrap();
+    let ask = |path: &str, packings: &'static str| {
+        let request = client.get(format!("{}{path}", server.url)).bearer_auth(&token);
+        request.header("accept-encoding", packings).send()
+    };
+    let plain = ask("/api/v1/openapi.json", "identity").await.unwrap();
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let plain = plain.bytes().await.unwrap().len();
+    for packing in ["br", "gzip"] {
+        let packed = ask("/api/v1/openapi.json", packing).await.unwrap();
+        assert_eq!(packed.headers()["content-encoding"], packing);
+        let length = packed.bytes().await.unwrap().len();
+        assert!(length * 4 < plain, "{packing}: {length} of {plain}");
+    }
+    let small = ask("/api/v1/me", "br, gzip").await.unwrap();
+    assert!(!small.headers().contains_key("content-encoding"));
+    server.end().await;
+}

@@ -4,6 +4,7 @@
 mod door;
 mod openapi;
 mod pages;
+mod postgres;
 mod runs;
 mod streams;
 mod support;

@@ -88,6 +88,8 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     assert_eq!(server.json("/api/v1/runs", &token).await["items"], json!([]));
     assert_eq!(server.json("/api/v1/workflows/w", &token).await["paused"], false);
 
+    let (status, plan) = server.post("/api/v1/workflows/w/unpause?dry_run=true", &token, Value::Null).await;
+    assert_eq!((status, &plan["action"]), (StatusCode::OK, &json!("unpause")));
     let (status, paused) = server.post("/api/v1/workflows/w/pause", &token, json!({ "reason": "holidays" })).await;
     assert_eq!((status, &paused["paused"]), (StatusCode::OK, &json!(true)), "{paused}");
     let admin = server.token(Role::Admin).await;
@@ -115,6 +117,13 @@ async fn failed_tasks_run_again_and_states_are_set_by_hand() {
     let check = tasks["items"].as_array().unwrap().iter().find(|one| one["task"] == "check").unwrap().clone();
     let attempts: Vec<_> = check["attempts"].as_array().unwrap().iter().map(|one| one["n"].as_u64().unwrap()).collect();
     assert_eq!(attempts, [1, 2], "{check}");
+    let note = |body: Value| server.ask(Method::PATCH, &format!("/api/v1/runs/{id}"), &token).json(&body).send();
+    let noted: Value = note(json!({ "note": "seen" })).await.unwrap().json().await.unwrap();
+    assert_eq!(noted["note"], "seen");
+    // What was forgotten does not take the note away; null does.
+    assert_eq!(note(json!({})).await.unwrap().status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let noted: Value = note(json!({ "note": null })).await.unwrap().json().await.unwrap();
+    assert_eq!(noted["note"], Value::Null);
     let mark = json!({ "state": "succeeded", "tasks": ["check"] });
     let (status, marked) = server.post(&format!("/api/v1/runs/{id}/mark"), &token, mark).await;
     assert_eq!(status, StatusCode::OK, "{marked}");

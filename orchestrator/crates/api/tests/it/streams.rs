@@ -105,3 +105,44 @@ async fn a_log_is_text_lines_or_a_stream() {
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_looks_through_as_many_bytes_as_it_is_told() {
+    let server = Server::start().await;
+    let say = "x".repeat(400);
+    let task = |id: &str| json!({ "id": id, "type": "act", "with": { "say": say, "lines": 900 } });
+    server.publish("w", json!({}), json!([task("a")])).await;
+    let token = server.token(Role::Operator).await;
+    let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
+    let id = run["id"].as_str().unwrap();
+    server.ended(id, &token).await;
+    let path = format!("/api/v1/runs/{id}/tasks/a/attempts/1/log");
+    // A log may come a little later than the end of its run.
+    until(stream(&server, &path, &token, None).await, "event: end").await;
+    // All of it: every line, and nothing to go on from.
+    let all = server.get(&format!("{path}?search=saying"), &token).await;
+    assert!(!all.headers().contains_key("x-log-next"));
+    let bytes: u64 = all.headers()["x-log-bytes"].to_str().unwrap().parse().unwrap();
+    let all = all.text().await.unwrap();
+    assert_eq!(all.lines().count(), 900);
+    // In parts: the same lines, each once.
+    let (mut found, mut offset, mut parts) = (String::new(), 0_u64, 0);
+    loop {
+        let part = server.get(&format!("{path}?level=info&limit=4096&offset={offset}"), &token).await;
+        let next = part.headers().get("x-log-next").map(|next| next.to_str().unwrap().parse::<u64>().unwrap());
+        found.push_str(&part.text().await.unwrap());
+        parts += 1;
+        match next {
+            Some(next) => {
+                assert!(next > offset && next <= bytes, "{offset} → {next} of {bytes}");
+                offset = next;
+            }
+            None => break,
+        }
+    }
+    assert_eq!((found == all, parts > 1), (true, true), "{parts} parts");
+    for bad in ["tail=0", "tail=10001", "around=0", "limit=0"] {
+        assert_eq!(server.get(&format!("{path}?{bad}"), &token).await.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+    server.end().await;
+}

@@ -1,5 +1,6 @@
 //! A server over a real store and engine, and a client of it over real TCP.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ use updraft_engine::scheduler::SchedulerConfig;
 use updraft_engine::{Clock as _, Engine, EngineConfig, NoConnections, SystemClock};
 use updraft_model::time::Timestamp;
 use updraft_store::accounts::Accounts;
+use updraft_store::logs::Logs;
 use updraft_store::scheduling::ScheduledVersion;
-use updraft_store::{NewVersion, Scheduling as _};
+use updraft_store::{History, Idempotency, NewVersion, Reader, Scheduling, Store};
+use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Registry, Task, TaskError};
 
@@ -39,6 +42,9 @@ pub struct Params {
     /// Goes into the output and the log.
     #[serde(default)]
     say: Value,
+    /// How often it goes into the log; once if left out.
+    #[serde(default)]
+    lines: Option<u32>,
 }
 
 impl Task for Act {
@@ -52,7 +58,9 @@ impl Task for Act {
     type Output = Value;
 
     async fn run(params: Params, ctx: &Context) -> Result<Value, TaskError> {
-        ctx.info(format!("saying {}", params.say));
+        for _ in 0..params.lines.unwrap_or(1) {
+            ctx.info(format!("saying {}", params.say));
+        }
         match params.act.as_str() {
             "fail" => Err(TaskError::fail("Broken", "it is broken\nbeyond repair")),
             "hang" => {
@@ -78,11 +86,50 @@ impl Assets for Page {
     }
 }
 
+/// A store by all its sides.
+struct Sides {
+    store: Arc<dyn Store>,
+    reader: Arc<dyn Reader>,
+    scheduling: Arc<dyn Scheduling>,
+    logs: Arc<dyn Logs>,
+    accounts: Arc<dyn Accounts>,
+    history: Arc<dyn History>,
+    idempotency: Arc<dyn Idempotency>,
+}
+
+impl Sides {
+    fn of<S: Store + Scheduling + Logs + Accounts + History + Idempotency>(
+        store: &Arc<S>,
+        reader: Arc<dyn Reader>,
+    ) -> Self {
+        Self {
+            store: Arc::<S>::clone(store),
+            reader,
+            scheduling: Arc::<S>::clone(store),
+            logs: Arc::<S>::clone(store),
+            accounts: Arc::<S>::clone(store),
+            history: Arc::<S>::clone(store),
+            idempotency: Arc::<S>::clone(store),
+        }
+    }
+
+    async fn sqlite(folder: &Path) -> Self {
+        let store = SqliteStore::open(folder.join("updraft.db"), OpenOptions::default()).await.unwrap();
+        let reader = Arc::new(store.reader());
+        Self::of(&Arc::new(store), reader)
+    }
+
+    async fn postgres(url: &str) -> Self {
+        let store = Arc::new(PgStore::open(url).await.unwrap());
+        Self::of(&store, Arc::<PgStore>::clone(&store))
+    }
+}
+
 /// A running server.
 pub struct Server {
     pub url: String,
     pub client: Client,
-    pub store: Arc<SqliteStore>,
+    pub scheduling: Arc<dyn Scheduling>,
     pub auth: Arc<Authenticator>,
     pub stop: CancellationToken,
     pub engine: Arc<Engine>,
@@ -101,27 +148,34 @@ impl Server {
         Self::with(|_| {}).await
     }
 
+    /// Over this database.
+    pub async fn on_postgres(url: &str) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), Sides::postgres(url).await, |_| {}).await
+    }
+
     pub async fn with(change: impl FnOnce(&mut ApiConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("updraft.db"), OpenOptions::default()).await.unwrap();
-        let store = Arc::new(store);
+        let sides = Sides::sqlite(folder.path()).await;
+        Self::over(folder, sides, change).await
+    }
+
+    async fn over(folder: TempDir, sides: Sides, change: impl FnOnce(&mut ApiConfig)) -> Self {
         let mut registry = Registry::new();
         registry.add::<Act>();
         let registry = Arc::new(registry);
         let clock = Arc::new(SystemClock::default());
-        let shared = Arc::clone(&store);
         let mut engine = EngineConfig::new(
-            shared.clone(),
-            Arc::new(store.reader()),
+            Arc::clone(&sides.store),
+            Arc::clone(&sides.reader),
             Arc::clone(&registry),
             Arc::new(NoConnections),
             folder.path(),
         );
         engine.queues = vec![SchedulerConfig::QUEUE.to_owned()];
-        engine.scheduling = Some(shared.clone());
-        engine.logs = Some(shared.clone());
+        engine.scheduling = Some(Arc::clone(&sides.scheduling));
+        engine.logs = Some(Arc::clone(&sides.logs));
         let engine = Arc::new(Engine::start(engine).await.unwrap());
-        let accounts: Arc<dyn Accounts> = shared.clone();
+        let accounts = Arc::clone(&sides.accounts);
         let config = AuthConfig { cost: PasswordCost::cheap(), ..AuthConfig::local() };
         let time = Arc::clone(&clock);
         let auth = Arc::new(Authenticator::new(Arc::clone(&accounts), config, Arc::new(move || time.now())));
@@ -131,13 +185,13 @@ impl Server {
         let stop = CancellationToken::new();
         let mut config = ApiConfig {
             engine: Arc::clone(&engine),
-            store: shared.clone(),
-            reader: Arc::new(store.reader()),
-            history: shared.clone(),
-            logs: shared.clone(),
-            scheduling: shared.clone(),
+            store: sides.store,
+            reader: sides.reader,
+            history: sides.history,
+            logs: sides.logs,
+            scheduling: Arc::clone(&sides.scheduling),
             accounts,
-            idempotency: shared,
+            idempotency: sides.idempotency,
             authenticator: Arc::clone(&auth),
             door: Arc::new(door()),
             connections: Arc::new(connections),
@@ -159,7 +213,7 @@ impl Server {
         let url = format!("http://{}", listener.address().unwrap());
         let serving = Some(tokio::spawn(serve(app.clone(), vec![listener], stop.clone())));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { url, client, store, auth, stop, engine, folder, app, serving }
+        Self { url, client, scheduling: sides.scheduling, auth, stop, engine, folder, app, serving }
     }
 
     /// A token of this role.
@@ -185,7 +239,7 @@ impl Server {
         };
         let workflow = serde_json::from_str(&compiled).unwrap();
         let scheduled = ScheduledVersion { version, workflow, source: "test".to_owned() };
-        self.store.publish_all(&[scheduled], now()).await.unwrap();
+        self.scheduling.publish_all(&[scheduled], now()).await.unwrap();
     }
 
     pub fn ask(&self, method: Method, path: &str, token: &str) -> RequestBuilder {

@@ -94,6 +94,12 @@ async fn a_scope_takes_away_and_what_is_outside_the_table_is_not_there() {
     let (status, problem) =
         server.post("/api/v1/tokens", &admin, json!({ "name": "ci", "role": "admin", "scopes": ["fly"] })).await;
     assert_eq!((status, problem["errors"][0]["path"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("/scopes/0")));
+    let refused = server.json("/api/v1/audit?action=access.denied", &admin).await["items"][0].clone();
+    assert_eq!(
+        (&refused["subject"], &refused["actor"], &refused["detail"]["method"], &refused["detail"]["left_out"]),
+        (&json!("/api/v1/runs"), &json!("ci (admin (local))"), &json!("GET"), &json!(0)),
+        "{refused}"
+    );
     for path in ["/api/v1/nothing", "/api/v2/runs", "/api/v1"] {
         let response = server.get(path, &admin).await;
         assert!(response.status() == StatusCode::NOT_FOUND || path == "/api/v2/runs", "{path}: {}", response.status());

@@ -33,7 +33,9 @@ pub(crate) fn statement(question: &Question) -> Option<(String, Vec<Bound>)> {
         Question::NamedLike(pattern) => Sql::new(sql::NAMED_LIKE, [text(pattern.as_str())]),
         Question::NotedLike(pattern) => Sql::new(sql::NOTED_LIKE, [text(pattern.as_str())]),
         Question::RunLines(parts) => sql::run_lines(parts)?,
-        Question::RunLine(run) => Sql::new(sql::run_line(), [Id(run.0)]),
+        Question::RunLinesOf(runs) => {
+            Sql::new(sql::run_lines_of(), [Bound::Ids(runs.iter().map(|run| run.0).collect())])
+        }
         Question::UsualOf(workflows) => Sql::new(sql::USUAL_OF, [Ints(workflows.clone())]),
         Question::Workflows => Sql::new(sql::workflow_rows(""), []),
         Question::OneWorkflow(name) => Sql::new(sql::workflow_rows("WHERE w.name = $1"), [text(name.as_str())]),

@@ -167,9 +167,9 @@ pub(crate) fn run_lines(parts: &[Part]) -> Option<Sql> {
     Some(sql)
 }
 
-/// $1 run.
-pub(crate) fn run_line() -> String {
-    format!("/* run line */ SELECT {} FROM run r {LINE_JOINS} WHERE r.run_id = $1", line())
+/// $1 runs.
+pub(crate) fn run_lines_of() -> String {
+    format!("/* run lines of */ SELECT {} FROM run r {LINE_JOINS} WHERE r.run_id = ANY($1::uuid[])", line())
 }
 
 /// $1 name.

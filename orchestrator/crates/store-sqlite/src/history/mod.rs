@@ -31,7 +31,10 @@ pub(crate) fn statement(question: &Question) -> Option<(String, Vec<Bound>)> {
         Question::NamedLike(pattern) => Sql::new(sql::NAMED_LIKE, [pattern.as_str().into()]),
         Question::NotedLike(pattern) => Sql::new(sql::NOTED_LIKE, [pattern.as_str().into()]),
         Question::RunLines(parts) => sql::run_lines(parts)?,
-        Question::RunLine(run) => Sql::new(sql::run_line(), [run.to_string().into()]),
+        Question::RunLinesOf(runs) => {
+            let runs: Vec<String> = runs.iter().map(|run| format!("\"{run}\"")).collect();
+            Sql::new(sql::run_lines_of(), [format!("[{}]", runs.join(",")).into()])
+        }
         Question::UsualOf(workflows) => Sql::new(sql::USUAL_OF, [numbers(workflows.iter().copied())]),
         Question::Workflows => Sql::new(sql::workflow_rows(""), []),
         Question::OneWorkflow(name) => Sql::new(sql::workflow_rows("WHERE w.name = $1"), [name.as_str().into()]),

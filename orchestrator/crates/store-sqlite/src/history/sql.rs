@@ -188,9 +188,12 @@ pub(crate) fn run_lines(parts: &[Part]) -> Option<Sql> {
     Some(sql)
 }
 
-/// $1 run.
-pub(crate) fn run_line() -> String {
-    format!("/* run line */ SELECT {} FROM run r {LINE_JOINS} WHERE r.run_id = $1", line())
+/// $1 runs as JSON.
+pub(crate) fn run_lines_of() -> String {
+    format!(
+        "/* run lines of */ SELECT {} FROM json_each($1) j CROSS JOIN run r ON r.run_id = j.value {LINE_JOINS}",
+        line()
+    )
 }
 
 /// $1 name.

@@ -127,8 +127,17 @@ impl<A: Answers> History for A {
         Ok(page)
     }
 
+    async fn run_lines_of(&self, runs: &[RunId]) -> Result<Vec<RunLine>, StoreError> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lines = shape::run_lines(&one(self, Question::RunLinesOf(runs.to_vec())).await?)?;
+        with_usual(self, &mut lines).await?;
+        Ok(lines)
+    }
+
     async fn run_line(&self, run: RunId) -> Result<Option<RunLine>, StoreError> {
-        let mut lines = shape::run_lines(&one(self, Question::RunLine(run)).await?)?;
+        let mut lines = shape::run_lines(&one(self, Question::RunLinesOf(vec![run])).await?)?;
         with_usual(self, &mut lines).await?;
         Ok(lines.pop())
     }

@@ -366,6 +366,9 @@ pub trait History: Send + Sync + 'static {
     /// A page of runs.
     async fn run_lines(&self, ask: &RunsAsk) -> Result<Page<RunLine, RunCursor>, StoreError>;
 
+    /// These runs as a list shows them, in no order. Runs that are not there are left out.
+    async fn run_lines_of(&self, runs: &[RunId]) -> Result<Vec<RunLine>, StoreError>;
+
     /// One run as a list shows it.
     async fn run_line(&self, run: RunId) -> Result<Option<RunLine>, StoreError>;
 

@@ -22,8 +22,8 @@ pub enum Question {
     NotedLike(String),
     /// Run lines.
     RunLines(Vec<Part>),
-    /// One run's line.
-    RunLine(RunId),
+    /// Lines of these runs.
+    RunLinesOf(Vec<RunId>),
     /// `workflow_id, durations` of the last succeeded runs.
     UsualOf(Vec<i64>),
     /// All workflows, without bars.

@@ -70,7 +70,7 @@ pub fn questions() -> Vec<Question> {
         Question::Workflow(name()),
         Question::NamedLike(name()),
         Question::NotedLike(name()),
-        Question::RunLine(run),
+        Question::RunLinesOf(vec![run]),
         Question::UsualOf(vec![1, 2]),
         Question::Workflows,
         Question::OneWorkflow(name()),

@@ -240,7 +240,8 @@ pub async fn search(logs: &dyn Logs, log: &LogKey, query: &SearchQuery) -> Resul
             found.next = Some(at);
             return Ok(found);
         }
-        let chunks = logs.chunks(log, LogAt::Offset(at), STEP_BYTES).await?;
+        let step = STEP_BYTES.min(query.max_bytes - looked);
+        let chunks = logs.chunks(log, LogAt::Offset(at), step).await?;
         let mut full = false;
         let next = walk(&chunks, &info, LogAt::Offset(at), levels, |piece| {
             let Piece::Line { raw, line, offset } = piece else { return true };
