@@ -101,7 +101,7 @@ impl Default for Retention {
 }
 
 fn default_log_retention() -> std::time::Duration {
-    std::time::Duration::from_secs(90 * 86_400)
+    std::time::Duration::from_hours(90 * 24)
 }
 
 fn default_source() -> String {

@@ -1,5 +1,6 @@
 //! The pages, built by `make ui` into `ui/dist` and carried in the binary. A build without them says so instead.
 
+use data_encoding::HEXLOWER;
 use rust_embed::RustEmbed;
 use updraft_api::{Asset, Assets};
 
@@ -22,7 +23,7 @@ impl Pages {
 impl Assets for Pages {
     fn get(&self, path: &str) -> Option<Asset> {
         let file = Files::get(path)?;
-        let hash: String = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let hash = HEXLOWER.encode(&file.metadata.sha256_hash()[..12]);
         let kind = file.metadata.mimetype();
         let content_type = if kind.starts_with("text/") || kind == "application/javascript" {
             format!("{kind}; charset=utf-8")

@@ -159,10 +159,8 @@ pub async fn logs(
         for one in page.items.iter().filter(|one| task.is_none_or(|task| task == one.task)) {
             let Some(n) = attempt.or_else(|| one.attempts.last().map(|last| last.n)) else { continue };
             found = true;
-            let mut path = format!("/runs/{run}/tasks/{}/attempts/{n}/log", super::segment(&one.task));
-            if let Some(index) = one.map_index {
-                path.push_str(&format!("?map_index={index}"));
-            }
+            let instance = one.map_index.map_or_else(String::new, |index| format!("?map_index={index}"));
+            let path = format!("/runs/{run}/tasks/{}/attempts/{n}/log{instance}", super::segment(&one.task));
             let text = api.text(&path).await?;
             if session.json {
                 output::json_line(&json!({ "run": run, "task": one.task, "attempt": n, "text": text }))?;

@@ -104,7 +104,7 @@ async fn verify(session: &Session) -> Result<ExitCode, Failure> {
         let entries = answer.get("entries").map(ToString::to_string).unwrap_or_default();
         match answer.get("first_bad").filter(|_| !ok) {
             Some(bad) => {
-                output::line(&format!("entry {bad} is not as it was written, or what was before it is missing"))
+                output::line(&format!("entry {bad} is not as it was written, or what was before it is missing"));
             }
             None => output::line(&format!("{entries} entries, each as it was written and after the one before it")),
         }

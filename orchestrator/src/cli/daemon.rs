@@ -64,7 +64,7 @@ pub async fn dev(session: &Session, args: Dev) -> Result<ExitCode, Failure> {
     if matches!(session.store, StoreUrl::Postgres(_)) && !session.store_given {
         return Err(Failure::input("`updraft dev` keeps its history in SQLite"));
     }
-    let options = options(session, args.common, Roles::all(), vec![args.listen], None, true)?;
+    let options = options(session, args.common, Roles::all(), vec![args.listen], None, true);
     run(session, options).await
 }
 
@@ -82,7 +82,7 @@ pub async fn serve(session: &Session, args: Serve) -> Result<ExitCode, Failure> 
     if !args.roles.has(daemon::Role::Api) {
         listen.clear();
     }
-    let options = options(session, args.common, args.roles, listen, args.reason, false)?;
+    let options = options(session, args.common, args.roles, listen, args.reason, false);
     run(session, options).await
 }
 
@@ -93,7 +93,7 @@ fn options(
     listen: Vec<SocketAddr>,
     reason: Option<String>,
     dev: bool,
-) -> Result<Options, Failure> {
+) -> Options {
     let folders = if common.folders.is_empty() {
         session.project.workflows.clone()
     } else {
@@ -104,7 +104,7 @@ fn options(
         output::warning(&format!("the workflow folder {} does not exist", folder.display()));
     }
     let socket = sockets(&session.store, &session.project).own();
-    Ok(Options { roles, listen, folders, profile: common.profile, slots: common.slots, reason, dev, socket })
+    Options { roles, listen, folders, profile: common.profile, slots: common.slots, reason, dev, socket }
 }
 
 async fn run(session: &Session, options: Options) -> Result<ExitCode, Failure> {

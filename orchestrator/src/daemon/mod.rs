@@ -132,19 +132,17 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
     let spec = Arc::new(cli::spec_of(&session.registry, &connections));
 
     let mut catalog = None;
-    if options.roles.has(Role::Scheduler) {
-        if !options.folders.is_empty() {
-            let config = CatalogConfig {
-                folders: options.folders.clone(),
-                project: session.project.dir.clone(),
-                source: session.project.source.clone(),
-                spec: Arc::clone(&spec),
-                store: Arc::clone(&opened.scheduling),
-                now: cli::now,
-            };
-            let started = Catalog::start(config).await.map_err(|error| Failure::unreachable(error.to_string()))?;
-            catalog = Some(Arc::new(started));
-        }
+    if options.roles.has(Role::Scheduler) && !options.folders.is_empty() {
+        let config = CatalogConfig {
+            folders: options.folders.clone(),
+            project: session.project.dir.clone(),
+            source: session.project.source.clone(),
+            spec: Arc::clone(&spec),
+            store: Arc::clone(&opened.scheduling),
+            now: cli::now,
+        };
+        let started = Catalog::start(config).await.map_err(|error| Failure::unreachable(error.to_string()))?;
+        catalog = Some(Arc::new(started));
     }
     if let (Some(catalog), Some(scheduler)) = (&catalog, &scheduler) {
         // A publication may have brought the next fire nearer.

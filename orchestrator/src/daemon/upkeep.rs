@@ -49,8 +49,8 @@ pub struct Upkeep {
 type Task = (&'static str, Duration, fn(Work) -> BoxFuture<'static, Result<String, String>>);
 
 const TASKS: [Task; 3] = [
-    ("log_retention", Duration::from_secs(3600), |work| Box::pin(purge_logs(work))),
-    ("ended_sessions", Duration::from_secs(600), |work| Box::pin(sweep(work))),
+    ("log_retention", Duration::from_hours(1), |work| Box::pin(purge_logs(work))),
+    ("ended_sessions", Duration::from_mins(10), |work| Box::pin(sweep(work))),
     ("connections", Duration::from_secs(30), |work| Box::pin(refresh(work))),
 ];
 

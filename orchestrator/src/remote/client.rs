@@ -200,7 +200,8 @@ fn problem(status: StatusCode, bytes: &[u8]) -> Failure {
     for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let said = error.get("message").and_then(Value::as_str).unwrap_or_default();
         let place = error.get("pointer").or_else(|| error.get("path")).and_then(Value::as_str).unwrap_or_default();
-        message.push_str(&format!("\n       {place}{}{said}", if place.is_empty() { "" } else { ": " }));
+        let colon = if place.is_empty() { "" } else { ": " };
+        message = format!("{message}\n       {place}{colon}{said}");
     }
     let code = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         ExitCode::Unreachable

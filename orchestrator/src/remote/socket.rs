@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::compose::StoreUrl;
@@ -24,8 +25,7 @@ pub fn sockets(store: &StoreUrl, project: &Project) -> Sockets {
         StoreUrl::Postgres(url) => {
             // Two daemons of a project may be on two databases: the name tells them apart without telling the address.
             let digest = Sha256::digest(url.as_bytes());
-            let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            Sockets { folder: project.data_dir(), stem: format!("api-{short}") }
+            Sockets { folder: project.data_dir(), stem: format!("api-{}", HEXLOWER.encode(&digest[..6])) }
         }
         StoreUrl::Memory => Sockets { folder: project.data_dir(), stem: "api-memory".to_owned() },
     }
@@ -44,8 +44,9 @@ impl Sockets {
         let mut names: Vec<PathBuf> = entries
             .flatten()
             .filter(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                name.starts_with(&prefix) && name.ends_with(".sock")
+                let path = entry.path();
+                entry.file_name().to_string_lossy().starts_with(&prefix)
+                    && path.extension().is_some_and(|end| end == "sock")
             })
             .map(|entry| entry.path())
             .collect();
