@@ -9,7 +9,7 @@ use updraft_model::state::{Place, RunState};
 use updraft_store::WorkerState;
 use updraft_store::history::{QueueDepth, RunLine, RunsAsk, WaitingLine};
 
-use crate::dto::{Reason, ReasonHolder, ReasonKind, Time};
+use crate::dto::{Reason, ReasonHolder, ReasonKind, Time, WaitState, WaitingTask};
 use crate::loads::{Loaded, load};
 use crate::problem::Problem;
 use crate::read;
@@ -22,6 +22,37 @@ const IN_LINE: u32 = 500;
 
 /// Why the open task runs of a run are not running.
 pub(crate) async fn of_run(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, Reason>, Problem> {
+    Ok(explained(api, run).await?.into_iter().map(|(key, reason)| (key, shown(reason))).collect())
+}
+
+/// Task runs that could run but for `max_active_tasks` of their run, which the store does not list: they are not dispatched.
+pub(crate) async fn held_back(api: &ApiState, running: &[RunLine]) -> Result<Vec<WaitingTask>, Problem> {
+    let mut found = Vec::new();
+    let mut left = LOOKED_INTO;
+    for line in running.iter().filter(|line| line.state == RunState::Running) {
+        let version = api.versions().get(line.version_id).await?;
+        let limit = version.compiled.workflow.max_active_tasks.unwrap_or(Limits::default().window);
+        if line.tasks_total.saturating_sub(line.tasks_done) <= limit || left == 0 {
+            continue;
+        }
+        left -= 1;
+        let loaded = load(api, line.run_id).await?;
+        let reasons = explained(api, &loaded).await?;
+        let held = reasons.into_iter().filter(|(_, reason)| reason.kind == Kind::MaxActiveTasks);
+        found.extend(held.map(|(key, reason)| WaitingTask {
+            workflow: line.workflow.clone(),
+            run: Some(line.run_id.0),
+            task: Some(key.task.to_string()),
+            map_index: read::index(&key),
+            state: WaitState::Waiting,
+            since: Time(reason.since.or(line.started_at).unwrap_or(line.created_at)),
+            reason: shown(reason),
+        }));
+    }
+    Ok(found)
+}
+
+async fn explained(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, explain::Reason>, Problem> {
     let mut found = BTreeMap::new();
     if run.line.state.is_final() {
         return Ok(found);
@@ -46,7 +77,7 @@ pub(crate) async fn of_run(api: &ApiState, run: &Loaded) -> Result<BTreeMap<Task
     let waiting = waiting.filter(|key| !over.contains(key) && !standing.contains(key));
     for key in dispatched.chain(waiting) {
         if let Some(reason) = explain::task(&scene, &key, &queue, run.now) {
-            found.insert(key, shown(reason));
+            found.insert(key, reason);
         }
     }
     Ok(found)
