@@ -1,14 +1,8 @@
 // Every page, both sizes, both themes: a picture, axe, its own errors, its width.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { axe, DESK, PHONE, tooWide, window } from "./lib.mjs";
-
-/** Where the planted troubles are, if a history was planted. */
-function planted() {
-  const file = process.env.UPDRAFT_E2E_PLANTED;
-  return file ? JSON.parse(readFileSync(file, "utf8")) : undefined;
-}
+import { planted } from "./planted.mjs";
 
 async function pagesOf(world) {
   const w = await window(world);
@@ -86,7 +80,7 @@ export async function looks(world, { step }) {
           await w.page.waitForTimeout(300);
           await w.shot(`${name}-${size}-${theme}`);
           assert.deepEqual(w.problems, []);
-          const said = await w.page.locator("#content").innerText();
+          const said = await w.page.locator("body").innerText();
           assert.ok(said.length > 80 || name === "missing", `the page says only "${said}"`);
           assert.doesNotMatch(said, /This page failed/);
           const wide = await tooWide(w.page);

@@ -15,6 +15,7 @@
 
 import { open, runner } from "./lib.mjs";
 import { looks } from "./looks.mjs";
+import { troubles } from "./planted.mjs";
 import { idle, qualities } from "./qualities.mjs";
 import { signIn, story } from "./story.mjs";
 
@@ -24,6 +25,7 @@ try {
   await signIn(world, run);
   await story(world, run);
   await qualities(world, run);
+  await troubles(world, run);
   await Promise.all([idle(world, run), looks(world, run)]);
 } finally {
   await world.close();
