@@ -39,6 +39,7 @@ out="${CARGO_TARGET_DIR:-target}/ui-e2e"
 mkdir -p "$out"
 out="$(realpath "$out")"
 find "$out" -maxdepth 1 -name '*.png' -delete
+rm -f "$out"/daemon.*
 project="$(mktemp -d)"
 daemon=""
 finish() {
