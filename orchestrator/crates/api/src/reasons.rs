@@ -22,7 +22,11 @@ const IN_LINE: u32 = 500;
 
 /// Why the open task runs of a run are not running.
 pub(crate) async fn of_run(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, Reason>, Problem> {
-    Ok(explained(api, run).await?.into_iter().map(|(key, reason)| (key, shown(reason))).collect())
+    Ok(explained(api, run)
+        .await?
+        .into_iter()
+        .map(|(key, reason)| (key, shown(reason, Some(run.line.run_id))))
+        .collect())
 }
 
 /// Task runs that could run but for `max_active_tasks` of their run, which the store does not list: they are not dispatched.
@@ -46,7 +50,7 @@ pub(crate) async fn held_back(api: &ApiState, running: &[RunLine]) -> Result<Vec
             map_index: read::index(&key),
             state: WaitState::Waiting,
             since: Time(reason.since.or(line.started_at).unwrap_or(line.created_at)),
-            reason: shown(reason),
+            reason: shown(reason, Some(line.run_id)),
         }));
     }
     Ok(found)
@@ -135,7 +139,7 @@ async fn of_queued(api: &ApiState, workflow: &str, run: RunId) -> Result<Option<
         ahead: number(queued.iter().filter(before).count()),
         queued: number(queued.len()),
     };
-    Ok(Some(shown(explain::queued_run(&scene, api.now()))))
+    Ok(Some(shown(explain::queued_run(&scene, api.now()), None)))
 }
 
 /// Workers and queues at one look.
@@ -176,11 +180,12 @@ impl Queues {
     }
 }
 
-fn shown(of: explain::Reason) -> Reason {
+/// As the API says it; a holder without a run is a task run of `own`.
+fn shown(of: explain::Reason, own: Option<RunId>) -> Reason {
     Reason {
         kind: kind(of.kind),
         text: of.text,
-        holders: of.holders.iter().map(holder).collect(),
+        holders: of.holders.iter().map(|one| holder(one, own)).collect(),
         position: of.position,
         of: of.of,
         until: of.until.map(Time),
@@ -188,9 +193,9 @@ fn shown(of: explain::Reason) -> Reason {
     }
 }
 
-fn holder(of: &Holder) -> ReasonHolder {
+fn holder(of: &Holder, own: Option<RunId>) -> ReasonHolder {
     ReasonHolder {
-        run: of.run.map(|run| run.0),
+        run: of.run.or(own).map(|run| run.0),
         task: of.key.as_ref().map(|key| key.task.to_string()),
         map_index: of.key.as_ref().and_then(read::index),
         since: of.since.map(Time),
