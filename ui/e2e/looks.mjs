@@ -2,11 +2,15 @@
 
 import assert from "node:assert/strict";
 import { axe, DESK, PHONE, tooWide, window } from "./lib.mjs";
+import { planted } from "./planted.mjs";
 
 async function pagesOf(world) {
   const w = await window(world);
-  const failed = (await w.json("/runs?state=failed&limit=1")).items[0];
-  const live = (await w.json("/runs?state=running&limit=1")).items[0];
+  const story = planted();
+  const known = story && (await w.json(`/runs/${story.failed.at(-1)}`));
+  const failed = known ?? (await w.json("/runs?state=failed&limit=1")).items[0];
+  const waiting = story && { id: story.rebuild[0] };
+  const live = waiting ?? (await w.json("/runs?state=running&limit=1")).items[0];
   const workflow = failed?.workflow ?? (await w.json("/workflows?limit=1")).items[0].id;
   await w.close();
   const run = `/runs/${failed?.id}`;
@@ -42,6 +46,14 @@ async function pagesOf(world) {
     ...(live
       ? { "run-live": `/runs/${live.id}`, cancel: `/runs/${live.id}?sheet=cancel&of=${live.id}` }
       : {}),
+    ...(story
+      ? {
+          "graph-120": "/workflows/warehouse_models?tab=graph",
+          "run-masked": `/runs/${story.masked[0]}`,
+          "task-second-try": `/runs/${story.second_try.at(-1)}/tasks/row_counts`,
+          "task-lost": `/runs/${story.lost.at(-1)}/tasks/fetch_region?attempt=1`,
+        }
+      : {}),
     trigger: `${own}?sheet=trigger&of=${workflow}`,
     pause: `${own}?sheet=pause&of=${workflow}`,
     connections: "/connections",
@@ -58,7 +70,7 @@ export async function looks(world, { step }) {
     pages = await pagesOf(world);
   });
   if (Object.keys(pages).length === 0) pages = await pagesOf(world).catch(() => ({}));
-  for (const [size, viewport] of Object.entries({ desk: DESK, phone: PHONE })) {
+  const look = async (size, viewport) => {
     for (const theme of ["light", "dark"]) {
       const w = await window(world, { size: viewport, theme });
       for (const [name, path] of Object.entries(pages)) {
@@ -68,6 +80,9 @@ export async function looks(world, { step }) {
           await w.page.waitForTimeout(300);
           await w.shot(`${name}-${size}-${theme}`);
           assert.deepEqual(w.problems, []);
+          const said = await w.page.locator("body").innerText();
+          assert.ok(said.length > 80 || name === "missing", `the page says only "${said}"`);
+          assert.doesNotMatch(said, /This page failed/);
           const wide = await tooWide(w.page);
           assert.ok(wide <= 1, `${wide} px too wide`);
           assert.deepEqual(await axe(w.page), []);
@@ -75,5 +90,6 @@ export async function looks(world, { step }) {
       }
       await w.close();
     }
-  }
+  };
+  await Promise.all([look("desk", DESK), look("phone", PHONE)]);
 }

@@ -5,7 +5,8 @@ import { ready, until, window } from "./lib.mjs";
 
 const IDLE = Number(process.env.UPDRAFT_E2E_IDLE ?? 60);
 
-export async function qualities(world, { step }) {
+/** Beside what only looks: a hint makes the minute begin anew. */
+export async function idle(world, { step }) {
   await step("an idle page is silent", async () => {
     const w = await window(world);
     // A hint says that something changed: then the page was not idle, and the minute begins anew.
@@ -43,7 +44,9 @@ export async function qualities(world, { step }) {
     await w.close();
     return { skip: `something changed within every ${IDLE} s` };
   });
+}
 
+export async function qualities(world, { step }) {
   await step("a slow page shows skeletons and states nothing", async () => {
     const w = await window(world);
     const failed = (await w.json("/runs?state=failed&limit=1")).items[0];

@@ -9,12 +9,14 @@
 // UPDRAFT_E2E_POOL     workflow of which two tasks may run at a time (mock: clickhouse_rebuild, real: e2e_pool)
 // UPDRAFT_E2E_HUGE     path of a task page with a big log (mock: 1 GiB; real: left out without it)
 // UPDRAFT_E2E_IDLE     seconds to watch the idle page, 60
+// UPDRAFT_E2E_PLANTED  what updraft-history said: its troubles are looked at too
 // CHROMIUM             the browser, /usr/bin/chromium
 // Words after the command choose the steps whose names hold one of them; signing in is always done.
 
 import { open, runner } from "./lib.mjs";
 import { looks } from "./looks.mjs";
-import { qualities } from "./qualities.mjs";
+import { troubles } from "./planted.mjs";
+import { idle, qualities } from "./qualities.mjs";
 import { signIn, story } from "./story.mjs";
 
 const world = await open();
@@ -23,7 +25,8 @@ try {
   await signIn(world, run);
   await story(world, run);
   await qualities(world, run);
-  await looks(world, run);
+  await troubles(world, run);
+  await Promise.all([idle(world, run), looks(world, run)]);
 } finally {
   await world.close();
 }

@@ -9,7 +9,7 @@ use updraft_model::state::{Place, RunState};
 use updraft_store::WorkerState;
 use updraft_store::history::{QueueDepth, RunLine, RunsAsk, WaitingLine};
 
-use crate::dto::{Reason, ReasonHolder, ReasonKind, Time};
+use crate::dto::{Reason, ReasonHolder, ReasonKind, Time, WaitState, WaitingTask};
 use crate::loads::{Loaded, load};
 use crate::problem::Problem;
 use crate::read;
@@ -22,6 +22,41 @@ const IN_LINE: u32 = 500;
 
 /// Why the open task runs of a run are not running.
 pub(crate) async fn of_run(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, Reason>, Problem> {
+    Ok(explained(api, run)
+        .await?
+        .into_iter()
+        .map(|(key, reason)| (key, shown(reason, Some(run.line.run_id))))
+        .collect())
+}
+
+/// Task runs that could run but for `max_active_tasks` of their run, which the store does not list: they are not dispatched.
+pub(crate) async fn held_back(api: &ApiState, running: &[RunLine]) -> Result<Vec<WaitingTask>, Problem> {
+    let mut found = Vec::new();
+    let mut left = LOOKED_INTO;
+    for line in running.iter().filter(|line| line.state == RunState::Running) {
+        let version = api.versions().get(line.version_id).await?;
+        let limit = version.compiled.workflow.max_active_tasks.unwrap_or(Limits::default().window);
+        if line.tasks_total.saturating_sub(line.tasks_done) <= limit || left == 0 {
+            continue;
+        }
+        left -= 1;
+        let loaded = load(api, line.run_id).await?;
+        let reasons = explained(api, &loaded).await?;
+        let held = reasons.into_iter().filter(|(_, reason)| reason.kind == Kind::MaxActiveTasks);
+        found.extend(held.map(|(key, reason)| WaitingTask {
+            workflow: line.workflow.clone(),
+            run: Some(line.run_id.0),
+            task: Some(key.task.to_string()),
+            map_index: read::index(&key),
+            state: WaitState::Waiting,
+            since: Time(reason.since.or(line.started_at).unwrap_or(line.created_at)),
+            reason: shown(reason, Some(line.run_id)),
+        }));
+    }
+    Ok(found)
+}
+
+async fn explained(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, explain::Reason>, Problem> {
     let mut found = BTreeMap::new();
     if run.line.state.is_final() {
         return Ok(found);
@@ -46,7 +81,7 @@ pub(crate) async fn of_run(api: &ApiState, run: &Loaded) -> Result<BTreeMap<Task
     let waiting = waiting.filter(|key| !over.contains(key) && !standing.contains(key));
     for key in dispatched.chain(waiting) {
         if let Some(reason) = explain::task(&scene, &key, &queue, run.now) {
-            found.insert(key, shown(reason));
+            found.insert(key, reason);
         }
     }
     Ok(found)
@@ -104,7 +139,7 @@ async fn of_queued(api: &ApiState, workflow: &str, run: RunId) -> Result<Option<
         ahead: number(queued.iter().filter(before).count()),
         queued: number(queued.len()),
     };
-    Ok(Some(shown(explain::queued_run(&scene, api.now()))))
+    Ok(Some(shown(explain::queued_run(&scene, api.now()), None)))
 }
 
 /// Workers and queues at one look.
@@ -145,11 +180,12 @@ impl Queues {
     }
 }
 
-fn shown(of: explain::Reason) -> Reason {
+/// As the API says it; a holder without a run is a task run of `own`.
+fn shown(of: explain::Reason, own: Option<RunId>) -> Reason {
     Reason {
         kind: kind(of.kind),
         text: of.text,
-        holders: of.holders.iter().map(holder).collect(),
+        holders: of.holders.iter().map(|one| holder(one, own)).collect(),
         position: of.position,
         of: of.of,
         until: of.until.map(Time),
@@ -157,9 +193,9 @@ fn shown(of: explain::Reason) -> Reason {
     }
 }
 
-fn holder(of: &Holder) -> ReasonHolder {
+fn holder(of: &Holder, own: Option<RunId>) -> ReasonHolder {
     ReasonHolder {
-        run: of.run.map(|run| run.0),
+        run: of.run.or(own).map(|run| run.0),
         task: of.key.as_ref().map(|key| key.task.to_string()),
         map_index: of.key.as_ref().and_then(read::index),
         since: of.since.map(Time),

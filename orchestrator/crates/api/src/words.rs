@@ -188,7 +188,12 @@ pub fn attempt(of: &Tried<'_>) -> String {
             (None, None) => cause.to_owned(),
         },
     };
-    if of.started { ended } else { format!("never started: {ended}") }
+    match (of.started, of.outcome) {
+        (true, _) => ended,
+        // Whether its body had begun died with the process.
+        (false, Some(Outcome::Lost)) => format!("lost before it said anything: {cause}{by}"),
+        (false, _) => format!("never started: {ended}"),
+    }
 }
 
 #[cfg(test)]
@@ -289,7 +294,8 @@ mod tests {
         for (of, expected) in [
             (of, "HttpStatus: 503 Service Unavailable"),
             (Tried { message: None, class: None, ..of }, "the task said so, without a reason"),
-            (Tried { started: false, ..lost }, "never started: lost: the process that ran it died (host/7)"),
+            (lost, "lost: the process that ran it died (host/7)"),
+            (Tried { started: false, ..lost }, "lost before it said anything: the process that ran it died (host/7)"),
             (live, "running (host/7)"),
             (Tried { state: Some(TaskRunState::Ready), ..live }, "waits for a worker"),
             (Tried { outcome: Some(Outcome::Skipped), message: Some("no new files"), ..of }, "skipped: no new files"),

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use updraft_model::graph::Compiled;
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
+use updraft_store::scheduling::ScheduledVersion;
 use updraft_store::{NewVersion, Published, Store};
 
 /// A task to plant.
@@ -213,6 +214,17 @@ impl Draft {
     /// # Errors
     /// It is no workflow, or the store fails.
     pub async fn publish(&self, store: &dyn Store, at: Timestamp) -> Result<Planted> {
+        let ScheduledVersion { version, workflow, .. } = self.version()?;
+        let published = store.publish(&version, at).await?;
+        let compiled = Compiled::new(workflow).map_err(|error| anyhow::anyhow!("`{}`: {error}", self.id))?;
+        Ok(Planted { published, compiled: Arc::new(compiled) })
+    }
+
+    /// What a catalog would publish, of no folder.
+    ///
+    /// # Errors
+    /// It is no workflow.
+    pub fn version(&self) -> Result<ScheduledVersion> {
         let workflow = self.workflow()?;
         let source = self.yaml();
         let digest = Sha256::digest(source.as_bytes());
@@ -227,9 +239,7 @@ impl Draft {
             path: format!("workflows/{}.yaml", self.id),
             compiled: serde_json::to_string(&workflow)?,
         };
-        let published = store.publish(&version, at).await?;
-        let compiled = Compiled::new(workflow).map_err(|error| anyhow::anyhow!("`{}`: {error}", self.id))?;
-        Ok(Planted { published, compiled: Arc::new(compiled) })
+        Ok(ScheduledVersion { version, workflow, source: String::new() })
     }
 }
 

@@ -75,6 +75,11 @@ pub async fn plant(
     Ok(())
 }
 
+/// Its workflows.
+pub fn drafts(size: Size) -> Vec<Draft> {
+    (0..size.workflows).map(daily).chain((size.wide_tasks > 0).then(|| wide(size.wide_tasks))).collect()
+}
+
 /// One to four tasks.
 fn daily(n: u32) -> Draft {
     let count = 1 + (n * 7) % 4;

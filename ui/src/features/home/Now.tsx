@@ -6,6 +6,7 @@ import { StateGlyph } from "../../components/StateGlyph";
 import { DayTime, RelativeTime } from "../../components/When";
 import { useNow } from "../../lib/clock";
 import { ms } from "../../lib/time";
+import { WhyNot } from "../run/WhyNot";
 
 /** Running now: how far, how long, against the usual. */
 export function Running({ runs }: { runs: readonly RunSummary[] }) {
@@ -62,7 +63,9 @@ export function Waiting({ items }: { items: readonly WaitingTask[] }) {
                 <Elapsed since={item.since} />
               </span>
             </div>
-            <p className="text-ink-2 [overflow-wrap:anywhere]">{item.reason.text}</p>
+            <p>
+              <WhyNot reason={item.reason} />
+            </p>
           </div>
         </li>
       ))}

@@ -9,7 +9,7 @@ import { DayTime } from "../../components/When";
 import { duration } from "../../lib/duration";
 import { useZone } from "../../lib/prefs";
 import { isLive, TRIGGER_WORDS } from "../../lib/states";
-import { clock, dayTime } from "../../lib/time";
+import { clock, day, dayTime } from "../../lib/time";
 import { buttonClass } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Skeleton } from "../../ui/Feedback";
@@ -166,7 +166,10 @@ function Facts({ view }: { view: RunView }) {
       {start !== end && (
         <Fact name="interval">
           <span className="num">
-            {dayTime(start, zone, Date.parse(end))} – {clock(end, zone)}
+            {dayTime(start, zone, Date.parse(end))} –{" "}
+            {day(start, zone) === day(end, zone)
+              ? clock(end, zone)
+              : dayTime(end, zone, Date.parse(end))}
           </span>
         </Fact>
       )}

@@ -81,7 +81,7 @@ export function TaskRow({ row, drawn, width, view, zone }: RowProps) {
     const what = {
       wait: "waited",
       run: "ran",
-      lost: "never started",
+      lost: "given out, not heard of",
       retry: "retry wait",
       deferred: "deferred",
     };

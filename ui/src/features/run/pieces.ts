@@ -45,7 +45,7 @@ function ofAttempt(attempt: Attempt, now: number): Piece[] {
   const outcome = attempt.outcome ?? undefined;
   const rest = { attempt: attempt.n, ...(outcome ? { outcome } : {}) };
   if (started === undefined && over) {
-    // Given out, never started: what is known is when it was claimed and when it was given up.
+    // Given out, not heard of: what is known is when it was claimed and when it was given up.
     const claimed = time(attempt.claimed_at) ?? ready ?? ended;
     if (ready !== undefined && claimed !== undefined && claimed > ready)
       pieces.push({ kind: "wait", from: ready, until: claimed, live: false, ...rest });

@@ -60,7 +60,7 @@ export function Store({ status }: { status: Status }) {
               className={store.ok ? "text-ok" : "text-bad"}
             />
             {store.kind}
-            {store.latency_ms != null && `, answers in ${store.latency_ms} ms`}
+            {store.latency_ms != null && `, answers in ${store.latency_ms.toFixed(1)} ms`}
           </span>,
         ],
         ["Settings", store.text],

@@ -158,10 +158,13 @@ function Cause({ attempt }: { attempt: Attempt }) {
   );
 }
 
+/** What is said in place of a start that is not known. */
+const STARTS: Record<string, string> = { live: "not yet", lost: "unknown" };
+
 function Started({ attempt }: { attempt: Attempt }) {
   const zone = useZone();
   if (!attempt.started_at)
-    return <span className="text-ink-3">{attempt.outcome ? "never" : "not yet"}</span>;
+    return <span className="text-ink-3">{STARTS[attempt.outcome ?? "live"] ?? "never"}</span>;
   return (
     <time dateTime={attempt.started_at} title={exact(attempt.started_at, zone)}>
       {clockSeconds(attempt.started_at, zone)}

@@ -54,7 +54,7 @@ export default function CalendarTab({ workflow, year, day, onSearch }: Props) {
           {data ? (
             <span>
               <b className="num font-semibold">{count(data.failing_days, "failing day")}</b>
-              <span className="text-ink-3">, days of {data.zone} by logical date</span>
+              <span className="text-ink-3">, days of {data.zone} by when runs ended</span>
             </span>
           ) : (
             <Skeleton className="w-48" />
@@ -79,7 +79,7 @@ export default function CalendarTab({ workflow, year, day, onSearch }: Props) {
             single
             query={{
               workflow,
-              by: "logical",
+              by: "ended",
               since: new Date(startOfDay(chosen.date, zone)).toISOString(),
               until: new Date(startOfDay(nextDay(chosen.date), zone)).toISOString(),
             }}

@@ -24,7 +24,10 @@ function Status() {
         data ? (
           <>
             <span>
-              version {data.version} <span className="font-mono text-xs">{data.build}</span>
+              version {data.version}{" "}
+              {data.build !== `updraft ${data.version}` && (
+                <span className="font-mono text-xs">{data.build}</span>
+              )}
             </span>
             <span>
               up since <RelativeTime at={data.started_at} />

@@ -45,6 +45,13 @@ pub(crate) async fn home(State(api): State<ApiState>) -> Answer<Json<Home>> {
     incidents.sort_by_key(|one| std::cmp::Reverse(one.at));
     incidents.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
     let reasons = reasons::of_waiting(&api, &found.waiting).await?;
+    let mut waits: Vec<_> =
+        found.waiting.iter().zip(reasons).map(|(line, reason)| waiting(line, reason, now)).collect();
+    let held = reasons::held_back(&api, &found.running).await?;
+    let held_back = held.len() as u64;
+    waits.extend(held);
+    waits.sort_by_key(|one| one.since);
+    waits.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
     let counts = found.counts;
     Ok(Json(Home {
         now: Time(now),
@@ -58,13 +65,13 @@ pub(crate) async fn home(State(api): State<ApiState>) -> Answer<Json<Home>> {
             late: late.len() as u64,
             running: u64::from(counts.running),
             queued: u64::from(counts.queued),
-            waiting_tasks: u64::from(counts.waiting_tasks),
+            waiting_tasks: u64::from(counts.waiting_tasks) + held_back,
             succeeded: u64::from(counts.succeeded),
             skipped_fires,
         },
         incidents,
         running: found.running.iter().map(|line| summary(line, now)).collect(),
-        waiting: found.waiting.iter().zip(reasons).map(|(line, reason)| waiting(line, reason, now)).collect(),
+        waiting: waits,
         next: next?,
         late,
         broken_files,

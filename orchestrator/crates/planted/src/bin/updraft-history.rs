@@ -13,7 +13,7 @@ use updraft_planted::sim::Planter;
 use updraft_planted::{story, year};
 use updraft_store::history::Note;
 use updraft_store::logs::Logs;
-use updraft_store::{History, Store, WorkerInfo};
+use updraft_store::{History, Scheduling, Store, WorkerInfo};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 
@@ -76,14 +76,19 @@ async fn plant(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.files {
         write_files(folder)?;
     }
-    type Opened = (Arc<dyn Store>, Arc<dyn History>, Arc<dyn Logs>);
-    let (store, history, logs): Opened = if let Some(path) = arguments.store.strip_prefix("sqlite:") {
+    type Opened = (Arc<dyn Store>, Arc<dyn History>, Arc<dyn Logs>, Arc<dyn Scheduling>);
+    let (store, history, logs, scheduling): Opened = if let Some(path) = arguments.store.strip_prefix("sqlite:") {
         let store = Arc::new(SqliteStore::open(path, OpenOptions::default()).await?);
         let history = Arc::new(store.reader());
-        (Arc::clone(&store) as Arc<dyn Store>, history, store)
+        (Arc::clone(&store) as Arc<dyn Store>, history, Arc::clone(&store) as Arc<dyn Logs>, store)
     } else if arguments.store.starts_with("postgres") {
         let store = Arc::new(PgStore::open(&arguments.store).await?);
-        (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&store) as Arc<dyn History>, store)
+        (
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&store) as Arc<dyn History>,
+            Arc::clone(&store) as Arc<dyn Logs>,
+            store,
+        )
     } else {
         bail!("--store is sqlite:PATH or postgres://…");
     };
@@ -107,11 +112,13 @@ async fn plant(arguments: &Arguments) -> Result<()> {
             }
         })
         .await?;
+        story::schedule(scheduling.as_ref(), &year::drafts(size), now).await?;
     }
     let story = if arguments.no_story {
         story::Story::default()
     } else {
         let story = story::plant(store.as_ref(), &mut planter, now).await?;
+        story::schedule(scheduling.as_ref(), &story::drafts(), now).await?;
         updraft_planted::logs::plant(history.as_ref(), logs.as_ref(), &story).await?;
         if let Some(run) = story.failed.last() {
             let text = "Feed of region levant was cut; see the vendor's status page".to_owned();
