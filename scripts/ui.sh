@@ -32,4 +32,6 @@ if [ "$(cat ui/dist/.updraft-source 2>/dev/null || true)" != "$source_hash" ]; t
   echo "building the UI" >&2
   (cd ui && npm run --silent build -- --logLevel warn)
   echo "$source_hash" >ui/dist/.updraft-source
+  # The binary carries the build, and cargo looks at sources alone.
+  touch orchestrator/src/ui_assets.rs
 fi
