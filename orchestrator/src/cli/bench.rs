@@ -1,7 +1,11 @@
-//! `updraft bench`: hops, fan-out, runs and triggers beside the same store's bare commit, in one process.
+//! `updraft bench`: hops, fan-out, runs, triggers and schedules beside the same store's bare commit, in one process.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use updraft_engine::bench::{self, BenchKind, BenchOptions, BenchReport};
+use updraft_engine::bench_schedules::{ScheduleBench, ScheduleBenchOptions, run_schedules};
 
 use super::{Session, output};
 use crate::compose;
@@ -18,6 +22,8 @@ enum Which {
     Runs,
     /// From request to the first body running
     Trigger,
+    /// `--tasks` schedules due in one second, of a hundred times as many: how long until all runs are made
+    Schedules,
 }
 
 /// Arguments of `updraft bench`.
@@ -29,7 +35,7 @@ The runs stay in a store that is named."
 pub struct Args {
     /// What is measured
     bench: Which,
-    /// Tasks of the chain, leaves of the fan-out, or runs
+    /// Tasks of the chain, leaves of the fan-out, runs, or schedules that are due
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     tasks: u32,
     /// Attempts that run at one time
@@ -42,28 +48,50 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     let folder = session.project.data_dir().join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::unreachable(format!("the folder {}: {error}", folder.display())))?;
-    let measured = measure(session, &args, &folder).await;
+    let measured = match args.bench {
+        Which::Schedules => schedules(session, &args, &folder).await.map(|found| (found, Vec::new())),
+        Which::Chain => hops(session, &args, BenchKind::Chain, &folder).await,
+        Which::Fanout => hops(session, &args, BenchKind::Fanout, &folder).await,
+        Which::Runs => hops(session, &args, BenchKind::Runs, &folder).await,
+        Which::Trigger => hops(session, &args, BenchKind::Trigger, &folder).await,
+    };
     if let Err(error) = std::fs::remove_dir_all(&folder) {
         output::warning(&format!("{} is left behind: {error}", folder.display()));
     }
-    let measured = measured?;
-    measured.warnings.iter().for_each(|warning| output::warning(warning));
-    if session.json {
-        output::json_line(&measured.report)?;
-    } else {
-        print(&measured.report);
+    let (found, warnings) = measured?;
+    warnings.iter().for_each(|warning| output::warning(warning));
+    match found {
+        Found::Hops(report) if session.json => output::json_line(&report)?,
+        Found::Hops(report) => print(&report),
+        Found::Schedules(report) if session.json => output::json_line(&report)?,
+        Found::Schedules(report) => print_schedules(&report),
     }
     Ok(ExitCode::Success)
 }
 
-async fn measure(session: &Session, args: &Args, folder: &std::path::Path) -> Result<bench::Bench, Failure> {
+/// What was measured.
+enum Found {
+    Hops(BenchReport),
+    Schedules(ScheduleBench),
+}
+
+async fn schedules(session: &Session, args: &Args, folder: &Path) -> Result<Found, Failure> {
     let opened = compose::open_bench(session, folder).await?;
-    let kind = match args.bench {
-        Which::Chain => BenchKind::Chain,
-        Which::Fanout => BenchKind::Fanout,
-        Which::Runs => BenchKind::Runs,
-        Which::Trigger => BenchKind::Trigger,
+    let due = usize::try_from(args.tasks).unwrap_or(usize::MAX);
+    let options = ScheduleBenchOptions {
+        schedules: due.saturating_mul(100),
+        due,
+        schedulers: 2,
+        store: Arc::clone(&opened.store),
+        scheduling: vec![Arc::clone(&opened.scheduling), Arc::clone(&opened.scheduling)],
     };
+    let measured = run_schedules(options).await;
+    opened.store.close().await;
+    measured.map(Found::Schedules).map_err(|error| Failure::unreachable(error.to_string()))
+}
+
+async fn hops(session: &Session, args: &Args, kind: BenchKind, folder: &Path) -> Result<(Found, Vec<String>), Failure> {
+    let opened = compose::open_bench(session, folder).await?;
     let options = BenchOptions {
         kind,
         tasks: usize::try_from(args.tasks).unwrap_or(usize::MAX),
@@ -74,7 +102,22 @@ async fn measure(session: &Session, args: &Args, folder: &std::path::Path) -> Re
     };
     let measured = bench::run(options).await;
     opened.store.close().await;
-    measured.map_err(|error| Failure::unreachable(error.to_string()))
+    let measured = measured.map_err(|error| Failure::unreachable(error.to_string()))?;
+    Ok((Found::Hops(measured.report), measured.warnings))
+}
+
+fn print_schedules(report: &ScheduleBench) {
+    output::line(&format!(
+        "{} of {} schedules due in one second on {}, {} schedulers: {} runs in {:.3} s, {} commits (published in {:.1} s)",
+        output::count(report.due as u64),
+        output::count(report.schedules as u64),
+        report.store,
+        report.schedulers,
+        output::count(report.created),
+        report.created_seconds,
+        report.commits,
+        report.publish_seconds
+    ));
 }
 
 fn print(report: &BenchReport) {
