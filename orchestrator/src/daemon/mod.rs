@@ -22,6 +22,7 @@ use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
 use updraft_engine::{Clock as _, Engine, SystemClock, Watch};
+use updraft_store::Store;
 
 pub use roles::{Role, Roles};
 
@@ -58,7 +59,7 @@ pub struct Daemon {
     pub login_path: Option<String>,
     /// How it opens.
     pub door: Door,
-    opened: Opened,
+    store: Arc<dyn Store>,
     engine: Arc<Engine>,
     catalog: Option<Arc<Catalog>>,
     scheduler: Option<Scheduler>,
@@ -73,25 +74,14 @@ pub struct Daemon {
 /// The store cannot be had, the door must not open, an address is taken.
 pub async fn start(session: &Session, options: Options) -> Result<Daemon, Failure> {
     let opened = compose::open(session).await?;
-    match start_on(session, options, &opened).await {
-        Ok(started) => Ok(started.with(opened)),
-        Err(failure) => {
-            opened.store.close().await;
-            Err(failure)
-        }
+    let started = start_on(session, options, &opened).await;
+    if started.is_err() {
+        opened.store.close().await;
     }
+    started
 }
 
-/// A daemon that does not own its store yet.
-struct Started(Box<dyn FnOnce(Opened) -> Daemon + Send>);
-
-impl Started {
-    fn with(self, opened: Opened) -> Daemon {
-        (self.0)(opened)
-    }
-}
-
-async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Started, Failure> {
+async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Daemon, Failure> {
     let settings = &session.project.server;
     let clock = Arc::new(SystemClock::default());
     let desk = opened.desk()?.clone();
@@ -209,18 +199,8 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         stop: stop.clone(),
     });
     let server = tokio::spawn(updraft_api::serve(updraft_api::app(state), listeners, stop.clone()));
-    Ok(Started(Box::new(move |opened| Daemon {
-        addresses,
-        login_path,
-        door,
-        opened,
-        engine,
-        catalog,
-        scheduler,
-        upkeep,
-        stop,
-        server,
-    })))
+    let store = Arc::clone(&opened.store);
+    Ok(Daemon { addresses, login_path, door, store, engine, catalog, scheduler, upkeep, stop, server })
 }
 
 fn key_origin(session: &Session) -> KeyOrigin {
@@ -304,6 +284,6 @@ impl Daemon {
             tracing::warn!(%error, "the server did not end in good order");
         }
         self.engine.shutdown().await;
-        self.opened.store.close().await;
+        self.store.close().await;
     }
 }

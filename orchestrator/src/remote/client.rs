@@ -8,14 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use updraft_api::{ACTOR, BASE};
 
 use crate::exit_code::{ExitCode, Failure};
 
 /// Query parameters.
 pub type Query<'a> = [(&'a str, String)];
 
-/// Base of every address.
-const BASE: &str = "/api/v1";
 /// Connecting takes no longer.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -155,7 +154,7 @@ impl Api {
             request = request.bearer_auth(token.expose_secret());
         }
         if let Some(user) = &self.user {
-            request = request.header("x-updraft-actor", user);
+            request = request.header(ACTOR, user);
         }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
