@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use updraft_auth::connections::{PREFIX, variable_name};
 use updraft_task::{Connection, Registry};
 
 use crate::exit_code::Failure;
@@ -13,7 +14,6 @@ use crate::exit_code::Failure;
 pub const FILE: &str = "updraft.yaml";
 /// Folder of a project's own data: store, logs, scratch, embedded lake.
 pub const DATA_DIR: &str = ".updraft";
-const PREFIX: &str = "UPDRAFT_CONN_";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,11 +290,6 @@ pub struct Connections {
     pub by_name: BTreeMap<String, Connection>,
     /// Variables that were not used.
     pub warnings: Vec<String>,
-}
-
-/// As a variable writes it: upper case, every other character than A–Z 0–9 as `_`.
-fn variable_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 fn kinds(registry: &Registry) -> String {
