@@ -150,7 +150,7 @@ impl Book {
         self.files.iter().map(|(path, entry)| (path.clone(), entry.sha256.clone())).collect()
     }
 
-    /// Makes every file look changed: task types or connections are others now.
+    /// Makes every file look changed: what was read of them is not in the store.
     pub(crate) fn forget_contents(&mut self) {
         for entry in self.files.values_mut() {
             entry.sha256.clear();

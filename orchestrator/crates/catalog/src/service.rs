@@ -47,12 +47,8 @@ pub struct CatalogConfig {
     pub now: fn() -> Timestamp,
 }
 
-enum Ask {
-    /// Look now, and answer when what followed is published.
-    Look(oneshot::Sender<()>),
-    /// Check against other task types and connections from now on.
-    Spec(Arc<updraft_spec::Catalog>),
-}
+/// Look now, and answer when what followed is published.
+type Ask = oneshot::Sender<()>;
 
 /// The running catalog.
 pub struct Catalog {
@@ -94,14 +90,9 @@ impl Catalog {
     /// Looks now; what followed is published afterwards.
     pub async fn look(&self) {
         let (done, looked) = oneshot::channel();
-        if self.asks.send(Ask::Look(done)).await.is_ok() {
+        if self.asks.send(done).await.is_ok() {
             let _ = looked.await;
         }
-    }
-
-    /// Checks all files anew against other task types and connections.
-    pub async fn check_against(&self, spec: Arc<updraft_spec::Catalog>) {
-        let _ = self.asks.send(Ask::Spec(spec)).await;
     }
 
     /// Stops watching.
@@ -135,18 +126,12 @@ impl Service {
         loop {
             let mut answer = None;
             tokio::select! {
-                ask = asks.recv() => match ask {
-                    Some(Ask::Look(done)) => answer = Some(done),
-                    Some(Ask::Spec(spec)) => {
-                        self.config.spec = spec;
-                        self.book.forget_contents();
-                        if let Err(error) = self.load_everything().await {
-                            self.failed(&error);
-                        }
-                        continue;
+                ask = asks.recv() => {
+                    if ask.is_none() {
+                        return;
                     }
-                    None => return,
-                },
+                    answer = ask;
+                }
                 hint = hints.recv() => {
                     if hint.is_none() {
                         return;
@@ -177,12 +162,6 @@ impl Service {
         let scans = self.scan().await;
         let changed: Vec<Found> = self.book.changed(&scans).into_iter().cloned().collect();
         self.follow(scans, changed).await
-    }
-
-    async fn load_everything(&mut self) -> Result<(), StoreError> {
-        let scans = self.scan().await;
-        let all: Vec<Found> = scans.iter().filter_map(|scan| scan.files.as_ref().ok()).flatten().cloned().collect();
-        self.follow(scans, all).await
     }
 
     async fn scan(&self) -> Vec<scan::FolderScan> {
