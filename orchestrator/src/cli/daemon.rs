@@ -104,7 +104,7 @@ fn options(
         output::warning(&format!("the workflow folder {} does not exist", folder.display()));
     }
     let socket = sockets(&session.store, &session.project).own();
-    Options { roles, listen, folders, profile: common.profile, slots: common.slots, reason, dev, socket }
+    Options { roles, listen, folders, profile: common.profile, slots: common.slots, reason, dev, socket, bench: None }
 }
 
 async fn run(session: &Session, options: Options) -> Result<ExitCode, Failure> {

@@ -21,8 +21,9 @@ use updraft_api::{ApiConfig, ApiState, Assets, Listener};
 use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
-use updraft_engine::{Clock as _, Engine, SystemClock, Watch};
+use updraft_engine::{Clock as _, Engine, Probe, SystemClock, Watch};
 use updraft_store::Store;
+use updraft_task::Registry;
 
 pub use roles::{Role, Roles};
 
@@ -49,6 +50,16 @@ pub struct Options {
     pub dev: bool,
     /// Socket for commands beside this process.
     pub socket: PathBuf,
+    /// What `updraft bench` looks at it with.
+    pub bench: Option<Bench>,
+}
+
+/// A daemon that is measured.
+pub struct Bench {
+    /// The task types that it runs instead of the session's.
+    pub registry: Arc<Registry>,
+    /// Looks at bodies.
+    pub probe: Arc<dyn Probe>,
 }
 
 /// A running daemon.
@@ -81,7 +92,11 @@ pub async fn start(session: &Session, options: Options) -> Result<Daemon, Failur
     started
 }
 
-async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Daemon, Failure> {
+/// Starts a daemon on a store that is open; the daemon closes it.
+///
+/// # Errors
+/// As [`start`]; the store is then still open.
+pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Daemon, Failure> {
     let settings = &session.project.server;
     let clock = Arc::new(SystemClock::default());
     let desk = opened.desk()?.clone();
@@ -97,13 +112,11 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
     };
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&desk.accounts), door.auth, auth_clock));
 
-    let mut config = compose::engine_config(
-        session,
-        opened,
-        Arc::clone(&session.registry),
-        connections::ForTasks(Arc::clone(&connections)),
-    );
+    let registry = options.bench.as_ref().map_or(&session.registry, |bench| &bench.registry);
+    let mut config =
+        compose::engine_config(session, opened, Arc::clone(registry), connections::ForTasks(Arc::clone(&connections)));
     config.clock = Arc::<SystemClock>::clone(&clock);
+    config.probe = options.bench.as_ref().map(|bench| Arc::clone(&bench.probe));
     config.logs = Some(Arc::clone(&opened.logs));
     config.watch = Some(Watch::default());
     config.scheduling = Some(Arc::clone(&opened.scheduling));
@@ -119,7 +132,7 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         config.slots = 0;
     }
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
-    let spec = Arc::new(cli::spec_of(&session.registry, &connections));
+    let spec = Arc::new(cli::spec_of(registry, &connections));
 
     let mut catalog = None;
     if options.roles.has(Role::Scheduler) && !options.folders.is_empty() {
@@ -188,7 +201,7 @@ async fn start_on(session: &Session, options: Options, opened: &Opened) -> Resul
         connections,
         door: Arc::new(door.clone()),
         catalog: catalog.clone(),
-        registry: Arc::clone(&session.registry),
+        registry: Arc::clone(registry),
         spec,
         clock,
         assets: Pages::carried().map(|pages| Arc::new(pages) as Arc<dyn Assets>),

@@ -49,6 +49,7 @@ impl Own {
             reason: None,
             dev: false,
             socket: socket.clone(),
+            bench: None,
         };
         Ok(Self { daemon: daemon::start(session, options).await?, socket })
     }

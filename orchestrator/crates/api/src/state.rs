@@ -18,7 +18,7 @@ use updraft_task::Registry;
 use crate::datasets::DatasetPreviewer;
 use crate::denials::Denials;
 use crate::dto::UpkeepJob;
-use crate::events::Hub;
+use crate::events::{Feeds, Hub};
 use crate::graph::Graphs;
 use crate::metrics::Metrics;
 use crate::openapi::openapi_json;
@@ -86,6 +86,7 @@ struct Inner {
     started_at: Timestamp,
     openapi: String,
     hub: Hub,
+    feeds: Feeds,
     denials: Denials,
     graphs: Graphs,
     metrics: Metrics,
@@ -104,6 +105,7 @@ impl ApiState {
             started_at: config.clock.now(),
             openapi: openapi_json(),
             hub,
+            feeds: Feeds::default(),
             denials: Denials::default(),
             graphs: Graphs::default(),
             metrics: Metrics::new(),
@@ -190,6 +192,10 @@ impl ApiState {
 
     pub(crate) fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     pub(crate) fn denials(&self) -> &Denials {

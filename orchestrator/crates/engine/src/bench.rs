@@ -36,6 +36,9 @@ const LEAST_PLAUSIBLE_COMMIT_MS: f64 = 0.05;
 /// Runs created at a time.
 const RUNS_AT_ONCE: usize = 128;
 
+/// The task of a fan-out that all others follow.
+pub const FANOUT_ROOT: &str = "root";
+
 /// The queue of the benchmark's runs.
 const QUEUE: &str = "bench";
 
@@ -210,7 +213,7 @@ impl Probe for Watch {
                 times.commits.push(now - begun);
                 times.returned.insert(key.clone(), now);
             }
-            BenchKind::Fanout if key.task.as_str() == "root" => {
+            BenchKind::Fanout if key.task.as_str() == FANOUT_ROOT => {
                 locked(&self.times).returned.insert(key.clone(), Instant::now());
             }
             BenchKind::Fanout | BenchKind::Runs | BenchKind::Trigger => {}
@@ -270,13 +273,18 @@ pub async fn run(options: BenchOptions) -> Result<Bench, BenchError> {
     Ok(Bench { report, warnings })
 }
 
-fn config(options: &BenchOptions, watch: Arc<Watch>) -> EngineConfig {
+/// The task type of the benchmark's workflows.
+pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add::<Noop>();
+    registry
+}
+
+fn config(options: &BenchOptions, watch: Arc<Watch>) -> EngineConfig {
     let mut config = EngineConfig::new(
         Arc::clone(&options.store),
         Arc::clone(&options.reader),
-        Arc::new(registry),
+        Arc::new(registry()),
         Arc::new(NoConnections),
         &options.folder,
     );
@@ -290,7 +298,7 @@ fn config(options: &BenchOptions, watch: Arc<Watch>) -> EngineConfig {
 
 async fn measure(options: &BenchOptions, engine: &Engine, watch: &Watch) -> Result<Measured, BenchError> {
     let store = &*options.store;
-    let workflow = workflow(options);
+    let workflow = workflow(options.kind, options.tasks);
     let version = publish(store, &workflow).await?;
     let compiled = Arc::new(Compiled::new(workflow).map_err(EngineError::from)?);
     let new =
@@ -389,22 +397,30 @@ fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
 }
 
-fn workflow(options: &BenchOptions) -> Workflow {
+/// The workflow that is measured: `bench.NAME`, with one task, or `tasks` of them behind or beside each other.
+///
+/// # Panics
+/// Never: its keys are right here.
+pub fn workflow(kind: BenchKind, count: usize) -> Workflow {
     let task = |id: String, upstream: Option<String>| json!({ "id": id, "type": Noop::TYPE, "depends_on": upstream.into_iter().collect::<Vec<_>>() });
-    let tasks: Vec<Value> = match options.kind {
-        BenchKind::Chain => (0..options.tasks)
-            .map(|n| task(format!("t{n}"), n.checked_sub(1).map(|before| format!("t{before}"))))
-            .collect(),
-        BenchKind::Fanout => std::iter::once(task("root".to_owned(), None))
-            .chain((0..options.tasks).map(|n| task(format!("t{n}"), Some("root".to_owned()))))
+    let tasks: Vec<Value> = match kind {
+        BenchKind::Chain => {
+            (0..count).map(|n| task(format!("t{n}"), n.checked_sub(1).map(|before| format!("t{before}")))).collect()
+        }
+        BenchKind::Fanout => std::iter::once(task(FANOUT_ROOT.to_owned(), None))
+            .chain((0..count).map(|n| task(format!("t{n}"), Some(FANOUT_ROOT.to_owned()))))
             .collect(),
         BenchKind::Runs | BenchKind::Trigger => vec![task("t0".to_owned(), None)],
     };
-    let keys = json!({ "id": format!("bench.{}", options.kind.name()), "max_active_runs": 1, "tasks": tasks });
+    let keys = json!({ "id": format!("bench.{}", kind.name()), "max_active_runs": 1, "tasks": tasks });
     serde_json::from_value(keys).expect("the keys of a workflow are right here")
 }
 
-async fn publish(store: &dyn Store, workflow: &Workflow) -> Result<Published, StoreError> {
+/// Publishes one of the benchmark's workflows.
+///
+/// # Errors
+/// The store's.
+pub async fn publish(store: &dyn Store, workflow: &Workflow) -> Result<Published, StoreError> {
     let compiled = serde_json::to_string(workflow).map_err(|error| StoreError::Other(error.to_string()))?;
     let version = NewVersion {
         workflow: workflow.id.clone(),
@@ -420,7 +436,8 @@ fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn percentiles(samples: &[Duration]) -> Percentiles {
+/// Median and tail of some times, in milliseconds.
+pub fn percentiles(samples: &[Duration]) -> Percentiles {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
     let at = |percent: usize| {

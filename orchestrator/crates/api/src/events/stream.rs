@@ -15,6 +15,7 @@ use updraft_store::logs::LogKey;
 use updraft_store::read::HistoryEntry;
 
 use super::Hint;
+use super::feed::{Commit, Feed, PAGE};
 use crate::dto::{EventEntry, LogLine, Time};
 use crate::problem::Problem;
 use crate::read::log::line_of;
@@ -24,9 +25,6 @@ use crate::state::ApiState;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A look without a hint: another process may have written and its hint been lost.
 const LOOK: Duration = Duration::from_secs(5);
-/// Commits read at one time.
-const PAGE: u32 = 200;
-
 type Said = Result<Event, Infallible>;
 
 fn respond(api: &ApiState, events: impl Stream<Item = Said> + Send + 'static) -> Response {
@@ -78,25 +76,35 @@ struct Following {
     run: RunId,
     after: u64,
     hints: Receiver<Arc<Hint>>,
-    ready: VecDeque<HistoryEntry>,
+    feed: Arc<Feed>,
+    ready: VecDeque<Arc<Commit>>,
+    /// The last read found the end: the next one is for a hint.
+    at_end: bool,
 }
 
 /// A run's commits behind a version, gap-free, and what follows.
 pub(crate) fn run_events(api: &ApiState, run: RunId, after: u64) -> Response {
     // Listen before the first read: what is committed in between is then heard of.
     let hints = api.hub().subscribe();
-    let following = Following { api: api.clone(), run, after, hints, ready: VecDeque::new() };
+    let feed = api.feeds().of(run);
+    let following = Following { api: api.clone(), run, after, hints, feed, ready: VecDeque::new(), at_end: false };
     let events = stream::unfold(following, |mut following| async move {
         loop {
-            if let Some(entry) = following.ready.pop_front() {
-                following.after = entry.version;
-                return Some((Ok(commit_event(entry)), following));
+            if let Some(commit) = following.ready.pop_front() {
+                following.after = commit.version;
+                return Some((Ok(commit_event(&commit)), following));
             }
-            match following.api.history().events(following.run, following.after, PAGE).await {
-                Ok(entries) if entries.is_empty() => following.wait().await,
-                Ok(entries) => following.ready = entries.into(),
+            if following.at_end {
+                following.wait().await;
+            }
+            match following.feed.behind(following.api.history(), following.after).await {
+                Ok(commits) => {
+                    following.at_end = commits.len() < PAGE as usize;
+                    following.ready = commits.into();
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a stream of events waits for the store");
+                    following.at_end = false;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -127,9 +135,8 @@ impl Following {
     }
 }
 
-fn commit_event(entry: HistoryEntry) -> Event {
-    let id = entry.version.to_string();
-    json(Event::default().event("commit").id(id), &event_entry(entry))
+fn commit_event(commit: &Commit) -> Event {
+    Event::default().event("commit").id(commit.version.to_string()).data(&commit.data)
 }
 
 /// A commit in the contract's shape.

@@ -69,6 +69,39 @@ async fn a_runs_events_are_replayed_followed_and_resumed_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_streams_of_a_run_each_get_every_commit_once_wherever_they_begin() {
+    const LONG: usize = 30;
+    let server = Server::start().await;
+    let chain: Vec<_> = (0..LONG)
+        .map(|n| {
+            let upstream: Vec<String> = (n > 0).then(|| format!("t{}", n - 1)).into_iter().collect();
+            json!({ "id": format!("t{n}"), "type": "act", "depends_on": upstream })
+        })
+        .collect();
+    server.publish("w", json!({}), json!(chain)).await;
+    let token = server.token(Role::Operator).await;
+    let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
+    let path = format!("/api/v1/runs/{}/events", run["id"].as_str().unwrap());
+    // Some begin at the beginning, some in the middle, some at a version that is not there yet.
+    let streams = (0..24_u64).map(|n| {
+        let (server, path, token) = (&server, &path, &token);
+        async move {
+            tokio::time::sleep(Duration::from_millis(n * 5)).await;
+            let after = n % 12;
+            let read = until(stream(server, path, token, (after > 0).then_some(after)).await, "run_finished").await;
+            (after, ids(&read))
+        }
+    });
+    let all = futures::future::join_all(streams).await;
+    let last = all.iter().filter_map(|(_, ids)| ids.last()).max().copied().unwrap();
+    assert!(last as usize > LONG, "{last} commits");
+    for (after, ids) in all {
+        assert_eq!(ids, (after + 1..=last).collect::<Vec<_>>(), "behind {after}");
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hints_begin_with_reset_name_the_run_and_end_with_the_server() {
     let server = Server::start().await;
     server.publish("w", json!({}), json!([{ "id": "a", "type": "act" }])).await;

@@ -1,4 +1,6 @@
-//! `updraft bench`: hops, fan-out, runs, triggers and schedules beside the same store's bare commit, in one process.
+//! `updraft bench`: hops, fan-out, runs, triggers, schedules and the API beside the same store's bare commit, in one process.
+
+mod api;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ enum Which {
     Trigger,
     /// `--tasks` schedules due in one second, of a hundred times as many: how long until all runs are made
     Schedules,
+    /// From `POST …/runs` to the first body running, `--tasks` times; then fan-outs beside 50 event streams and without
+    Api,
 }
 
 /// Arguments of `updraft bench`.
@@ -49,6 +53,7 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::unreachable(format!("the folder {}: {error}", folder.display())))?;
     let measured = match args.bench {
+        Which::Api => over_the_api(session, &args, &folder).await,
         Which::Schedules => schedules(session, &args, &folder).await.map(|found| (found, Vec::new())),
         Which::Chain => hops(session, &args, BenchKind::Chain, &folder).await,
         Which::Fanout => hops(session, &args, BenchKind::Fanout, &folder).await,
@@ -65,6 +70,8 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
         Found::Hops(report) => print(&report),
         Found::Schedules(report) if session.json => output::json_line(&report)?,
         Found::Schedules(report) => print_schedules(&report),
+        Found::Api(report) if session.json => output::json_line(&report)?,
+        Found::Api(report) => print_api(&report),
     }
     Ok(ExitCode::Success)
 }
@@ -73,6 +80,12 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
 enum Found {
     Hops(BenchReport),
     Schedules(ScheduleBench),
+    Api(api::ApiBench),
+}
+
+async fn over_the_api(session: &Session, args: &Args, folder: &Path) -> Result<(Found, Vec<String>), Failure> {
+    let tasks = usize::try_from(args.tasks).unwrap_or(usize::MAX);
+    api::run(session, tasks, args.slots, folder).await.map(|found| (Found::Api(found), Vec::new()))
 }
 
 async fn schedules(session: &Session, args: &Args, folder: &Path) -> Result<Found, Failure> {
@@ -120,10 +133,20 @@ fn print_schedules(report: &ScheduleBench) {
     ));
 }
 
+fn print_api(report: &api::ApiBench) {
+    output::line(&format!("api on {}, {} triggers", report.store, output::count(report.tasks as u64)));
+    output::table(&["", "P50", "P99"], vec![ms("trigger", &report.trigger_ms), ms("bare commit", &report.commit_ms)]);
+    output::line(&format!(
+        "task runs a second: {:.0}; with {} event streams {:.0} (/events), {:.0} (/runs/{{run}}/events)",
+        report.tasks_per_s, report.streams, report.tasks_per_s_hints, report.tasks_per_s_run_events
+    ));
+}
+
+fn ms(name: &str, of: &bench::Percentiles) -> Vec<String> {
+    vec![name.to_owned(), format!("{:.3} ms", of.p50), format!("{:.3} ms", of.p99)]
+}
+
 fn print(report: &BenchReport) {
-    let ms = |name: &str, of: &bench::Percentiles| {
-        vec![name.to_owned(), format!("{:.3} ms", of.p50), format!("{:.3} ms", of.p99)]
-    };
     output::line(&format!("{} on {}, {} tasks", report.bench.name(), report.store, output::count(report.tasks as u64)));
     let mut rows = Vec::new();
     rows.extend(
