@@ -28,6 +28,8 @@ const sessions = new Set(["dev"]);
 const idempotent = new Map();
 const seen = [];
 
+const ME = { name: "mira", kind: "user", role: has("viewer") ? "viewer" : "admin" };
+
 const date = () => new Date(nowMs()).toUTCString();
 
 function reply(res, status, body, headers = {}) {
@@ -70,7 +72,7 @@ function sse(res) {
     "content-type": "text/event-stream",
     "cache-control": "no-store",
   });
-  res.write("event: reset\ndata: {}\n\n");
+  res.write(`event: reset\ndata: ${JSON.stringify(ME)}\n\n`);
   streams.add(res);
   const beat = setInterval(() => res.write(": keep-alive\n\n"), 15_000);
   res.on("close", () => {
@@ -122,6 +124,51 @@ function listRuns(q) {
   };
 }
 
+const publishedAt = (d, k) =>
+  new Date((d.versionAt ?? nowMs() - 90 * 864e5) - (d.versions - k) * 30 * 864e5).toISOString();
+
+const versions = (d) => ({
+  items: Array.from({ length: d.versions }, (_, i) => d.versions - i).map((k) => ({
+    version: k,
+    sha256: hex(`${d.id}${k}`, 64),
+    created_at: publishedAt(d, k),
+    path: d.path,
+    current: k === d.versions,
+    runs: runs(d).filter((r) => r.version === k).length,
+  })),
+  next: null,
+});
+
+const version = (d, n) => ({
+  version: n,
+  sha256: hex(`${d.id}${n}`, 64),
+  source: v.source(d, n),
+  path: d.path,
+  created_at: publishedAt(d, n),
+  diagnostics: n === d.versions ? v.diagnostics(d) : [],
+});
+
+/** The facts of a workflow with the one view that is open. */
+function workflowView(d, q) {
+  const show = q.get("show") ?? "grid";
+  const of = new URLSearchParams({ ...Object.fromEntries(q), workflow: d.id });
+  const parts = {
+    grid: () => v.grid(d, q),
+    graph: () => v.graph(d),
+    runs: () => listRuns(of),
+    durations: () => v.durations(d, q),
+    calendar: () => v.calendar(d, q),
+    schedule: () => v.schedule(d, q),
+    code: () => ({
+      versions: versions(d).items,
+      version: version(d, Number(q.get("version") ?? d.versions)),
+      against: q.has("against") ? version(d, Number(q.get("against"))) : null,
+    }),
+  };
+  const none = Object.fromEntries(Object.keys(parts).map((part) => [part, null]));
+  return { workflow: v.workflow(d), ...none, [show]: parts[show]() };
+}
+
 async function workflowRoute(req, res, q, d, rest) {
   const dry = q.get("dry_run") === "true";
   if (req.method === "GET") {
@@ -134,33 +181,9 @@ async function workflowRoute(req, res, q, d, rest) {
       schedule: () => v.schedule(d, q),
     }[rest[0]];
     if (plain) return reply(res, 200, plain());
-    if (rest[0] === "versions") {
-      const n = Number(rest[1] ?? 0);
-      const at = (k) =>
-        new Date(
-          (d.versionAt ?? nowMs() - 90 * 864e5) - (d.versions - k) * 30 * 864e5,
-        ).toISOString();
-      if (!n)
-        return reply(res, 200, {
-          items: Array.from({ length: d.versions }, (_, i) => d.versions - i).map((k) => ({
-            version: k,
-            sha256: hex(`${d.id}${k}`, 64),
-            created_at: at(k),
-            path: d.path,
-            current: k === d.versions,
-            runs: runs(d).filter((r) => r.version === k).length,
-          })),
-          next: null,
-        });
-      return reply(res, 200, {
-        version: n,
-        sha256: hex(`${d.id}${n}`, 64),
-        source: v.source(d, n),
-        path: d.path,
-        created_at: at(n),
-        diagnostics: n === d.versions ? v.diagnostics(d) : [],
-      });
-    }
+    if (rest[0] === "view") return reply(res, 200, workflowView(d, q));
+    if (rest[0] === "versions")
+      return reply(res, 200, rest[1] ? version(d, Number(rest[1])) : versions(d));
   }
   if (req.method === "POST" && ["pause", "unpause"].includes(rest[0])) {
     const b = await body(req);
@@ -260,7 +283,11 @@ async function workflowRoute(req, res, q, d, rest) {
 async function runRoute(req, res, q, run, rest) {
   if (req.method === "GET") {
     if (!rest[0]) return reply(res, 200, rv.runFull(run));
-    if (rest[0] === "view") return reply(res, 200, rv.runView(run));
+    if (rest[0] === "view")
+      return reply(res, 200, {
+        ...rv.runView(run),
+        events: q.has("events") ? rv.events(run) : null,
+      });
     if (rest[0] === "events")
       return req.headers.accept?.includes("event-stream")
         ? sse(res)
@@ -271,7 +298,9 @@ async function runRoute(req, res, q, run, rest) {
     const tr = run.tasks.find((t) => t.t.id === rest[1] && (t.map ?? null) === map);
     if (!tr) return missing(res, `task ${rest[1]} in this run`);
     if (rest[2] === "attempts") return log(req, res, q, run, tr, Number(rest[3]));
-    return reply(res, 200, rv.taskView(run, rest[1], map));
+    const number = (key) => (q.has(key) ? Number(q.get(key)) : undefined);
+    const ask = { attempt: number("attempt"), line: number("line") };
+    return reply(res, 200, rv.taskView(run, rest[1], map, ask));
   }
   const b = await body(req);
   if (req.method === "PATCH") {
@@ -408,7 +437,7 @@ async function apiRoute(req, res, url) {
     return reply(res, 204, undefined, { "set-cookie": "updraft_session=; Max-Age=0; Path=/" });
   if (AUTH && !sessions.has(cookie))
     return problem(res, 401, "Not signed in", "Sign in, or send a token.", "unauthenticated");
-  if (is("GET", "me")) return reply(res, 200, { name: "mira", kind: "user", role: "admin" });
+  if (is("GET", "me")) return reply(res, 200, ME);
   if (is("POST", "me/password")) return reply(res, 204);
   if (is("GET", "events")) return sse(res);
   if (is("GET", "home")) return reply(res, 200, home(defs));
@@ -432,6 +461,11 @@ async function apiRoute(req, res, url) {
   }
   if (noun === "connections" && req.method === "DELETE")
     return admin.deleteConnection(id) ? reply(res, 204) : missing(res, "connection");
+  if (is("GET", "accounts"))
+    return reply(res, 200, {
+      users: ME.role === "admin" ? admin.users() : null,
+      tokens: admin.tokens(),
+    });
   if (is("GET", "users")) return reply(res, 200, admin.users());
   if (is("POST", "users")) return reply(res, 201, admin.addUser(await body(req)));
   if (noun === "users" && req.method === "PATCH")

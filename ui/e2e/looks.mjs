@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { axe, DESK, PHONE, tooWide, window } from "./lib.mjs";
 import { planted } from "./planted.mjs";
 
-async function pagesOf(world) {
+export async function pagesOf(world) {
   const w = await window(world);
   const story = planted();
   const known = story && (await w.json(`/runs/${story.failed.at(-1)}`));

@@ -13,6 +13,8 @@
 // CHROMIUM             the browser, /usr/bin/chromium
 // Words after the command choose the steps whose names hold one of them; signing in is always done.
 
+import { calls } from "./calls.mjs";
+import { figures } from "./figures.mjs";
 import { open, runner } from "./lib.mjs";
 import { looks } from "./looks.mjs";
 import { troubles } from "./planted.mjs";
@@ -24,8 +26,10 @@ const run = runner();
 try {
   await signIn(world, run);
   await story(world, run);
+  await calls(world, run);
   await qualities(world, run);
   await troubles(world, run);
+  await figures(world, run);
   await Promise.all([idle(world, run), looks(world, run)]);
 } finally {
   await world.close();

@@ -139,7 +139,11 @@ const conns = [
   },
 ];
 
-export const connections = () => ({ items: conns, kinds: KINDS.map((k) => k.kind) });
+export const connections = () => ({
+  items: conns,
+  kinds: KINDS.map((k) => k.kind),
+  forms: KINDS,
+});
 
 export function putConnection(name, body) {
   const kind = KINDS.find((k) => k.kind === body.kind);

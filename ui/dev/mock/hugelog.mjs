@@ -54,7 +54,12 @@ export function hugePage(begun, { tail, offset, limit, around, level, search }) 
     first_error: { line: FIRST_ERROR, offset: (FIRST_ERROR - 1) * LINE },
     next: null,
   };
-  if (around) return { ...page, items: range(around - 200, around + 200, begun) };
+  if (around)
+    return {
+      ...page,
+      items: range(around - 200, around + 200, begun),
+      next: around + 200 <= LINES ? (around + 199) * LINE : null,
+    };
   if (tail && !level && !search)
     return { ...page, items: range(LINES - tail + 1, LINES + 1, begun) };
   const from = Math.ceil((offset ?? 0) / LINE) + 1;

@@ -169,7 +169,17 @@ export function runView(run) {
   };
 }
 
-export function taskView(run, task, map) {
+/** The log that comes along: of the attempt that is asked for, else of the newest; at its first error. */
+function logHead(run, raw, { attempt, line }) {
+  const n = attempt ?? raw.attempts.length;
+  if (!raw.attempts[n - 1]) return { log_attempt: null, log_head: null };
+  const { first_error } = logPage(run, raw, n, { tail: 1 });
+  const around = line ?? first_error?.line;
+  const page = logPage(run, raw, n, around ? { around } : { tail: 200 });
+  return { log_attempt: n, log_head: { ...page, next: page.next ?? page.bytes } };
+}
+
+export function taskView(run, task, map, ask = {}) {
   const now = nowMs();
   const raw = run.tasks.find((t) => t.t.id === task && (t.map ?? null) === (map ?? null));
   if (!raw) return null;
@@ -318,7 +328,7 @@ export function taskView(run, task, map) {
           : null;
       })
       .filter(Boolean),
-    log_head: tr.attempts.length ? logPage(run, raw, raw.attempts.length, { tail: 200 }) : null,
+    ...logHead(run, raw, ask),
     instances: tr.expanded_n
       ? run.tasks.filter((t) => t.t.id === task && t.map != null).map((t) => taskRun(run, t, now))
       : null,

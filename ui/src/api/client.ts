@@ -69,6 +69,21 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
+declare global {
+  interface Window {
+    /** The first read of the page, begun by `boot.js` before this code had come. */
+    updraftEarly?: { url: string; answer: Promise<Response> };
+  }
+}
+
+/** The answer that is already under way, once. */
+function early(address: string): Promise<Response> | undefined {
+  const found = window.updraftEarly;
+  if (found?.url !== address) return undefined;
+  delete window.updraftEarly;
+  return found.answer;
+}
+
 /** Asks, and returns the response once it is a success; throws `ApiError` otherwise. */
 export async function send(method: Method, path: string, options: Options = {}): Promise<Response> {
   const { query, body, headers, signal } = options;
@@ -85,7 +100,8 @@ export async function send(method: Method, path: string, options: Options = {}):
   };
   let response: Response;
   try {
-    response = await fetch(url(path, query), init);
+    const address = url(path, query);
+    response = await ((method === "GET" && !headers && early(address)) || fetch(address, init));
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw unreachable(path, cause);

@@ -7,6 +7,8 @@ import type { Query, QueryClient, QueryKey } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import { now } from "../lib/clock";
 import { BASE } from "./client";
+import { meQuery } from "./queries";
+import type { Me } from "./types";
 
 export type StreamState = "connecting" | "open" | "lost";
 
@@ -59,7 +61,7 @@ export function keysOfCatalog(workflow?: string): QueryKey[] {
 }
 
 /** What `reset` makes stale: everything but what never changes while the session lasts. */
-const LASTING = new Set(["me", "version", "connection-kinds", "audit-verify"]);
+const LASTING = new Set(["me", "audit-verify"]);
 
 function parse<T>(event: Event): T | undefined {
   try {
@@ -99,7 +101,9 @@ export function openEvents(client: QueryClient): () => void {
     schedule();
   };
 
-  const reset = () => {
+  const reset = (event: Event) => {
+    const me = parse<Partial<Me>>(event);
+    if (me?.name) client.setQueryData(meQuery.queryKey, me as Me);
     // The first reset comes beside the page's own first reads; what is younger than this has missed nothing.
     const before = first ? Date.now() - FRESH_MS : Number.POSITIVE_INFINITY;
     first = false;
@@ -125,6 +129,8 @@ export function openEvents(client: QueryClient): () => void {
     source.addEventListener("error", () => {
       setStream("lost");
       if (closed || source?.readyState !== EventSource.CLOSED) return;
+      // Refused, or no daemon: whoever may not listen is told who they are all the same.
+      if (!client.getQueryData(meQuery.queryKey)) void client.prefetchQuery(meQuery);
       const wait = RETRY_MS[Math.min(retry, RETRY_MS.length - 1)];
       retry += 1;
       reopen = window.setTimeout(open, wait);

@@ -3,18 +3,18 @@
  * name what it makes stale.
  */
 
-import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import {
+  infiniteQueryOptions,
+  keepPreviousData,
+  type QueryClient,
+  queryOptions,
+} from "@tanstack/react-query";
 import { api, type Query, seg } from "./client";
 import type {
-  ApiToken,
+  Accounts,
   AuditEntry,
   AuditVerdict,
-  Calendar,
-  ConnectionKind,
   ConnectionList,
-  Durations,
-  Graph,
-  Grid,
   Home,
   List,
   Me,
@@ -22,20 +22,22 @@ import type {
   RunEvent,
   RunSummary,
   RunView,
-  SchedulePreview,
   Status,
   TaskRunView,
-  User,
-  VersionSource,
-  VersionSummary,
   Workflow,
   WorkflowList,
+  WorkflowView,
 } from "./types";
 
+/**
+ * Who is signed in. The event stream says it when it opens (api/events.ts), so nobody asks for it; only when there is
+ * no stream, because the password must be changed first, is it read.
+ */
 export const meQuery = queryOptions({
   queryKey: ["me"],
   queryFn: ({ signal }) => api.get<Me>("/me", {}, signal),
   staleTime: Number.POSITIVE_INFINITY,
+  enabled: false,
   retry: false,
 });
 
@@ -67,64 +69,76 @@ async function allWorkflows(query: Query, signal: AbortSignal): Promise<Workflow
   return { ...first, next: null };
 }
 
+/** The facts of a workflow. Its page does not ask for them: they come along with whatever view is open. */
 export const workflowQuery = (workflow: string) =>
   queryOptions({
-    queryKey: ["workflow", workflow],
+    queryKey: ["workflow", workflow, "facts"],
     queryFn: ({ signal }) => api.get<Workflow>(`/workflows/${seg(workflow)}`, {}, signal),
   });
+
+/** A view of a workflow; the facts that come along are kept for the header. */
+async function viewOf(
+  { client, signal }: { client: QueryClient; signal: AbortSignal },
+  workflow: string,
+  query: Query,
+): Promise<WorkflowView> {
+  const path = `/workflows/${seg(workflow)}/view`;
+  const view = await api.get<WorkflowView>(path, query, signal);
+  client.setQueryData(workflowQuery(workflow).queryKey, view.workflow);
+  return view;
+}
+
+/** One view out of those that the page may have. */
+function the<T>(part: T | null | undefined): T {
+  if (part == null) throw new Error("The daemon answered without the view that was asked for.");
+  return part;
+}
 
 export const gridQuery = (workflow: string, query: Query = {}) =>
   queryOptions({
     queryKey: ["workflow", workflow, "grid", query],
-    queryFn: ({ signal }) => api.get<Grid>(`/workflows/${seg(workflow)}/grid`, query, signal),
+    queryFn: async (context) =>
+      the((await viewOf(context, workflow, { show: "grid", ...query })).grid),
     placeholderData: keepPreviousData,
   });
 
-export const graphQuery = (workflow: string, version?: number) =>
+export const graphQuery = (workflow: string) =>
   queryOptions({
-    queryKey: ["workflow", workflow, "graph", version ?? "newest"],
-    queryFn: ({ signal }) =>
-      api.get<Graph>(`/workflows/${seg(workflow)}/graph`, { version }, signal),
+    queryKey: ["workflow", workflow, "graph"],
+    queryFn: async (context) => the((await viewOf(context, workflow, { show: "graph" })).graph),
   });
 
 export const durationsQuery = (workflow: string, runs = 100) =>
   queryOptions({
     queryKey: ["workflow", workflow, "durations", runs],
-    queryFn: ({ signal }) =>
-      api.get<Durations>(`/workflows/${seg(workflow)}/durations`, { runs }, signal),
+    queryFn: async (context) =>
+      the((await viewOf(context, workflow, { show: "durations", runs })).durations),
     placeholderData: keepPreviousData,
   });
 
 export const calendarQuery = (workflow: string, year: number, zone: string) =>
   queryOptions({
     queryKey: ["workflow", workflow, "calendar", year, zone],
-    queryFn: ({ signal }) =>
-      api.get<Calendar>(`/workflows/${seg(workflow)}/calendar`, { year, zone }, signal),
+    queryFn: async (context) =>
+      the((await viewOf(context, workflow, { show: "calendar", year, zone })).calendar),
     placeholderData: keepPreviousData,
   });
 
-export const scheduleQuery = (workflow: string, n: number, zone?: string) =>
+export const scheduleQuery = (workflow: string, n: number) =>
   queryOptions({
-    queryKey: ["workflow", workflow, "schedule", n, zone ?? "own"],
-    queryFn: ({ signal }) =>
-      api.get<SchedulePreview>(`/workflows/${seg(workflow)}/schedule`, { n, zone }, signal),
+    queryKey: ["workflow", workflow, "schedule", n],
+    queryFn: async (context) =>
+      the((await viewOf(context, workflow, { show: "schedule", n })).schedule),
     placeholderData: keepPreviousData,
   });
 
-export const versionsQuery = (workflow: string) =>
+/** The file of a version, the one it is compared with, and which others there are. */
+export const codeQuery = (workflow: string, version?: number, against?: number) =>
   queryOptions({
-    queryKey: ["workflow", workflow, "versions"],
-    queryFn: ({ signal }) =>
-      api.get<List<VersionSummary>>(`/workflows/${seg(workflow)}/versions`, { limit: 200 }, signal),
-  });
-
-/** A version never changes. */
-export const versionQuery = (workflow: string, version: number) =>
-  queryOptions({
-    queryKey: ["version", workflow, version],
-    queryFn: ({ signal }) =>
-      api.get<VersionSource>(`/workflows/${seg(workflow)}/versions/${version}`, {}, signal),
-    staleTime: Number.POSITIVE_INFINITY,
+    queryKey: ["workflow", workflow, "code", version ?? "newest", against ?? "none"],
+    queryFn: async (context) =>
+      the((await viewOf(context, workflow, { show: "code", version, against })).code),
+    placeholderData: keepPreviousData,
   });
 
 /** Runs by page: the newest 50, more on demand. */
@@ -136,6 +150,18 @@ export const runsQuery = (query: Query = {}) =>
     initialPageParam: "",
     getNextPageParam: (last) => last.next ?? undefined,
     placeholderData: keepPreviousData,
+  });
+
+/** The same as a view of one workflow: its facts come along with the first page. */
+export const runsOfQuery = (workflow: string, query: Query = {}) =>
+  infiniteQueryOptions({
+    ...runsQuery(query),
+    queryKey: ["workflow", workflow, "runs", query],
+    queryFn: async (context): Promise<List<RunSummary>> => {
+      const { pageParam: cursor, signal } = context;
+      if (cursor) return api.get<List<RunSummary>>("/runs", { workflow, ...query, cursor }, signal);
+      return the((await viewOf(context, workflow, { show: "runs", ...query })).runs);
+    },
   });
 
 export const runQuery = (run: string) =>
@@ -150,53 +176,58 @@ export const runViewQuery = (run: string) =>
     queryFn: ({ signal }) => api.get<RunView>(`/runs/${seg(run)}/view`, {}, signal),
   });
 
+/** The same with the run's commits. */
 export const runEventsQuery = (run: string) =>
   queryOptions({
-    queryKey: ["run", run, "events"],
-    queryFn: ({ signal }) => allEvents(run, signal),
+    queryKey: ["run", run, "view", "events"],
+    queryFn: ({ client, signal }) => allEvents(run, client, signal),
   });
 
-/** Pages of a run's events that are read at most: 20,000 commits. */
+/** Commits that come with the page, and pages of them that are read at most: 20,000 commits. */
+const EVENTS = 500;
 const MOST_EVENT_PAGES = 40;
 
-async function allEvents(run: string, signal: AbortSignal): Promise<List<RunEvent>> {
-  const path = `/runs/${seg(run)}/events`;
-  const all = await api.get<List<RunEvent>>(path, { limit: 500 }, signal);
-  for (let page = 1; all.next && page < MOST_EVENT_PAGES; page++) {
-    const more = await api.get<List<RunEvent>>(path, { limit: 500, cursor: all.next }, signal);
-    all.items.push(...more.items);
-    all.next = more.next ?? null;
+async function allEvents(
+  run: string,
+  client: QueryClient,
+  signal: AbortSignal,
+): Promise<RunView & { events: List<RunEvent> }> {
+  const view = await api.get<RunView>(`/runs/${seg(run)}/view`, { events: EVENTS }, signal);
+  const events: List<RunEvent> = the(view.events);
+  for (let page = 1; events.next && page < MOST_EVENT_PAGES; page++) {
+    const query = { limit: EVENTS, cursor: events.next };
+    const more = await api.get<List<RunEvent>>(`/runs/${seg(run)}/events`, query, signal);
+    events.items.push(...more.items);
+    events.next = more.next ?? null;
   }
-  return all;
+  client.setQueryData(runViewQuery(run).queryKey, view);
+  return { ...view, events };
 }
 
-export const taskRunQuery = (run: string, task: string, mapIndex?: number) =>
+/** What of a task run is shown; with the log of the attempt, opened at its first error or at the line. */
+export interface TaskRunAsk {
+  map_index?: number | undefined;
+  attempt?: number | undefined;
+  line?: number | undefined;
+}
+
+/** The line is where the log is opened, once: a click on another line does not read the page again. */
+export const taskRunQuery = (run: string, task: string, { line, ...ask }: TaskRunAsk) =>
   queryOptions({
-    queryKey: ["run", run, "task", task, mapIndex ?? null],
+    queryKey: ["run", run, "task", task, ask.map_index ?? null, ask.attempt ?? null],
     queryFn: ({ signal }) =>
-      api.get<TaskRunView>(`/runs/${seg(run)}/tasks/${seg(task)}`, { map_index: mapIndex }, signal),
+      api.get<TaskRunView>(`/runs/${seg(run)}/tasks/${seg(task)}`, { ...ask, line }, signal),
   });
 
+/** With the forms of all kinds, which come with the binary. */
 export const connectionsQuery = queryOptions({
   queryKey: ["connections"],
-  queryFn: ({ signal }) => api.get<ConnectionList>("/connections", {}, signal),
+  queryFn: ({ signal }) => api.get<ConnectionList>("/connections", { forms: true }, signal),
 });
 
-/** The kinds come with the binary. */
-export const connectionKindsQuery = queryOptions({
-  queryKey: ["connection-kinds"],
-  queryFn: ({ signal }) => api.get<{ items: ConnectionKind[] }>("/connections/kinds", {}, signal),
-  staleTime: Number.POSITIVE_INFINITY,
-});
-
-export const usersQuery = queryOptions({
-  queryKey: ["users"],
-  queryFn: ({ signal }) => api.get<List<User>>("/users", { limit: 500 }, signal),
-});
-
-export const tokensQuery = queryOptions({
-  queryKey: ["tokens"],
-  queryFn: ({ signal }) => api.get<List<ApiToken>>("/tokens", { limit: 500 }, signal),
+export const accountsQuery = queryOptions({
+  queryKey: ["accounts"],
+  queryFn: ({ signal }) => api.get<Accounts>("/accounts", {}, signal),
 });
 
 export const auditQuery = (query: Query = {}) =>

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that the page of users and tokens shows: the first 500 of each. */
+        get: operations["accounts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -182,7 +199,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Hints that something changed, without replay: `reset` first, then `run` and `catalog`. */
+        /**
+         * Hints that something changed, without replay: `reset` first, whose data say who is asking, as `GET /me` does; then
+         *     `run` and `catalog`.
+         */
         get: operations["hints"];
         put?: never;
         post?: never;
@@ -774,10 +794,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workflows/{workflow}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that the page of a workflow shows. */
+        get: operations["view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Everything that the page of users and tokens shows. */
+        Accounts: {
+            users?: components["schemas"]["UserPage"] | null;
+            /** @description Tokens that the caller may see, the first page. */
+            tokens: components["schemas"]["TokenPage"];
+        };
         /** @description Something that can be done, and what it would touch. */
         ActionHint: {
             /** @description What the button says: `Re-run 10 tasks`. */
@@ -1078,6 +1121,8 @@ export interface components {
             items: components["schemas"]["Connection"][];
             /** @description Kinds that this build knows. */
             kinds: string[];
+            /** @description The same with the schema of their fields, if they were asked for. */
+            forms?: components["schemas"]["ConnectionKind"][] | null;
         };
         /** @description A connection, tried. */
         ConnectionTest: {
@@ -1755,6 +1800,11 @@ export interface components {
             first_error?: components["schemas"]["FirstError"] | null;
             /** @description The lines of this part. */
             items: components["schemas"]["LogLine"][];
+            /**
+             * Format: int64
+             * @description Byte at which the next part begins; `bytes` at the end of what there is.
+             */
+            next: number;
         };
         /**
          * @description Where a line comes from.
@@ -2274,6 +2324,7 @@ export interface components {
              * @description The run of this workflow after it.
              */
             next?: string | null;
+            events?: components["schemas"]["EventPage"] | null;
         };
         /**
          * @description What kind of schedule.
@@ -2604,6 +2655,11 @@ export interface components {
             downstream: string[];
             /** @description The same task in the last 20 runs. */
             history: components["schemas"]["TaskHistory"][];
+            /**
+             * Format: int32
+             * @description Attempt whose log comes along: the one that was asked for, else the newest, else the newest that left one.
+             */
+            log_attempt?: number | null;
             log_head?: components["schemas"]["LogPage"] | null;
             /** @description Its mapped instances. */
             instances?: components["schemas"]["TaskRun"][] | null;
@@ -2920,6 +2976,14 @@ export interface components {
             /** @description Folder that it was published from. */
             source_id?: string | null;
         };
+        /** @description Files of a workflow. */
+        WorkflowCode: {
+            /** @description Its newest versions, newest first. */
+            versions: components["schemas"]["Version"][];
+            /** @description The version that was asked for, else the newest. */
+            version: components["schemas"]["VersionDetail"];
+            against?: components["schemas"]["VersionDetail"] | null;
+        };
         /** @description A workflow, or with `dry_run=true` what would be done. */
         WorkflowOrPlan: components["schemas"]["WorkflowSummary"] | components["schemas"]["Plan"];
         /** @description Workflows, one page. */
@@ -2995,6 +3059,18 @@ export interface components {
             /** @description Named connection. */
             conn?: string | null;
         };
+        /** @description Everything that the page of a workflow shows: its facts, and one view of it. The other views are null. */
+        WorkflowView: {
+            /** @description The workflow. */
+            workflow: components["schemas"]["Workflow"];
+            grid?: components["schemas"]["Grid"] | null;
+            graph?: components["schemas"]["Graph"] | null;
+            runs?: components["schemas"]["RunPage"] | null;
+            durations?: components["schemas"]["Durations"] | null;
+            calendar?: components["schemas"]["Calendar"] | null;
+            schedule?: components["schemas"]["SchedulePreview"] | null;
+            code?: components["schemas"]["WorkflowCode"] | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -3004,6 +3080,34 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accounts"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     audit: {
         parameters: {
             query?: {
@@ -3196,7 +3300,10 @@ export interface operations {
     };
     list: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With the kinds and the schemas of their fields. */
+                forms?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3840,6 +3947,10 @@ export interface operations {
             query?: {
                 /** @description Its mapped instance. */
                 map_index?: number;
+                /** @description The attempt whose log comes along; the newest if left out. */
+                attempt?: number;
+                /** @description The line around which that log is opened; its first error if left out. */
+                line?: number;
             };
             header?: never;
             path: {
@@ -3943,7 +4054,10 @@ export interface operations {
     };
     view: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With its first commits, at most so many; without any if left out. */
+                events?: number;
+            };
             header?: never;
             path: {
                 /** @description Its id */
@@ -4723,6 +4837,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VersionDetail"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    view: {
+        parameters: {
+            query?: {
+                /** @description The view; the grid if left out. */
+                show?: "grid" | "graph" | "runs" | "durations" | "calendar" | "schedule" | "code";
+                /** @description Grid (60), durations (100): newest runs, at most so many. */
+                runs?: number;
+                /** @description Grid: older than this run. */
+                before?: string;
+                /** @description Grid, runs: only of these triggers. */
+                trigger?: components["schemas"]["Trigger"][];
+                /** @description Grid, runs: only in these states. */
+                state?: components["schemas"]["RunState"][];
+                /** @description Runs: at or after. */
+                since?: components["schemas"]["Time"];
+                /** @description Runs: before. */
+                until?: components["schemas"]["Time"];
+                /** @description Runs: by which instant; when it ended, else was made, if left out. */
+                by?: "created" | "ended" | "logical";
+                /** @description Runs: part of the note, or first digits of the run's id. */
+                search?: string;
+                /** @description Runs: in this order. */
+                sort?: "-created_at" | "created_at" | "-logical_date" | "logical_date" | "-ended_at";
+                /** @description Runs: at most so many. */
+                limit?: number;
+                /** @description Runs: `next` of the page before. */
+                cursor?: string;
+                /** @description Calendar: the year; this one if left out. */
+                year?: number;
+                /** @description Calendar (UTC), schedule (its own): IANA zone. */
+                zone?: string;
+                /** @description Schedule: fires, at most so many. */
+                n?: number;
+                /** @description Graph, code: this version; the newest if left out. */
+                version?: number;
+                /** @description Code: compared with this version. */
+                against?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Its id */
+                workflow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowView"];
                 };
             };
             /** @description What went wrong (RFC 9457) */

@@ -68,6 +68,7 @@ export type Workflow = With<
   S["Workflow"],
   { params_schema: JsonSchema; last_params?: Record<string, unknown> | null }
 >;
+export type WorkflowView = With<S["WorkflowView"], { workflow: Workflow; graph?: Graph | null }>;
 export type Diagnostic = S["Diagnostic"];
 export type FileDiagnostics = S["FileDiagnostics"];
 export type GridTask = S["GridTask"];
@@ -115,11 +116,12 @@ export type Plan = S["Plan"];
 export type FieldSource = S["FieldSource"];
 export type ConnectionField = S["ConnectionField"];
 export type Connection = S["Connection"];
-export type ConnectionList = S["ConnectionList"];
 export type ConnectionKind = With<S["ConnectionKind"], { schema: JsonSchema }>;
+export type ConnectionList = With<S["ConnectionList"], { forms?: ConnectionKind[] | null }>;
 export type ConnectionTest = S["ConnectionTest"];
 export type User = S["User"] & Partial<Pick<S["UserMade"], "link">>;
 export type ApiToken = S["Token"] & Partial<Pick<S["TokenMade"], "token">>;
+export type Accounts = S["Accounts"];
 export type AuditEntry = S["AuditEntry"];
 export type AuditVerdict = S["AuditVerdict"];
 export type Worker = S["WorkerStatus"];

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use updraft_model::id::RunId;
+use updraft_model::id::{MapIndex, RunId};
 use updraft_model::state::Outcome;
 use updraft_model::time::Timestamp;
 use updraft_store::History;
@@ -52,6 +52,83 @@ pub async fn plant(history: &dyn History, logs: &dyn Logs, story: &Story) -> Res
         }
     }
     Ok(written)
+}
+
+/// Size of a piece of a log of any size, about.
+const LARGE_PIECE_BYTES: usize = 256 << 10;
+/// Pieces that differ; a larger log repeats them.
+const LARGE_PIECES: u64 = 32;
+
+/// Writes one log of about so many bytes, with its first error at three fifths, for an attempt that has none yet; says
+/// which.
+///
+/// # Errors
+/// The store fails, or the story has no such attempt.
+pub async fn plant_large(history: &dyn History, logs: &dyn Logs, story: &Story, bytes: u64) -> Result<LogKey> {
+    for run in story.flights.iter().rev() {
+        for attempt in history.attempts(*run, None).await? {
+            let log = LogKey { run_id: *run, key: attempt.key.clone(), dispatch_no: attempt.dispatch_no };
+            let (Some(begun), Some(ended)) = (attempt.started_at, attempt.ended_at) else { continue };
+            if attempt.key.map_index != MapIndex::NONE || logs.info(&log).await?.is_some() {
+                continue;
+            }
+            large(logs, &log, begun, ended, bytes).await?;
+            return Ok(log);
+        }
+    }
+    anyhow::bail!("every attempt of the story has its log")
+}
+
+async fn large(logs: &dyn Logs, log: &LogKey, begun: Timestamp, ended: Timestamp, bytes: u64) -> Result<()> {
+    let pieces: Vec<LogChunk> =
+        (0..LARGE_PIECES).map(|nth| LogChunk::new(0, 1, &large_piece(begun, nth, "")).0).collect();
+    let failing = large_piece(begun, LARGE_PIECES, "the feed of region levant broke off");
+    let (mut offset, mut first_line, mut error) = (0, 1, None);
+    for nth in 0.. {
+        let found = if error.is_none() && offset >= bytes / 5 * 3 {
+            let (chunk, mark) = LogChunk::new(offset, first_line, &failing);
+            error = mark.clone();
+            (chunk, mark)
+        } else {
+            let piece = &pieces[usize::try_from(nth % LARGE_PIECES)?];
+            (LogChunk { offset, first_line, ..piece.clone() }, None)
+        };
+        let (chunk, first_error) = found;
+        offset = chunk.end();
+        first_line += chunk.lines;
+        let complete = offset >= bytes;
+        let part = LogPart {
+            log: log.clone(),
+            bytes: offset,
+            lines: first_line - 1,
+            chunks: vec![chunk],
+            first_error,
+            gap: None,
+            complete,
+        };
+        logs.append(&[part], ended).await?;
+        if complete {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A piece of a large log, with an error in its middle if there is one to tell.
+fn large_piece(begun: Timestamp, nth: u64, error: &str) -> String {
+    let mut piece = String::with_capacity(LARGE_PIECE_BYTES + 200);
+    let mut row = 0;
+    while piece.len() < LARGE_PIECE_BYTES {
+        let at = Timestamp::from_millis(begun.as_millis() + i64::try_from(nth * 60_000 + row * 9).unwrap_or(0));
+        let text = match row {
+            1_500 if !error.is_empty() => line(at, "ERROR!", error),
+            _ => line(at, "INFO |", &format!("row group {nth}.{row:05}: {} rows, {} bytes", 900 + row % 97, row * 131)),
+        };
+        piece.push_str(&text);
+        piece.push('\n');
+        row += 1;
+    }
+    piece
 }
 
 fn parts(run: RunId, attempt: &AttemptLine, begun: Timestamp) -> Vec<LogPart> {

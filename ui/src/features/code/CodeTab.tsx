@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { versionQuery, versionsQuery } from "../../api/queries";
+import { codeQuery } from "../../api/queries";
 import type { Diagnostic, VersionSummary } from "../../api/types";
 import { RelativeTime } from "../../components/When";
 import { count } from "../../lib/duration";
@@ -16,34 +16,29 @@ const YamlView = lazy(() => import("./YamlView").then((m) => ({ default: m.YamlV
 
 interface Props {
   workflow: string;
-  newest: number;
   version: number | undefined;
   against: number | undefined;
   onSearch: (change: { version?: number | undefined; against?: number | undefined }) => void;
 }
 
 /** The file of a version, with what is wrong in it; or the difference between two versions. */
-export default function CodeTab({ workflow, newest, version, against, onSearch }: Props) {
-  const shown = version ?? newest;
+export default function CodeTab({ workflow, version, against, onSearch }: Props) {
   const phone = usePhone();
   const [split, setSplit] = useState(!phone);
   const [line, setLine] = useState<number>();
-  const versions = useQuery(versionsQuery(workflow));
-  const { data, error, refetch } = useQuery(versionQuery(workflow, shown));
-  const other = useQuery({
-    ...versionQuery(workflow, against ?? shown),
-    enabled: against !== undefined,
-  });
-  if (error) return <QueryError error={error} onRetry={() => void refetch()} />;
+  const { data: code, error, refetch } = useQuery(codeQuery(workflow, version, against));
+  if (error && !code) return <QueryError error={error} onRetry={() => void refetch()} />;
+  const data = code?.version;
+  const shown = version ?? data?.version;
   return (
     <div className="flex h-full min-h-0 flex-col bg-surface">
       <div className="flex flex-wrap items-center gap-x-3 gap-y-2 border-line border-b px-4 py-1.5 md:px-6">
         <Select
           aria-label="Version"
-          value={shown}
+          value={shown ?? ""}
           onChange={(event) => onSearch({ version: Number(event.target.value) })}
         >
-          {options(versions.data?.items, shown)}
+          {options(code?.versions, shown)}
         </Select>
         <Select
           aria-label="Compare with"
@@ -51,7 +46,7 @@ export default function CodeTab({ workflow, newest, version, against, onSearch }
           onChange={(event) => onSearch({ against: Number(event.target.value) || undefined })}
         >
           <option value="">Compare with…</option>
-          {options(versions.data?.items.filter((each) => each.version !== shown))}
+          {options(code?.versions.filter((each) => each.version !== shown))}
         </Select>
         {against !== undefined && (
           <Segments
@@ -81,10 +76,8 @@ export default function CodeTab({ workflow, newest, version, against, onSearch }
         {!data ? (
           <SkeletonRows rows={16} height={20} />
         ) : against !== undefined ? (
-          other.data ? (
-            <Diff before={other.data.source} after={data.source} split={split} />
-          ) : other.error ? (
-            <QueryError error={other.error} onRetry={() => void other.refetch()} />
+          code?.against ? (
+            <Diff before={code.against.source} after={data.source} split={split} />
           ) : (
             <SkeletonRows rows={16} height={20} />
           )

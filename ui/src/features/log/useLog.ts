@@ -232,12 +232,10 @@ export function useLog({ log, head, line, live, level }: Options) {
   return { state, go, grow, streaming };
 }
 
+/** The lines that came with the page: the end of the log, or those around its first error. */
 function openedHead(head: LogPage): LogWindow {
-  const last = head.items.at(-1);
-  return {
-    ...opened(head.items, head.bytes, (head.items[0]?.offset ?? 0) === 0, true),
-    next: last ? Math.max(head.bytes, last.offset + 1) : head.bytes,
-  };
+  const atStart = (head.items[0]?.offset ?? 0) === 0;
+  return opened(head.items, head.next, atStart, head.next >= head.bytes);
 }
 
 /** The lines that came with the page are enough if what is looked for is among them. */
@@ -245,7 +243,8 @@ function usable(head: LogPage, line: number | undefined): boolean {
   const first = head.items[0];
   if (!first) return false;
   if (line !== undefined) return head.items.some((each) => each.line === line);
-  return !head.first_error || head.first_error.offset >= first.offset;
+  const error = head.first_error;
+  return !error || head.items.some((each) => each.offset === error.offset);
 }
 
 function firstAim(head: LogPage | undefined, line: number | undefined): Aim {

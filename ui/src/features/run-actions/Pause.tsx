@@ -1,6 +1,5 @@
-import { useQuery } from "@tanstack/react-query";
 import { planPaused, setPaused } from "../../api/actions";
-import { workflowQuery } from "../../api/queries";
+import { useFacts } from "../../api/facts";
 import { ErrorState } from "../../components/Page";
 import { Skeleton } from "../../ui/Feedback";
 import { Sheet } from "../../ui/Sheet";
@@ -10,7 +9,7 @@ import { useSheet } from "./sheet";
 /** Pauses a workflow, or lets it go on: whichever it is not. */
 export default function Pause() {
   const { of: workflow = "", close } = useSheet();
-  const query = useQuery(workflowQuery(workflow));
+  const query = useFacts(workflow);
   if (!query.data)
     return (
       <Sheet open onClose={close} title="Pause" about={workflow}>

@@ -1,8 +1,9 @@
-import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { planTrigger, triggerRun } from "../../api/actions";
-import { runQuery, runsQuery, workflowQuery } from "../../api/queries";
+import { useFacts } from "../../api/facts";
+import { runQuery, runsQuery } from "../../api/queries";
 import type { Workflow } from "../../api/types";
 import { ErrorState } from "../../components/Page";
 import { ApiError } from "../../lib/errors";
@@ -20,7 +21,7 @@ import { useSheet } from "./sheet";
 /** Starts one run: the form is the workflow's own schema. */
 export default function Trigger() {
   const { of: id = "", close } = useSheet();
-  const query = useQuery(workflowQuery(id));
+  const query = useFacts(id);
   if (query.data) return <Form key={id} workflow={query.data} />;
   return (
     <Sheet open onClose={close} title={`Trigger ${id}`}>

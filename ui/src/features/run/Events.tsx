@@ -1,15 +1,12 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
-import { runEventsQuery } from "../../api/queries";
 import type { RunEvent } from "../../api/types";
 import { useZone } from "../../lib/prefs";
 import { clockSeconds, exact } from "../../lib/time";
 import { cx } from "../../ui/cx";
 import { Empty, SkeletonRows } from "../../ui/Feedback";
 import { SearchInput } from "../../ui/Field";
-import { QueryError } from "../shell/Problems";
 import { eventWords, type Said } from "./eventWords";
 import { taskLink } from "./links";
 
@@ -35,12 +32,11 @@ function linesOf(items: readonly RunEvent[]): Line[] {
 const TONES = { plain: "text-ink", bad: "text-bad", ok: "text-ink" } as const;
 
 /** The run's own log: each commit, oldest first, in words. */
-export function Events({ run }: { run: string }) {
-  const query = useQuery(runEventsQuery(run));
+export function Events({ run, items }: { run: string; items: readonly RunEvent[] | undefined }) {
   const zone = useZone();
   const [search, setSearch] = useState("");
   const box = useRef<HTMLDivElement>(null);
-  const lines = useMemo(() => linesOf(query.data?.items ?? []), [query.data]);
+  const lines = useMemo(() => linesOf(items ?? []), [items]);
   const shown = useMemo(() => {
     const words = search.toLowerCase();
     return words ? lines.filter((line) => line.text.toLowerCase().includes(words)) : lines;
@@ -52,8 +48,7 @@ export function Events({ run }: { run: string }) {
     overscan: 20,
     getItemKey: (index) => shown[index]?.key ?? index,
   });
-  if (query.error) return <QueryError error={query.error} onRetry={() => void query.refetch()} />;
-  if (!query.data) return <SkeletonRows rows={12} height={28} />;
+  if (!items) return <SkeletonRows rows={12} height={28} />;
   return (
     <div className="flex min-h-0 flex-1 flex-col bg-surface">
       <div className="flex items-center gap-4 border-line border-b px-4 py-1.5 md:px-6">

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
-import { runViewQuery } from "../../api/queries";
-import type { Run, RunView } from "../../api/types";
+import { runEventsQuery, runViewQuery } from "../../api/queries";
+import type { Run, RunEvent, RunView } from "../../api/types";
 import { Elapsed } from "../../components/Duration";
 import { StateBadge, TriggerGlyph } from "../../components/StateGlyph";
 import { DayTime } from "../../components/When";
@@ -40,9 +40,12 @@ interface Props {
 
 /** What happened in one run: the sentence, then the timeline. */
 export function RunPage({ run, search, onSearch }: Props) {
-  const query = useQuery(runViewQuery(run));
-  const view = query.data;
   const tab = search.tab ?? "timeline";
+  // One read a page: with the events where they are shown. What is known of the run stays while they come.
+  const known = useQuery({ ...runViewQuery(run), enabled: tab !== "events" });
+  const withEvents = useQuery({ ...runEventsQuery(run), enabled: tab === "events" });
+  const query = tab === "events" ? withEvents : known;
+  const view = query.data ?? known.data;
   if (query.error && !view)
     return <QueryError error={query.error} onRetry={() => void query.refetch()} />;
   return (
@@ -61,7 +64,13 @@ export function RunPage({ run, search, onSearch }: Props) {
       tabs={<RunTabs run={run} tab={tab} view={view} />}
     >
       {view ? (
-        <Content view={view} tab={tab} search={search} onSearch={onSearch} />
+        <Content
+          view={view}
+          events={withEvents.data?.events.items}
+          tab={tab}
+          search={search}
+          onSearch={onSearch}
+        />
       ) : (
         <TimelineSkeleton />
       )}
@@ -71,10 +80,11 @@ export function RunPage({ run, search, onSearch }: Props) {
 
 function Content({
   view,
+  events,
   tab,
   search,
   onSearch,
-}: Omit<Props, "run"> & { view: RunView; tab: RunTab }) {
+}: Omit<Props, "run"> & { view: RunView; events: RunEvent[] | undefined; tab: RunTab }) {
   switch (tab) {
     case "timeline":
       return (
@@ -93,7 +103,7 @@ function Content({
     case "tasks":
       return <Tasks view={view} />;
     case "events":
-      return <Events run={view.run.id} />;
+      return <Events run={view.run.id} items={events} />;
     case "params":
       return <Params view={view} />;
   }

@@ -1,7 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import type { Query } from "../../api/client";
-import { runsQuery } from "../../api/queries";
+import type { runsQuery } from "../../api/queries";
 import type { RunSummary } from "../../api/types";
 import { Elapsed } from "../../components/Duration";
 import { RunLink, WorkflowLink } from "../../components/links";
@@ -18,7 +17,7 @@ import { QueryError } from "../shell/Problems";
 import { outcome } from "./outcome";
 
 interface Props {
-  query: Query;
+  query: ReturnType<typeof runsQuery>;
   /** The list is of one workflow: its name is not repeated. */
   single?: boolean;
   empty: string;
@@ -26,9 +25,8 @@ interface Props {
 
 /** Runs, 28 px each: when, why it exists, what became of it in words, how long against the usual. */
 export function RunList({ query, single = false, empty }: Props) {
-  const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery(
-    runsQuery(query),
-  );
+  const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } =
+    useInfiniteQuery(query);
   const phone = usePhone();
   if (error && !data) return <QueryError error={error} onRetry={() => void refetch()} />;
   if (!data) return <SkeletonRows rows={16} height={28} />;

@@ -32,8 +32,7 @@ export function Shell() {
   const client = useQueryClient();
   const { data: me } = useQuery(meQuery);
   useKeys({ palette, help });
-  const signedIn = me !== undefined;
-  useEffect(() => (signedIn ? openEvents(client) : undefined), [client, signedIn]);
+  useEffect(() => openEvents(client), [client]);
 
   return (
     <div className="min-h-dvh md:pl-20">

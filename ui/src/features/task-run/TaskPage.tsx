@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
 import { taskRunQuery } from "../../api/queries";
@@ -36,7 +36,12 @@ interface Props {
 
 /** One task run: its attempts with their causes, then the log at the first error. */
 export function TaskPage({ run, task, search, onSearch }: Props) {
-  const query = useQuery(taskRunQuery(run, task, search.map_index));
+  const { map_index, attempt, line } = search;
+  const query = useQuery({
+    ...taskRunQuery(run, task, { map_index, attempt, line }),
+    // Another attempt of the same task run: what is known of it stays while that log comes.
+    placeholderData: keepPreviousData,
+  });
   const view = query.data;
   if (query.error && !view)
     return <QueryError error={query.error} onRetry={() => void query.refetch()} />;
@@ -104,7 +109,7 @@ function LogTab({
     undefined,
   );
   // The newest attempt that left a log, unless the URL names one.
-  const logged = [...task.attempts].sort((a, b) => b.n - a.n).find((each) => each.log);
+  const logged = task.attempts.find((each) => each.n === view.log_attempt);
   const chosen =
     task.attempts.find((each) => each.n === search.attempt) ??
     (last?.outcome && !last.log && task.state === "failed" ? (logged ?? last) : last);
@@ -146,7 +151,7 @@ function LogTab({
                     mapIndex: task.map_index ?? undefined,
                     attempt: attempt.n,
                   }}
-                  head={attempt.n === last?.n ? (view.log_head ?? undefined) : undefined}
+                  head={attempt.n === view.log_attempt ? (view.log_head ?? undefined) : undefined}
                   live={!attempt.outcome}
                   line={beside ? undefined : search.line}
                   onLine={(line) => onSearch({ ...search, attempt: attempt.n, line })}

@@ -1,8 +1,8 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { addToken, dropToken } from "../../api/accounts";
-import { tokensQuery } from "../../api/queries";
-import type { ApiToken, Role } from "../../api/types";
+import { accountsQuery } from "../../api/queries";
+import type { Accounts, ApiToken, Role } from "../../api/types";
 import { ErrorState, Section } from "../../components/Page";
 import { RelativeTime } from "../../components/When";
 import { Button } from "../../ui/Button";
@@ -12,13 +12,12 @@ import { Field, Input, Select } from "../../ui/Field";
 import { Sheet } from "../../ui/Sheet";
 import { Table, Td, Th } from "../../ui/Table";
 import { toast } from "../../ui/Toast";
-import { QueryError } from "../shell/Problems";
 import { Once } from "./Once";
 import { RoleField } from "./RoleField";
 
 /** Tokens for programs: what each may do, until when, and when it last did. */
-export function Tokens() {
-  const { data, error, refetch } = useQuery(tokensQuery);
+export function Tokens({ accounts }: { accounts: Accounts | undefined }) {
+  const tokens = accounts?.tokens.items;
   const [adding, setAdding] = useState(false);
   const [dropping, setDropping] = useState<ApiToken>();
   return (
@@ -30,14 +29,12 @@ export function Tokens() {
         </Button>
       }
     >
-      {data ? (
-        data.items.length === 0 ? (
+      {tokens ? (
+        tokens.length === 0 ? (
           <Empty title="There is no token">A token lets a program in as a role of its own.</Empty>
         ) : (
-          <List tokens={data.items} onDrop={setDropping} />
+          <List tokens={tokens} onDrop={setDropping} />
         )
-      ) : error ? (
-        <QueryError error={error} onRetry={() => void refetch()} />
       ) : (
         <SkeletonRows rows={3} />
       )}
@@ -128,7 +125,7 @@ function AddToken({ onClose }: { onClose: () => void }) {
         ...(life > 0 ? { expires_in_seconds: life } : {}),
       });
     },
-    onSuccess: () => client.invalidateQueries({ queryKey: ["tokens"] }),
+    onSuccess: () => client.invalidateQueries({ queryKey: accountsQuery.queryKey }),
   });
   const made = add.data;
   return (
@@ -218,7 +215,7 @@ function DropToken({ token, onClose }: { token: ApiToken; onClose: () => void })
   const drop = useMutation({
     mutationFn: () => dropToken(token.id),
     onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: ["tokens"] });
+      await client.invalidateQueries({ queryKey: accountsQuery.queryKey });
       toast(`Token ${token.name} is revoked.`);
       onClose();
     },

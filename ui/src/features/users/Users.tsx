@@ -1,37 +1,38 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { addUser, changeUser, dropUser } from "../../api/accounts";
-import { meQuery, usersQuery } from "../../api/queries";
-import type { Role, User } from "../../api/types";
+import { accountsQuery, meQuery } from "../../api/queries";
+import type { Accounts, Role, User } from "../../api/types";
 import { ErrorState, Section } from "../../components/Page";
 import { RelativeTime } from "../../components/When";
 import { Button } from "../../ui/Button";
 import { Dialog } from "../../ui/Dialog";
-import { SkeletonRows } from "../../ui/Feedback";
+import { Empty, SkeletonRows } from "../../ui/Feedback";
 import { Field, Input, Select } from "../../ui/Field";
 import { Sheet } from "../../ui/Sheet";
 import { Table, Td, Th } from "../../ui/Table";
 import { toast } from "../../ui/Toast";
-import { QueryError } from "../shell/Problems";
+import { useMay } from "../shell/may";
 import { Once } from "./Once";
 import { ROLES, RoleField } from "./RoleField";
 
 /** Who may come in, and what each may do. */
-export function Users() {
-  const { data, error, refetch } = useQuery(usersQuery);
+export function Users({ accounts }: { accounts: Accounts | undefined }) {
   const { data: me } = useQuery(meQuery);
   const [adding, setAdding] = useState(false);
   const [dropping, setDropping] = useState<string>();
+  const allowed = useMay("admin");
+  const users = accounts?.users;
   return (
     <Section
       title="Users"
       actions={
-        <Button small icon="plus" onClick={() => setAdding(true)}>
+        <Button small icon="plus" {...allowed} onClick={() => setAdding(true)}>
           Add a user
         </Button>
       }
     >
-      {data ? (
+      {users ? (
         <Table label="Users">
           <thead>
             <tr>
@@ -46,7 +47,7 @@ export function Users() {
             </tr>
           </thead>
           <tbody>
-            {data.items.map((user) => (
+            {users.items.map((user) => (
               <Row
                 key={user.name}
                 user={user}
@@ -56,8 +57,10 @@ export function Users() {
             ))}
           </tbody>
         </Table>
-      ) : error ? (
-        <QueryError error={error} onRetry={() => void refetch()} />
+      ) : accounts ? (
+        <Empty title="Users are shown to admins">
+          {me ? `You are ${me.role}. ` : ""}An admin adds people and says what each may do.
+        </Empty>
       ) : (
         <SkeletonRows rows={4} />
       )}
@@ -69,7 +72,7 @@ export function Users() {
 
 function useChanged() {
   const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["users"] });
+  return () => client.invalidateQueries({ queryKey: accountsQuery.queryKey });
 }
 
 function Row({ user, self, onDrop }: { user: User; self: boolean; onDrop: () => void }) {

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useMemo, useState } from "react";
-import { calendarQuery } from "../../api/queries";
+import { calendarQuery, runsQuery } from "../../api/queries";
 import { now } from "../../lib/clock";
 import { count } from "../../lib/duration";
 import { useZone } from "../../lib/prefs";
@@ -77,12 +77,12 @@ export default function CalendarTab({ workflow, year, day, onSearch }: Props) {
           <h2 className="border-line border-b px-4 py-2 font-semibold">{dayWords(chosen)}</h2>
           <RunList
             single
-            query={{
+            query={runsQuery({
               workflow,
               by: "ended",
               since: new Date(startOfDay(chosen.date, zone)).toISOString(),
               until: new Date(startOfDay(nextDay(chosen.date), zone)).toISOString(),
-            }}
+            })}
             empty="No run for this day"
           />
         </section>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
-import { connectionKindsQuery, connectionsQuery } from "../../api/queries";
+import { connectionsQuery } from "../../api/queries";
 import type { Connection } from "../../api/types";
 import { Page } from "../../components/Page";
 import { RelativeTime } from "../../components/When";
@@ -39,7 +39,6 @@ function Connections() {
   const navigate = Route.useNavigate();
   const { data, error, refetch } = useQuery(connectionsQuery);
   const open = name !== undefined || add === true;
-  const kinds = useQuery({ ...connectionKindsQuery, enabled: open });
   const chosen = data?.items.find((each) => each.name === name);
   const close = () => void navigate({ search: {} });
   return (
@@ -68,10 +67,10 @@ function Connections() {
         )}
       </div>
       <Suspense>
-        {open && kinds.data && (add || chosen) && (
+        {open && data && (add || chosen) && (
           <ConnectionSheet
             key={name ?? "new"}
-            kinds={kinds.data.items}
+            kinds={data.forms ?? []}
             connection={chosen}
             onClose={close}
           />

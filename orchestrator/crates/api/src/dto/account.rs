@@ -179,6 +179,15 @@ pub struct TokenPage {
     pub next: Option<String>,
 }
 
+/// Everything that the page of users and tokens shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Accounts {
+    /// Users, the first page; null for who may not see them.
+    pub users: Option<UserPage>,
+    /// Tokens that the caller may see, the first page.
+    pub tokens: TokenPage,
+}
+
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

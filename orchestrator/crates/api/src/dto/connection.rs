@@ -74,6 +74,8 @@ pub struct ConnectionList {
     pub items: Vec<Connection>,
     /// Kinds that this build knows.
     pub kinds: Vec<String>,
+    /// The same with the schema of their fields, if they were asked for.
+    pub forms: Option<Vec<ConnectionKind>>,
 }
 
 /// A kind of connection.

@@ -70,4 +70,6 @@ pub struct LogPage {
     pub first_error: Option<FirstError>,
     /// The lines of this part.
     pub items: Vec<LogLine>,
+    /// Byte at which the next part begins; `bytes` at the end of what there is.
+    pub next: u64,
 }

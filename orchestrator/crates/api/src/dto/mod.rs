@@ -19,8 +19,8 @@ mod time;
 mod workflow;
 
 pub use account::{
-    AuditEntry, AuditPage, AuditVerdict, LoginRequest, Me, NewPassword, NewToken, NewUser, PrincipalKind, SetupRequest,
-    Token, TokenMade, TokenPage, User, UserChange, UserMade, UserPage,
+    Accounts, AuditEntry, AuditPage, AuditVerdict, LoginRequest, Me, NewPassword, NewToken, NewUser, PrincipalKind,
+    SetupRequest, Token, TokenMade, TokenPage, User, UserChange, UserMade, UserPage,
 };
 pub use connection::{
     Connection, ConnectionCheck, ConnectionField, ConnectionKind, ConnectionKinds, ConnectionList, ConnectionTest,
@@ -52,6 +52,6 @@ pub use task::{
 pub use time::Time;
 pub use workflow::{
     Attention, Calendar, CalendarDay, Diagnostic, DurationPoint, Durations, FileDiagnostics, PlannedDay, RunBar,
-    ScheduleText, Severity, TaskDurations, Version, VersionDetail, VersionPage, Workflow, WorkflowPage, WorkflowState,
-    WorkflowSummary, WorkflowTask,
+    ScheduleText, Severity, TaskDurations, Version, VersionDetail, VersionPage, Workflow, WorkflowCode, WorkflowPage,
+    WorkflowState, WorkflowSummary, WorkflowTask, WorkflowView,
 };

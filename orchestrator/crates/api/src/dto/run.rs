@@ -183,6 +183,8 @@ pub struct RunView {
     pub previous: Option<Uuid>,
     /// The run of this workflow after it.
     pub next: Option<Uuid>,
+    /// Its first commits, if they were asked for.
+    pub events: Option<EventPage>,
 }
 
 /// One commit of a run.

@@ -374,7 +374,9 @@ pub struct TaskRunView {
     pub downstream: Vec<String>,
     /// The same task in the last 20 runs.
     pub history: Vec<TaskHistory>,
-    /// The log of its last attempt around the first error, else its end.
+    /// Attempt whose log comes along: the one that was asked for, else the newest, else the newest that left one.
+    pub log_attempt: Option<u32>,
+    /// That log around the line that was asked for, else around its first error, else its end.
     pub log_head: Option<LogPage>,
     /// Its mapped instances.
     pub instances: Option<Vec<TaskRun>>,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{RunState, RunSummary, Time, Trigger};
+use super::{Graph, Grid, RunPage, RunState, RunSummary, SchedulePreview, Time, Trigger};
 
 /// Whether a workflow's file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -354,4 +354,36 @@ pub struct Calendar {
     pub planned: Vec<PlannedDay>,
     /// Days with a failed run.
     pub failing_days: u32,
+}
+
+/// Files of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowCode {
+    /// Its newest versions, newest first.
+    pub versions: Vec<Version>,
+    /// The version that was asked for, else the newest.
+    pub version: VersionDetail,
+    /// The version that it is compared with, if one was asked for.
+    pub against: Option<VersionDetail>,
+}
+
+/// Everything that the page of a workflow shows: its facts, and one view of it. The other views are null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowView {
+    /// The workflow.
+    pub workflow: Workflow,
+    /// Runs by tasks.
+    pub grid: Option<Grid>,
+    /// Its graph with coordinates.
+    pub graph: Option<Graph>,
+    /// Its runs, one page.
+    pub runs: Option<RunPage>,
+    /// How long runs and their tasks take.
+    pub durations: Option<Durations>,
+    /// A year of runs.
+    pub calendar: Option<Calendar>,
+    /// The schedule and its next fires.
+    pub schedule: Option<SchedulePreview>,
+    /// Its file, in versions.
+    pub code: Option<WorkflowCode>,
 }

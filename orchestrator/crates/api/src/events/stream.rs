@@ -16,7 +16,7 @@ use updraft_store::read::HistoryEntry;
 
 use super::Hint;
 use super::feed::{Commit, Feed, PAGE};
-use crate::dto::{EventEntry, LogLine, Time};
+use crate::dto::{EventEntry, LogLine, Me, Time};
 use crate::problem::Problem;
 use crate::read::log::line_of;
 use crate::state::ApiState;
@@ -46,8 +46,8 @@ fn json(event: Event, data: &impl serde::Serialize) -> Event {
     })
 }
 
-/// Hints for lists. The first word is always `reset`: whoever listens reads their lists again.
-pub(crate) fn hints(api: &ApiState) -> Response {
+/// Hints for lists. The first word is always `reset`, with who listens: they read their lists again.
+pub(crate) fn hints(api: &ApiState, who: &Me) -> Response {
     let hints = stream::unfold(api.hub().subscribe(), |mut hints| async move {
         let hint = match hints.recv().await {
             Ok(hint) => hint,
@@ -57,7 +57,7 @@ pub(crate) fn hints(api: &ApiState) -> Response {
         };
         Some((Ok(hint_event(&hint)), hints))
     });
-    let first = stream::iter([Ok(hint_event(&Hint::Reset))]);
+    let first = stream::iter([Ok(json(Event::default().event("reset"), who))]);
     respond(api, first.chain(hints))
 }
 

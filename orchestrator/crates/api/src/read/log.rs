@@ -43,5 +43,6 @@ pub(crate) fn page_of(page: &logs::LogPage) -> LogPage {
             .and_then(|info| info.first_error.as_ref())
             .map(|mark| FirstError { line: mark.line, offset: mark.offset }),
         items: page.lines.iter().map(line_of).collect(),
+        next: page.next,
     }
 }

@@ -10,10 +10,11 @@ pub(crate) mod workflow;
 
 use std::time::Duration;
 
+use updraft_auth::{Principal, PrincipalKind as Kind};
 use updraft_model::id::{MapIndex, TaskKey};
 use updraft_model::time::Timestamp;
 
-use crate::dto::Time;
+use crate::dto::{Me, PrincipalKind, Time};
 
 /// Seconds between two instants.
 pub(crate) fn seconds(from: Timestamp, until: Timestamp) -> f64 {
@@ -42,4 +43,20 @@ pub(crate) fn index(key: &TaskKey) -> Option<i32> {
 /// The key of a task run as the contract names it.
 pub(crate) fn key(task: &str, map_index: Option<i32>) -> TaskKey {
     TaskKey { task: task.into(), map_index: map_index.map_or(MapIndex::NONE, MapIndex) }
+}
+
+/// Who is asking, as they are told.
+pub(crate) fn me(who: Principal) -> Me {
+    Me {
+        name: who.name,
+        kind: match who.kind {
+            Kind::User => PrincipalKind::User,
+            Kind::Token => PrincipalKind::Token,
+            Kind::Local => PrincipalKind::Local,
+        },
+        role: who.role.into(),
+        must_change_password: who.must_change_password.then_some(true),
+        expires_at: who.expires_at.map(Time),
+        zone: None,
+    }
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
-use updraft_auth::{Permission, TokenView, UserView};
+use updraft_auth::{Permission, Principal, TokenView, UserView};
 use updraft_store::accounts::{AuditEntry as Entry, AuditFilter};
 use utoipa::IntoParams;
 
@@ -14,8 +14,8 @@ use super::Answer;
 use super::workflows::PageQuery;
 use crate::auth::Caller;
 use crate::dto::{
-    AuditEntry, AuditPage, AuditVerdict, NewToken, NewUser, Role, Time, Token, TokenMade, TokenPage, User, UserChange,
-    UserMade, UserPage,
+    Accounts, AuditEntry, AuditPage, AuditVerdict, NewToken, NewUser, Role, Time, Token, TokenMade, TokenPage, User,
+    UserChange, UserMade, UserPage,
 };
 use crate::extract::{Body, Path, Query, TEXT, check_text};
 use crate::page;
@@ -64,9 +64,13 @@ pub(crate) async fn users(
 ) -> Answer<Json<UserPage>> {
     let limit = page::limit(query.limit)?;
     let after = page::open(query.cursor.as_deref(), |name| Some(name.to_owned()))?;
-    let found = api.authenticator().users(&who, after.as_deref(), limit + 1).await?;
+    Ok(Json(user_page(&api, &who, after.as_deref(), limit).await?))
+}
+
+async fn user_page(api: &ApiState, who: &Principal, after: Option<&str>, limit: u32) -> Answer<UserPage> {
+    let found = api.authenticator().users(who, after, limit + 1).await?;
     let (items, next) = cut(found.into_iter().map(user).collect(), limit, |user: &User| user.name.clone());
-    Ok(Json(UserPage { items, next }))
+    Ok(UserPage { items, next })
 }
 
 /// Makes a user.
@@ -122,9 +126,20 @@ pub(crate) async fn tokens(
 ) -> Answer<Json<TokenPage>> {
     let limit = page::limit(query.limit)?;
     let after = page::open(query.cursor.as_deref(), |id| Some(id.to_owned()))?;
-    let found = api.authenticator().tokens(&who, after.as_deref(), limit + 1).await?;
+    Ok(Json(token_page(&api, &who, after.as_deref(), limit).await?))
+}
+
+async fn token_page(api: &ApiState, who: &Principal, after: Option<&str>, limit: u32) -> Answer<TokenPage> {
+    let found = api.authenticator().tokens(who, after, limit + 1).await?;
     let (items, next) = cut(found.into_iter().map(token).collect(), limit, |token: &Token| token.id.clone());
-    Ok(Json(TokenPage { items, next }))
+    Ok(TokenPage { items, next })
+}
+
+/// Everything that the page of users and tokens shows: the first 500 of each.
+#[utoipa::path(get, path = "/accounts", tag = "accounts", responses((status = 200, body = Accounts)))]
+pub(crate) async fn accounts(State(api): State<ApiState>, Caller(who): Caller) -> Answer<Json<Accounts>> {
+    let users = if who.allows(Permission::Users) { Some(user_page(&api, &who, None, page::MOST).await?) } else { None };
+    Ok(Json(Accounts { users, tokens: token_page(&api, &who, None, page::MOST).await? }))
 }
 
 /// Longest name of a token, in characters.

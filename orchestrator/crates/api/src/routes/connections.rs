@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde_json::json;
 use updraft_auth::{ConnectionError, ConnectionView, FieldView, Source};
+use utoipa::IntoParams;
 
 use super::Answer;
 use crate::auth::{Caller, actor};
@@ -12,19 +14,33 @@ use crate::dto::{
     Connection, ConnectionCheck, ConnectionField, ConnectionKind, ConnectionKinds, ConnectionList, ConnectionTest,
     ConnectionUse, FieldSource, NewConnection, Reasoned, Time,
 };
-use crate::extract::{Body, Path};
+use crate::extract::{Body, Path, Query};
 use crate::problem::{Problem, wrong};
 use crate::state::ApiState;
 
+/// Query of the list of connections.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConnectionsQuery {
+    /// With the kinds and the schemas of their fields.
+    pub forms: Option<bool>,
+}
+
 /// All connections.
-#[utoipa::path(get, path = "/connections", tag = "connections", responses((status = 200, body = ConnectionList)))]
-pub(crate) async fn list(State(api): State<ApiState>) -> Answer<Json<ConnectionList>> {
+#[utoipa::path(get, path = "/connections", tag = "connections", params(ConnectionsQuery),
+    responses((status = 200, body = ConnectionList)))]
+pub(crate) async fn list(
+    State(api): State<ApiState>,
+    Query(query): Query<ConnectionsQuery>,
+) -> Answer<Json<ConnectionList>> {
     // What another process wrote is seen here at the latest.
     api.connections().refresh().await?;
     let used = uses(&api).await?;
     Ok(Json(ConnectionList {
         items: api.connections().list().into_iter().map(|view| shown(view, &used)).collect(),
         kinds: api.connections().kinds().map(|kind| kind.name.clone()).collect(),
+        forms: query.forms.unwrap_or(false).then(|| forms(&api)),
     }))
 }
 
@@ -80,12 +96,16 @@ fn source(of: Source) -> FieldSource {
 #[utoipa::path(get, path = "/connections/kinds", tag = "connections",
     responses((status = 200, body = ConnectionKinds)))]
 pub(crate) async fn kinds(State(api): State<ApiState>) -> Json<ConnectionKinds> {
+    Json(ConnectionKinds { items: forms(&api) })
+}
+
+fn forms(api: &ApiState) -> Vec<ConnectionKind> {
     let known = api.connections().kinds().map(|kind| ConnectionKind {
         kind: kind.name.clone(),
         summary: kind.summary.clone(),
         schema: kind.schema.clone(),
     });
-    Json(ConnectionKinds { items: known.collect() })
+    known.collect()
 }
 
 /// Writes a connection to the store; secrets are sealed.

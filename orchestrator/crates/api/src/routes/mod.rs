@@ -12,6 +12,7 @@ mod schedules;
 mod session;
 mod status;
 mod tasks;
+mod workflow_view;
 mod workflows;
 
 pub(crate) use session::login_link;
@@ -58,6 +59,7 @@ pub(crate) fn table() -> OpenApiRouter<ApiState> {
         (Needs(P::Read), routes!(home::home)),
         (Needs(P::Read), routes!(workflows::list)),
         (Needs(P::Read), routes!(workflows::show)),
+        (Needs(P::Read), routes!(workflow_view::view)),
         (Needs(P::Read), routes!(workflows::grid)),
         (Needs(P::Read), routes!(workflows::graph)),
         (Needs(P::Read), routes!(workflows::durations)),
@@ -87,6 +89,7 @@ pub(crate) fn table() -> OpenApiRouter<ApiState> {
         (Needs(P::Connections), routes!(connections::put)),
         (Needs(P::Connections), routes!(connections::delete)),
         (Needs(P::TestConnections), routes!(connections::test)),
+        (Needs(P::OwnTokens), routes!(accounts::accounts)),
         (Needs(P::Users), routes!(accounts::users)),
         (Needs(P::Users), routes!(accounts::add_user)),
         (Needs(P::Users), routes!(accounts::change_user)),

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Answer;
+use crate::auth::Caller;
 use crate::dto::{EventPage, Run, RunPage, RunState, RunView, TaskPage, Time, Trigger, UsualRun, UsualTask};
 use crate::extract::{List, Path, Query, search};
 use crate::loads::load;
@@ -140,10 +141,28 @@ pub(crate) async fn show(State(api): State<ApiState>, Path(run): Path<Uuid>) -> 
     Ok(Json(loaded.run(&api).await?))
 }
 
+/// Query of the page of a run.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ViewQuery {
+    /// With its first commits, at most so many; without any if left out.
+    #[param(minimum = 1, maximum = 500)]
+    pub events: Option<u32>,
+}
+
 /// Everything that the page of a run shows.
-#[utoipa::path(get, path = "/runs/{run}/view", tag = "runs", params(("run" = Uuid, Path, description = "Its id")),
-    responses((status = 200, body = RunView)))]
-pub(crate) async fn view(State(api): State<ApiState>, Path(run): Path<Uuid>) -> Answer<Json<RunView>> {
+#[utoipa::path(get, path = "/runs/{run}/view", tag = "runs",
+    params(("run" = Uuid, Path, description = "Its id"), ViewQuery), responses((status = 200, body = RunView)))]
+pub(crate) async fn view(
+    State(api): State<ApiState>,
+    Path(run): Path<Uuid>,
+    Query(query): Query<ViewQuery>,
+) -> Answer<Json<RunView>> {
+    let events = match query.events {
+        Some(events) => Some(page::within("events", Some(events), events, page::MOST)?),
+        None => None,
+    };
     let loaded = load(&api, RunId(run)).await?;
     let tasks = loaded.tasks(&api).await?;
     let version = loaded.detail.run.row.facts.version_id;
@@ -168,6 +187,10 @@ pub(crate) async fn view(State(api): State<ApiState>, Path(run): Path<Uuid>) -> 
         },
         previous: neighbours.previous.map(|run| run.0),
         next: neighbours.next.map(|run| run.0),
+        events: match events {
+            Some(limit) => Some(event_page(&api, RunId(run), 0, limit).await?),
+            None => None,
+        },
     }))
 }
 
@@ -217,11 +240,16 @@ pub(crate) async fn events(
         let after = events::last_event_id(&headers)?.unwrap_or(after);
         return Ok(events::run_events(&api, run, after));
     }
+    Ok(Json(event_page(&api, run, after, limit).await?).into_response())
+}
+
+/// A run's commits behind a version.
+async fn event_page(api: &ApiState, run: RunId, after: u64, limit: u32) -> Answer<EventPage> {
     let found = api.history().events(run, after, limit).await?;
     let full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = found.last().filter(|_| full).map(|last| page::seal(&last.version.to_string()));
     let items = found.into_iter().map(events::event_entry).collect();
-    Ok(Json(EventPage { items, next }).into_response())
+    Ok(EventPage { items, next })
 }
 
 /// Whether the caller names this media type.
@@ -231,9 +259,10 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
     })
 }
 
-/// Hints that something changed, without replay: `reset` first, then `run` and `catalog`.
+/// Hints that something changed, without replay: `reset` first, whose data say who is asking, as `GET /me` does; then
+/// `run` and `catalog`.
 #[utoipa::path(get, path = "/events", tag = "runs",
     responses((status = 200, description = "Hints", body = String, content_type = "text/event-stream")))]
-pub(crate) async fn hints(State(api): State<ApiState>) -> Response {
-    events::hints(&api)
+pub(crate) async fn hints(State(api): State<ApiState>, Caller(who): Caller) -> Response {
+    events::hints(&api, &read::me(who))
 }

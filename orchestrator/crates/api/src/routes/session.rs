@@ -7,31 +7,20 @@ use axum::http::header::{HeaderValue, LOCATION};
 use axum::response::{IntoResponse as _, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use updraft_auth::PrincipalKind as Kind;
 use updraft_auth::authenticator::SetupLink;
 use utoipa::IntoParams;
 
 use super::Answer;
 use crate::auth::{Caller, Client, begun, with_cookie};
-use crate::dto::{LoginRequest, Me, NewPassword, PrincipalKind, SetupRequest, Time};
+use crate::dto::{LoginRequest, Me, NewPassword, SetupRequest};
 use crate::extract::{Body, Query};
+use crate::read;
 use crate::state::ApiState;
 
 /// Who is asking.
 #[utoipa::path(get, path = "/me", tag = "session", responses((status = 200, body = Me)))]
 pub(crate) async fn me(Caller(who): Caller) -> Json<Me> {
-    Json(Me {
-        name: who.name,
-        kind: match who.kind {
-            Kind::User => PrincipalKind::User,
-            Kind::Token => PrincipalKind::Token,
-            Kind::Local => PrincipalKind::Local,
-        },
-        role: who.role.into(),
-        must_change_password: who.must_change_password.then_some(true),
-        expires_at: who.expires_at.map(Time),
-        zone: None,
-    })
+    Json(read::me(who))
 }
 
 /// Starts a session.

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
 use updraft_model::id::{RunId, TaskKey};
+use updraft_store::history::AttemptLine;
 use updraft_store::logs::{self, LogKey};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -32,6 +33,12 @@ pub(crate) struct TaskQuery {
     /// Its mapped instance.
     #[param(minimum = 0)]
     pub map_index: Option<i32>,
+    /// The attempt whose log comes along; the newest if left out.
+    #[param(minimum = 1)]
+    pub attempt: Option<u32>,
+    /// The line around which that log is opened; its first error if left out.
+    #[param(minimum = 1)]
+    pub line: Option<u64>,
 }
 
 /// Everything that the page of a task run shows.
@@ -68,10 +75,11 @@ pub(crate) async fn task(
         None => None,
     };
     let newest = attempts.iter().rfind(|line| line.key == key);
-    let log_head = match newest {
-        Some(line) => log_head(&api, LogKey { run_id: run, key: key.clone(), dispatch_no: line.dispatch_no }).await?,
-        None => None,
-    };
+    let mut tries: Vec<&AttemptLine> = attempts.iter().filter(|line| line.key == key).collect();
+    if let Some(n) = query.attempt {
+        tries.retain(|line| line.n == n);
+    }
+    let (log_attempt, log_head) = first_log(&api, run, &tries, query.line).await?.unzip();
     let instances: Vec<TaskRun> =
         all.iter().filter(|one| one.task == task && one.map_index.is_some()).cloned().collect();
     Ok(Json(TaskRunView {
@@ -88,6 +96,7 @@ pub(crate) async fn task(
         upstream: all.iter().filter(|one| own.depends_on.contains(&one.task)).map(state_ref).collect(),
         downstream: downstream(loaded.compiled(), &task),
         history: history.into_iter().map(|one| earlier(one, loaded.now)).collect(),
+        log_attempt,
         log_head,
         instances: (query.map_index.is_none() && !instances.is_empty()).then_some(instances),
         task_run: own.clone(),
@@ -132,13 +141,30 @@ async fn items(api: &ApiState, run: RunId, key: &TaskKey, newest: Option<u32>) -
     Ok(own.map(item).collect())
 }
 
-/// The log around its first error, else its end.
-async fn log_head(api: &ApiState, log: LogKey) -> Answer<Option<LogPage>> {
+/// The newest of these attempts that left a log, with that log around the line, else its first error, else its end.
+///
+/// An attempt that is under way is the answer even if it has said nothing yet.
+async fn first_log(
+    api: &ApiState,
+    run: RunId,
+    tries: &[&AttemptLine],
+    line: Option<u64>,
+) -> Answer<Option<(u32, LogPage)>> {
     let logs = &**api.logs();
-    let Some(info) = logs.info(&log).await? else { return Ok(None) };
-    let page = match &info.first_error {
-        Some(mark) => logs::around(logs, &log, mark.line, LOG_LINES).await?,
-        None => logs::tail(logs, &log, LOG_LINES).await?,
-    };
-    Ok(Some(read::log::page_of(&page)))
+    for attempt in tries.iter().rev() {
+        let log = LogKey { run_id: run, key: attempt.key.clone(), dispatch_no: attempt.dispatch_no };
+        let Some(info) = logs.info(&log).await? else {
+            if attempt.outcome.is_none() {
+                return Ok(None);
+            }
+            continue;
+        };
+        let page = match (line, &info.first_error) {
+            (Some(line), _) => logs::around(logs, &log, line, LOG_LINES).await?,
+            (None, Some(mark)) => logs::around(logs, &log, mark.line, LOG_LINES).await?,
+            (None, None) => logs::tail(logs, &log, LOG_LINES).await?,
+        };
+        return Ok(Some((attempt.n, read::log::page_of(&page))));
+    }
+    Ok(None)
 }

@@ -9,3 +9,4 @@ mod runs;
 mod streams;
 mod support;
 mod table;
+mod views;

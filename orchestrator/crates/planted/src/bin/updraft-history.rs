@@ -44,6 +44,9 @@ struct Arguments {
     /// With `--year`: so many days.
     #[arg(long, default_value_t = year::Size::YEAR.days)]
     days: u32,
+    /// Besides, one log of so many MiB in the story, with its first error at three fifths.
+    #[arg(long, conflicts_with = "no_story")]
+    log_mib: Option<u32>,
     /// Leaves the story out.
     #[arg(long)]
     no_story: bool,
@@ -114,12 +117,18 @@ async fn plant(arguments: &Arguments) -> Result<()> {
         .await?;
         story::schedule(scheduling.as_ref(), &year::drafts(size), now).await?;
     }
+    let mut large = None;
     let story = if arguments.no_story {
         story::Story::default()
     } else {
         let story = story::plant(store.as_ref(), &mut planter, now).await?;
         story::schedule(scheduling.as_ref(), &story::drafts(), now).await?;
         updraft_planted::logs::plant(history.as_ref(), logs.as_ref(), &story).await?;
+        if let Some(mib) = arguments.log_mib {
+            let bytes = u64::from(mib) << 20;
+            let log = updraft_planted::logs::plant_large(history.as_ref(), logs.as_ref(), &story, bytes).await?;
+            large = Some(format!("/runs/{}/tasks/{}", log.run_id, log.key.task));
+        }
         if let Some(run) = story.failed.last() {
             let text = "Feed of region levant was cut; see the vendor's status page".to_owned();
             history.set_note(*run, &Note { text, by: "marta".to_owned(), at: now }).await?;
@@ -136,6 +145,7 @@ async fn plant(arguments: &Arguments) -> Result<()> {
         "flights": ids(&story.flights), "failed": ids(&story.failed), "second_try": ids(&story.second_try),
         "masked": ids(&story.masked), "lost": ids(&story.lost), "backfill_failed": ids(&story.backfill_failed),
         "rebuild": ids(&story.rebuild), "running": ids(&story.running), "changed": ids(&story.changed),
+        "large_log": large,
     });
     writeln!(io::stdout(), "{said}").context("cannot write to standard output")
 }

@@ -1,5 +1,5 @@
 import { createFileRoute } from "@tanstack/react-router";
-import { runViewQuery } from "../../../api/queries";
+import { runEventsQuery, runViewQuery } from "../../../api/queries";
 import { RUN_TABS } from "../../../features/run/links";
 import { RunPage, type RunSearch } from "../../../features/run/RunPage";
 
@@ -11,7 +11,11 @@ export const Route = createFileRoute("/_app/runs/$run")({
       ...(search.order === "start" ? { order: "start" } : {}),
     };
   },
-  loader: ({ context, params }) => void context.queryClient.prefetchQuery(runViewQuery(params.run)),
+  loaderDeps: ({ search }) => ({ events: search.tab === "events" }),
+  loader: ({ context: { queryClient }, params: { run }, deps }) =>
+    deps.events
+      ? void queryClient.prefetchQuery(runEventsQuery(run))
+      : void queryClient.prefetchQuery(runViewQuery(run)),
   component: Run,
 });
 

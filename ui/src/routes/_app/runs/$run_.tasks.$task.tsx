@@ -5,9 +5,9 @@ import { TaskPage } from "../../../features/task-run/TaskPage";
 
 export const Route = createFileRoute("/_app/runs/$run_/tasks/$task")({
   validateSearch: taskSearch,
-  loaderDeps: ({ search }) => ({ mapIndex: search.map_index }),
+  loaderDeps: ({ search: { map_index, attempt, line } }) => ({ map_index, attempt, line }),
   loader: ({ context, params, deps }) =>
-    void context.queryClient.prefetchQuery(taskRunQuery(params.run, params.task, deps.mapIndex)),
+    void context.queryClient.prefetchQuery(taskRunQuery(params.run, params.task, deps)),
   component: TaskRun,
 });
 

@@ -25,7 +25,7 @@ function Runs() {
   return (
     <Page title="Runs" actions={<RunFilters filter={filter} onChange={set} />}>
       <div className="bg-surface">
-        <RunList query={{ ...filter }} empty="No run fits this filter" />
+        <RunList query={runsQuery({ ...filter })} empty="No run fits this filter" />
       </div>
     </Page>
   );

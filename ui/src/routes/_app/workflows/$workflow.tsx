@@ -1,14 +1,16 @@
-import { type QueryClient, useQuery } from "@tanstack/react-query";
+import { type QueryClient, type QueryKey, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback } from "react";
+import type { Query } from "../../../api/client";
+import { useErrorOf } from "../../../api/errors";
 import {
   calendarQuery,
+  codeQuery,
   durationsQuery,
   graphQuery,
   gridQuery,
-  runsQuery,
+  runsOfQuery,
   scheduleQuery,
-  versionsQuery,
   workflowQuery,
 } from "../../../api/queries";
 import { Page } from "../../../components/Page";
@@ -27,27 +29,42 @@ import {
 } from "../../../features/workflow/search";
 import { now } from "../../../lib/clock";
 import { currentZone } from "../../../lib/prefs";
+import { day as dayOf } from "../../../lib/time";
 import { Skeleton, SkeletonRows } from "../../../ui/Feedback";
 import { TabBar, tabClass } from "../../../ui/Tabs";
 
-const GridTab = lazy(() => import("../../../features/grid/GridTab"));
-const GraphTab = lazy(() => import("../../../features/workflow/GraphTab"));
-const DurationsTab = lazy(() => import("../../../features/workflow/DurationsTab"));
-const CalendarTab = lazy(() => import("../../../features/workflow/CalendarTab"));
-const ScheduleTab = lazy(() => import("../../../features/workflow/ScheduleTab"));
-const CodeTab = lazy(() => import("../../../features/code/CodeTab"));
+const grid = () => import("../../../features/grid/GridTab");
+const graph = () => import("../../../features/workflow/GraphTab");
+const durations = () => import("../../../features/workflow/DurationsTab");
+const calendar = () => import("../../../features/workflow/CalendarTab");
+const schedule = () => import("../../../features/workflow/ScheduleTab");
+const code = () => import("../../../features/code/CodeTab");
+const CHUNKS: Partial<Record<Tab, () => Promise<unknown>>> = {
+  grid,
+  graph,
+  durations,
+  calendar,
+  schedule,
+  code,
+};
+const GridTab = lazy(grid);
+const GraphTab = lazy(graph);
+const DurationsTab = lazy(durations);
+const CalendarTab = lazy(calendar);
+const ScheduleTab = lazy(schedule);
+const CodeTab = lazy(code);
 
 export const Route = createFileRoute("/_app/workflows/$workflow")({
   validateSearch: readSearch,
   loaderDeps: ({ search }) => readSearch({ ...search }),
   loader: ({ context, params, deps }) => {
-    void context.queryClient.prefetchQuery(workflowQuery(params.workflow));
+    // The view's own read and its chunk start together; the facts of the workflow come along with the view.
+    void CHUNKS[deps.tab ?? "grid"]?.();
     prefetchTab(context.queryClient, params.workflow, deps);
   },
   component: WorkflowPage,
 });
 
-/** The tab's own read starts beside that of its chunk. */
 function prefetchTab(client: QueryClient, workflow: string, search: WorkflowSearch): void {
   switch (search.tab ?? "grid") {
     case "grid":
@@ -56,20 +73,41 @@ function prefetchTab(client: QueryClient, workflow: string, search: WorkflowSear
       return void client.prefetchQuery(graphQuery(workflow));
     case "runs":
       return void client.prefetchInfiniteQuery(
-        runsQuery({ workflow, ...readRunFilter({ ...search }) }),
+        runsOfQuery(workflow, readRunFilter({ ...search }) as Query),
       );
     case "durations":
       return void client.prefetchQuery(durationsQuery(workflow, search.runs ?? DURATIONS));
     case "calendar":
-      return void client.prefetchQuery(
-        calendarQuery(workflow, search.year ?? new Date(now()).getUTCFullYear(), currentZone()),
-      );
+      return void client.prefetchQuery(calendarQuery(workflow, yearOf(search), currentZone()));
     case "schedule":
       return void client.prefetchQuery(scheduleQuery(workflow, search.n ?? FIRES));
     case "code":
-      return void client.prefetchQuery(versionsQuery(workflow));
+      return void client.prefetchQuery(codeQuery(workflow, search.version, search.against));
   }
 }
+
+/** Where the view's own read is kept. */
+function keyOfTab(workflow: string, search: WorkflowSearch): QueryKey {
+  switch (search.tab ?? "grid") {
+    case "grid":
+      return gridQuery(workflow, gridParams(search)).queryKey;
+    case "graph":
+      return graphQuery(workflow).queryKey;
+    case "runs":
+      return runsOfQuery(workflow, readRunFilter({ ...search }) as Query).queryKey;
+    case "durations":
+      return durationsQuery(workflow, search.runs ?? DURATIONS).queryKey;
+    case "calendar":
+      return calendarQuery(workflow, yearOf(search), currentZone()).queryKey;
+    case "schedule":
+      return scheduleQuery(workflow, search.n ?? FIRES).queryKey;
+    case "code":
+      return codeQuery(workflow, search.version, search.against).queryKey;
+  }
+}
+
+const yearOf = (search: WorkflowSearch) =>
+  search.year ?? Number(dayOf(now(), currentZone()).slice(0, 4));
 
 const DURATIONS = 100;
 const FIRES = 10;
@@ -82,8 +120,13 @@ function WorkflowPage() {
   const { workflow } = Route.useParams();
   const search = Route.useSearch();
   const tab = search.tab ?? "grid";
-  const { data, error, refetch } = useQuery(workflowQuery(workflow));
-  if (error && !data) return <QueryError error={error} onRetry={() => void refetch()} />;
+  const client = useQueryClient();
+  const { data } = useQuery({ ...workflowQuery(workflow), enabled: false });
+  const queryKey = keyOfTab(workflow, search);
+  const error = useErrorOf(queryKey);
+  // A view that fails on a page that is known says so in its own place.
+  if (error && !data)
+    return <QueryError error={error} onRetry={() => void client.refetchQueries({ queryKey })} />;
   return (
     <Page
       title={workflow}
@@ -124,7 +167,7 @@ function TabContent({ tab }: { tab: Tab }) {
   const { workflow } = Route.useParams();
   const search = Route.useSearch();
   const navigate = Route.useNavigate();
-  const { data } = useQuery(workflowQuery(workflow));
+  const { data } = useQuery({ ...workflowQuery(workflow), enabled: false });
   const set = useCallback(
     (change: Change) =>
       void navigate({
@@ -161,16 +204,13 @@ function TabContent({ tab }: { tab: Tab }) {
     case "schedule":
       return <ScheduleTab workflow={workflow} n={search.n ?? FIRES} onCount={(n) => set({ n })} />;
     case "code":
-      return data ? (
+      return (
         <CodeTab
           workflow={workflow}
-          newest={data.version}
           version={search.version}
           against={search.against}
           onSearch={set}
         />
-      ) : (
-        <SkeletonRows rows={16} height={20} />
       );
   }
 }
@@ -187,7 +227,11 @@ function Runs({ workflow, filter, onChange }: RunsProps) {
       <div className="border-line border-b px-4 py-1.5 md:px-6">
         <RunFilters filter={filter} onChange={onChange} search={false} />
       </div>
-      <RunList single query={{ workflow, ...filter }} empty="No run fits this filter" />
+      <RunList
+        single
+        query={runsOfQuery(workflow, filter as Query)}
+        empty="No run fits this filter"
+      />
     </div>
   );
 }
