@@ -1,22 +1,25 @@
 //! The composition root: the only place that names a concrete store.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use updraft_auth::StoreFacts;
-use updraft_engine::{ConnectionSource, Engine, EngineConfig, EngineError, NoConnections, RunEnd};
-use updraft_model::id::RunId;
+use updraft_engine::{ConnectionSource, EngineConfig, EngineError};
 use updraft_store::accounts::Accounts;
 use updraft_store::schema::MigrationStatus;
-use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store};
-use updraft_task::{Connection, Registry};
+use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store, StoreError};
+use updraft_task::Registry;
 
 use crate::cli::Session;
-use crate::control::client::Client;
-use crate::control::socket_path;
 use crate::exit_code::{ExitCode, Failure};
-use crate::project::{Connections, Project};
+use crate::project::Project;
+use crate::remote::sockets;
+
+/// How long a store is waited for that another command has for a moment.
+const HELD: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Where runs are kept.
 #[derive(Debug, Clone)]
@@ -80,8 +83,6 @@ pub struct Opened {
     pub logs: Arc<dyn Logs>,
     /// What a daemon needs besides; a store in memory has none of it.
     pub desk: Option<Desk>,
-    /// Where others ask for reads and cancels while a foreground run holds the file.
-    pub socket: Option<PathBuf>,
 }
 
 /// The sides of a store that only a daemon needs.
@@ -107,20 +108,84 @@ impl Opened {
     }
 }
 
-/// Opens the store for writing; on SQLite this process becomes its owner.
+/// Opens the store for writing; on SQLite this process becomes its owner. What another command has for a moment is waited
+/// for; a daemon or a run that has it answers on its socket, and is not.
 ///
 /// # Errors
 /// It cannot be reached, or another process holds it.
 pub async fn open(session: &Session) -> Result<Opened, Failure> {
-    open_url(&session.store).await.map_err(|failure| held_hint(failure, session))
+    let begin = Instant::now();
+    loop {
+        let error = match open_url(&session.store).await {
+            Ok(opened) => return Ok(opened),
+            Err(Refused::Other(failure)) => return Err(failure),
+            Err(Refused::Store(error)) => error,
+        };
+        if !matches!(error, StoreError::Held { .. }) {
+            return Err(error.into());
+        }
+        let answers = sockets(&session.store, &session.project).live().await.is_some();
+        if answers || begin.elapsed() >= HELD {
+            return Err(error.into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
-fn held_hint(failure: Failure, session: &Session) -> Failure {
-    match (&session.store, failure.hint.is_none() && failure.message.contains("held by")) {
-        (StoreUrl::Sqlite(_), true) => failure.hint(
-            "one process owns a SQLite store: wait for it, stop it, choose another file by --store, or use PostgreSQL for many",
-        ),
-        (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) | StoreUrl::Memory, _) => failure,
+/// The same for a store that is there already: nothing is made, and a server's tables stay as they are.
+///
+/// # Errors
+/// As [`open`]; there is none.
+pub async fn open_existing(session: &Session) -> Result<Opened, Failure> {
+    match &session.store {
+        StoreUrl::Sqlite(path) => {
+            if path.is_dir() {
+                return Err(Failure::input(format!("{} is a folder, not a store", session.store.shown()))
+                    .hint("name the file: sqlite:FOLDER/updraft.db"));
+            }
+            if !path.exists() {
+                return Err(Failure::input(format!("there is no store {} yet", session.store.shown())).hint(
+                    "`updraft dev` or the first `updraft run FILE` makes it; `--store` or `-C` names another one",
+                ));
+            }
+            open(session).await
+        }
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => {
+            let store = updraft_store_postgres::PgStore::open_existing(url).await?;
+            Ok(on_postgres(store).await?)
+        }
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => open(session).await,
+        StoreUrl::Memory => Err(forgetful()),
+    }
+}
+
+/// Whether the store is a file that is not there.
+pub fn is_missing(url: &StoreUrl) -> bool {
+    matches!(url, StoreUrl::Sqlite(path) if !path.exists())
+}
+
+/// Why a store was not opened.
+enum Refused {
+    /// It does not answer, or another process has it.
+    Store(StoreError),
+    /// It is none.
+    Other(Failure),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Store(error) => error.into(),
+            Refused::Other(failure) => failure,
+        }
     }
 }
 
@@ -128,7 +193,7 @@ fn forgetful() -> Failure {
     Failure::input("`--store memory` keeps nothing: it is for `updraft bench` alone")
 }
 
-async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
+async fn open_url(url: &StoreUrl) -> Result<Opened, Refused> {
     match url {
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite(path) => {
@@ -145,116 +210,38 @@ async fn open_url(url: &StoreUrl) -> Result<Opened, Failure> {
                     facts: StoreFacts::Sqlite,
                 }),
                 store,
-                socket: Some(socket_path(path)),
             })
         }
         #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => {
-            use updraft_store_postgres::PgStore;
-            let store = Arc::new(PgStore::open(url).await?);
-            let way = store.protection().await?;
-            Ok(Opened {
-                reader: Arc::<PgStore>::clone(&store),
-                scheduling: Arc::<PgStore>::clone(&store),
-                logs: Arc::<PgStore>::clone(&store),
-                desk: Some(Desk {
-                    accounts: Arc::<PgStore>::clone(&store),
-                    history: Arc::<PgStore>::clone(&store),
-                    idempotency: Arc::<PgStore>::clone(&store),
-                    facts: StoreFacts::Postgres {
-                        here: way.here,
-                        ssl_mode: way.ssl_mode.to_owned(),
-                        superuser: way.superuser,
-                    },
-                }),
-                store,
-                socket: None,
-            })
-        }
-        StoreUrl::Memory => Err(forgetful()),
+        StoreUrl::Postgres(url) => Ok(on_postgres(updraft_store_postgres::PgStore::open(url).await?).await?),
+        StoreUrl::Memory => Err(Refused::Other(forgetful())),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-        _ => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
+        _ => Err(Refused::Other(unsupported(url))),
     }
 }
 
-/// Opens the store for reading: through the socket of the process that holds it, else the file or server itself.
-///
-/// # Errors
-/// There is no store, or it cannot be reached.
-pub async fn reader(session: &Session) -> Result<Arc<dyn Reader>, Failure> {
-    match &session.store {
-        #[cfg(feature = "sqlite")]
-        StoreUrl::Sqlite(path) => {
-            use crate::control::held::{HeldReader, OpenFile};
-            use updraft_store_sqlite::SqliteReader;
-            if !path.exists() {
-                return Err(Failure::input(format!("there is no store {} yet", session.store.shown()))
-                    .hint("the first `updraft run FILE` makes it"));
-            }
-            if updraft_store_sqlite::owner(path)?.is_some()
-                && let Some(client) = Client::connect(&socket_path(path)).await
-            {
-                let path = path.clone();
-                let file: OpenFile = Box::new(move || {
-                    let path = path.clone();
-                    Box::pin(async move { Ok(Arc::new(SqliteReader::open(&path).await?) as Arc<dyn Reader>) })
-                });
-                return Ok(Arc::new(HeldReader::new(client, file)));
-            }
-            Ok(Arc::new(SqliteReader::open(path).await?))
-        }
-        #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),
-        StoreUrl::Memory => Err(forgetful()),
-        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
-    }
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn unsupported(url: &StoreUrl) -> Failure {
+    Failure::input(format!("this build of Updraft has no support for {}", url.shown()))
 }
 
-/// Cancels a run, whoever carries it out; says in words what was done.
-///
-/// # Errors
-/// The store cannot be reached, or the run is over.
-pub async fn cancel(session: &Session, run: RunId, by: String, reason: String) -> Result<String, Failure> {
-    if let StoreUrl::Sqlite(path) = &session.store
-        && let Some(client) = Client::connect(&socket_path(path)).await
-    {
-        return client.cancel(run, by, reason).await.map_err(|error| Failure::input(error.to_string()));
-    }
-    let opened = open(session).await?;
-    let engine = Engine::start(engine_config(session, &opened, Arc::new(Registry::new()), NoConnections))
-        .await
-        .map_err(engine_failure)?;
-    let done = cancel_here(&engine, &opened, run, by, reason).await;
-    engine.shutdown().await;
-    opened.store.close().await;
-    done
-}
-
-/// Cancels, and where nobody carries the run out any more, ends what its dead worker left.
-async fn cancel_here(
-    engine: &Engine,
-    opened: &Opened,
-    run: RunId,
-    by: String,
-    reason: String,
-) -> Result<String, Failure> {
-    engine.cancel(run, &by, &reason).await.map_err(engine_failure)?;
-    match engine.resume(run).await {
-        Ok(mut handle) => match handle.wait().await {
-            RunEnd::Finished(projection) => Ok(format!("run {run} is {}", projection.state)),
-            RunEnd::Broken { detail } => Err(Failure { code: ExitCode::RunFailed, message: detail, hint: None }),
-            RunEnd::Interrupted => Err(Failure::unreachable("the engine stopped before the run was cancelled")),
-        },
-        Err(EngineError::Held { name, .. }) => {
-            Ok(format!("run {run} is asked to stop; worker {name} ends its attempts"))
-        }
-        Err(EngineError::RunOver { .. }) => {
-            let state = opened.reader.run(run).await?.map_or("over", |view| view.row.projection.state.name());
-            Ok(format!("run {run} is {state}"))
-        }
-        Err(error) => Err(engine_failure(error)),
-    }
+#[cfg(feature = "postgres")]
+async fn on_postgres(store: updraft_store_postgres::PgStore) -> Result<Opened, StoreError> {
+    use updraft_store_postgres::PgStore;
+    let store = Arc::new(store);
+    let way = store.protection().await?;
+    Ok(Opened {
+        reader: Arc::<PgStore>::clone(&store),
+        scheduling: Arc::<PgStore>::clone(&store),
+        logs: Arc::<PgStore>::clone(&store),
+        desk: Some(Desk {
+            accounts: Arc::<PgStore>::clone(&store),
+            history: Arc::<PgStore>::clone(&store),
+            idempotency: Arc::<PgStore>::clone(&store),
+            facts: StoreFacts::Postgres { here: way.here, ssl_mode: way.ssl_mode.to_owned(), superuser: way.superuser },
+        }),
+        store,
+    })
 }
 
 /// What the engine is started with.
@@ -277,22 +264,6 @@ pub fn engine_config(
     config
 }
 
-/// Opens the logs for reading, whoever holds the store.
-///
-/// # Errors
-/// There is no store, or it cannot be reached.
-pub async fn logs(session: &Session) -> Result<Arc<dyn Logs>, Failure> {
-    match &session.store {
-        #[cfg(feature = "sqlite")]
-        StoreUrl::Sqlite(path) => Ok(Arc::new(updraft_store_sqlite::SqliteReader::open(path).await?)),
-        #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => Ok(Arc::new(updraft_store_postgres::PgStore::open_existing(url).await?)),
-        StoreUrl::Memory => Err(forgetful()),
-        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
-    }
-}
-
 /// A store to measure: the named one, memory, or a fresh file in `folder`.
 ///
 /// # Errors
@@ -307,11 +278,10 @@ pub async fn open_bench(session: &Session, folder: &Path) -> Result<Opened, Fail
                 scheduling: Arc::new(store.clone()),
                 logs: Arc::new(store),
                 desk: None,
-                socket: None,
             })
         }
         (_, true) => open(session).await,
-        (_, false) => open_url(&StoreUrl::Sqlite(folder.join("bench.db"))).await,
+        (_, false) => Ok(open_url(&StoreUrl::Sqlite(folder.join("bench.db"))).await?),
     }
 }
 
@@ -332,26 +302,6 @@ pub fn engine_failure(error: EngineError) -> Failure {
     }
 }
 
-/// Connections of the chosen profile.
-pub struct Connected(BTreeMap<String, Connection>);
-
-impl Connected {
-    /// From a resolved profile.
-    pub fn new(connections: Connections) -> Self {
-        Self(connections.by_name)
-    }
-}
-
-impl ConnectionSource for Connected {
-    fn connection(&self, name: &str) -> Option<Connection> {
-        self.0.get(name).cloned()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-}
-
 /// Brings the store's tables to this version; says how many steps that took.
 ///
 /// # Errors
@@ -364,7 +314,7 @@ pub async fn migrate(url: &StoreUrl) -> Result<usize, Failure> {
         StoreUrl::Postgres(url) => Ok(updraft_store_postgres::PgStore::migrate(url).await?),
         StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
+        url => Err(unsupported(url)),
     }
 }
 
@@ -380,7 +330,7 @@ pub async fn migration_status(url: &StoreUrl) -> Result<Vec<MigrationStatus>, Fa
         StoreUrl::Postgres(url) => Ok(updraft_store_postgres::PgStore::migration_status(url).await?),
         StoreUrl::Memory => Err(forgetful()),
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-        url => Err(Failure::input(format!("this build of Updraft has no support for {}", url.shown()))),
+        url => Err(unsupported(url)),
     }
 }
 

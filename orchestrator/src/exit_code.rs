@@ -75,6 +75,11 @@ impl From<updraft_store::StoreError> for Failure {
             | E::Rejected(_)
             | E::Other(_) => ExitCode::Unreachable,
         };
-        Self { code, message: error.to_string(), hint: None }
+        let hint = matches!(error, E::Held { .. }).then(|| HELD.to_owned());
+        Self { code, message: error.to_string(), hint }
     }
 }
+
+/// What to do where another process has a SQLite file.
+const HELD: &str =
+    "one process owns a SQLite store: wait for it, stop it, choose another file by --store, or use PostgreSQL for many";

@@ -10,7 +10,6 @@
 
 mod cli;
 mod compose;
-mod control;
 mod daemon;
 mod exit_code;
 mod lifecycle;
@@ -19,7 +18,6 @@ mod reference;
 mod remote;
 mod telemetry;
 mod ui_assets;
-mod view;
 
 pub use exit_code::ExitCode;
 

@@ -3,17 +3,15 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Session, change, output, select};
-use crate::compose;
+use super::{Session, change};
 use crate::exit_code::{ExitCode, Failure};
-use crate::remote::sockets;
 
 /// Arguments of `updraft cancel`.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// A run's id, its first digits, or `latest`
     run: String,
-    /// Why; kept in the run's history
+    /// Why; kept in the run's history and in the audit log
     #[arg(short, long, default_value = "by hand")]
     reason: String,
     /// Says what would happen, and does nothing
@@ -21,22 +19,10 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// Carries it out.
+/// Carries it out: whoever carries the run out stops it; what nobody carries out any more is ended at once.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
-    // A daemon does it, and writes it down in the audit log; else whoever carries the run out, or this process.
-    if args.dry_run || session.server.is_some() || sockets(&session.store, &session.project).live().await.is_some() {
-        let how = change::How { reason: Some(args.reason), dry_run: args.dry_run };
-        return change::of_run(session, &args.run, "cancel", json!({}), &how).await;
-    }
-    let reader = compose::reader(session).await?;
-    let run = select::run(&*reader, &args.run).await?;
-    let done = compose::cancel(session, run, who(session), args.reason).await?;
-    if session.json {
-        output::json(&json!({ "run": run, "done": done }))?;
-    } else {
-        output::line(&done);
-    }
-    Ok(ExitCode::Success)
+    let how = change::How { reason: Some(args.reason), dry_run: args.dry_run };
+    change::of_run(session, &args.run, "cancel", json!({}), &how).await
 }
 
 /// Who is at the terminal: `cli:user`.

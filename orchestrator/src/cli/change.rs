@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Map, Value, json};
 use updraft_api::dto::Run;
 
-use super::{Session, output, plan};
+use super::{Session, find, output, plan};
 use crate::exit_code::{ExitCode, Failure};
 use crate::remote::{self, Api};
 
@@ -95,7 +95,7 @@ pub async fn retry(session: &Session, args: Retry) -> Result<ExitCode, Failure> 
     };
     let mut body = json!({ "what": what, "version": version, "downstream": args.downstream });
     if !args.tasks.is_empty() {
-        body["tasks"] = json!(args.tasks);
+        body["tasks"] = chosen(&args.tasks);
     }
     of_run(session, &args.run, "retry", body, &args.how).await
 }
@@ -108,9 +108,18 @@ pub async fn mark(session: &Session, args: Mark) -> Result<ExitCode, Failure> {
     };
     let mut body = json!({ "state": state });
     if !args.tasks.is_empty() {
-        body["tasks"] = json!(args.tasks);
+        body["tasks"] = chosen(&args.tasks);
     }
     of_run(session, &args.run, "mark", body, &args.how).await
+}
+
+/// Task runs as the API takes them.
+fn chosen(tasks: &[String]) -> Value {
+    let choice = |name: &String| match find::instance(name) {
+        (task, None) => json!(task),
+        (task, Some(index)) => json!({ "task": task, "map_index": index }),
+    };
+    tasks.iter().map(choice).collect()
 }
 
 /// Asks for a change of a run, or what it would be.
@@ -119,7 +128,7 @@ pub async fn mark(session: &Session, args: Mark) -> Result<ExitCode, Failure> {
 /// What the server says.
 pub async fn of_run(session: &Session, run: &str, verb: &str, body: Value, how: &How) -> Result<ExitCode, Failure> {
     let asked = remote::with(session, async |api| {
-        let run = find(api, run).await?;
+        let run = find::run(api, run).await?;
         ask(session, api, &format!("/runs/{run}/{verb}"), body, how).await
     });
     let Some(answer) = asked.await? else { return Ok(ExitCode::Success) };
@@ -162,38 +171,4 @@ async fn ask(session: &Session, api: &Api, path: &str, body: Value, how: &How) -
         return Ok(None);
     }
     api.post(path, &[], &body).await.map(Some)
-}
-
-/// The run that a person means.
-///
-/// # Errors
-/// None, or more than one.
-pub async fn find(api: &Api, name: &str) -> Result<String, Failure> {
-    if name.parse::<uuid::Uuid>().is_ok() {
-        return Ok(name.to_owned());
-    }
-    let query = if name == "latest" {
-        vec![("limit", "1".to_owned())]
-    } else {
-        let digits = name.chars().filter(char::is_ascii_hexdigit).count();
-        if digits < 4 || !name.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-            return Err(Failure::input(format!("`{name}` names no run"))
-                .hint("give a run's id, its first digits (4 or more), or `latest`"));
-        }
-        vec![("search", name.to_lowercase()), ("limit", "10".to_owned())]
-    };
-    let page: Value = api.get("/runs", &query).await?;
-    let ids: Vec<&str> = page
-        .get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|run| run.get("id").and_then(Value::as_str))
-        .filter(|id| name == "latest" || id.starts_with(&name.to_lowercase()))
-        .collect();
-    match ids.as_slice() {
-        [one] => Ok((*one).to_owned()),
-        [] => Err(Failure::input(format!("there is no run `{name}`")).hint("list them: updraft runs")),
-        several => Err(Failure::input(format!("`{name}` begins more than one run's id")).hint(several.join(", "))),
-    }
 }

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Session, output};
-use crate::compose::StoreUrl;
+use crate::compose::{self, StoreUrl};
 use crate::daemon::{self, Daemon, Options, Roles};
 use crate::exit_code::{ExitCode, Failure};
 use crate::lifecycle::Signals;
@@ -110,7 +110,8 @@ fn options(
 async fn run(session: &Session, options: Options) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::unreachable(format!("signals: {error}")))?;
     let is_dev = options.dev;
-    let daemon = daemon::start(session, options).await?;
+    let opened = compose::open(session).await?;
+    let daemon = daemon::start(session, options, opened).await?;
     announce(session, &daemon, is_dev)?;
     signals.next().await;
     output::note("stopping: nothing new starts, running attempts get up to 30 s; once more stops at once");

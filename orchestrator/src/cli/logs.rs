@@ -1,279 +1,341 @@
 //! `updraft logs`: what attempts said, also while they run.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use serde_json::json;
-use updraft_engine::logs::LogReader;
-use updraft_model::id::{RunId, TaskKey};
-use updraft_model::time::Timestamp;
-use updraft_store::Reader;
-use updraft_store::logs::{self, LogAt, LogKey, LogLevel, LogLine as Stored, Logs as Kept};
-use updraft_store::read::RunDetail;
-use updraft_task::Level;
+use serde_json::{Map, Value, json};
+use updraft_api::dto::{LogLevel, LogLine, TaskPage, TaskRun, TaskState};
 
-use super::{Session, afar, output, select, summary};
-use crate::compose;
+use super::{Session, find, output, summary};
 use crate::exit_code::{ExitCode, Failure};
+use crate::remote::{self, Api};
 
-/// How often a followed log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Between two looks for the next attempt.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// A stream that is silent for so long is looked at from outside: an attempt whose process died never ends its log.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// Arguments of `updraft logs`.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// A run's id, its first digits, or `latest`
     run: String,
-    /// One task [default: all, one after the other]
+    /// One task, or `TASK[INDEX]` [default: all, one after the other]
     task: Option<String>,
     /// Which attempt, from 1 [default: the last]
-    #[arg(short, long, requires = "task")]
+    #[arg(short, long, requires = "task", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
-    /// Goes on until the attempt is over
-    #[arg(short, long, requires = "task")]
+    /// Goes on until the task is over, or the attempt that was named
+    #[arg(short, long, requires = "task", conflicts_with_all = ["tail", "level", "search"])]
     follow: bool,
+    /// The last so many lines of each
+    #[arg(short = 'n', long, value_name = "LINES", conflicts_with_all = ["level", "search"],
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    tail: Option<u32>,
+    /// Only lines of this weight or more
+    #[arg(long, value_parser = ["debug", "info", "warn", "error"])]
+    level: Option<String>,
+    /// Only lines that contain this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
 }
 
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
-    if session.server.is_some() {
-        return afar::logs(session, &args.run, args.task.as_deref(), args.attempt).await;
+    if args.follow {
+        let mut following = Following::new(session, &args);
+        return remote::until(session, LOOK_EVERY, async |api| following.step(api).await).await;
     }
-    let reader = compose::reader(session).await?;
-    let run = select::run(&*reader, &args.run).await?;
-    let kept = compose::logs(session).await?;
-    let folder = session.project.data_dir().join("logs");
-    let logs = Logs { session, reader: &*reader, kept: &*kept, run, folder };
-    match &args.task {
-        Some(task) if args.follow => logs.follow(task, args.attempt).await,
-        Some(task) => logs.one(task, args.attempt).await,
-        None => logs.all().await,
-    }
-}
-
-struct Logs<'a> {
-    session: &'a Session,
-    reader: &'a dyn Reader,
-    /// The truth, once a log has been shipped; before that it lies in `folder`, if its worker runs here.
-    kept: &'a dyn Kept,
-    run: RunId,
-    folder: PathBuf,
-}
-
-/// One line, wherever it was read.
-struct Line {
-    at: Option<Timestamp>,
-    level: Level,
-    text: String,
-}
-
-impl From<updraft_engine::logs::LogLine> for Line {
-    fn from(line: updraft_engine::logs::LogLine) -> Self {
-        Self { at: line.at, level: line.level, text: line.text }
-    }
-}
-
-impl From<Stored> for Line {
-    fn from(line: Stored) -> Self {
-        let level = match line.level {
-            LogLevel::Debug => Level::Debug,
-            LogLevel::Info => Level::Info,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Error => Level::Error,
-        };
-        Self { at: line.at, level, text: line.text }
-    }
-}
-
-/// A log that is read from its beginning: from its files while it has some, then from the store.
-struct Source<'a> {
-    kept: &'a dyn Kept,
-    log: LogKey,
-    files: LogReader,
-    at: u64,
-}
-
-impl Source<'_> {
-    /// What came since the last call.
-    async fn more(&mut self) -> Result<Vec<Line>, Failure> {
-        if self.files.exists() && self.files.position() >= self.at {
-            let lines = self.files.more().map_err(|error| unreadable(&self.log.key, &error))?;
-            self.at = self.files.position();
-            return Ok(lines.into_iter().map(Line::from).collect());
+    remote::with(session, async |api| {
+        let run = find::run(api, &args.run).await?;
+        match &args.task {
+            Some(task) => one(session, api, &run, task, &args).await,
+            None => all(session, api, &run, &args).await,
         }
-        let mut lines = Vec::new();
-        loop {
-            let page = logs::lines_from(self.kept, &self.log, LogAt::Offset(self.at), 10_000, 4 << 20).await?;
-            self.at = page.next;
-            if page.lines.is_empty() {
-                return Ok(lines);
-            }
-            lines.extend(page.lines.into_iter().map(Line::from));
-        }
-    }
-
-    /// A last line without its end, in the files.
-    fn rest(&mut self) -> Option<Line> {
-        self.files.rest().map(Line::from)
-    }
+    })
+    .await
 }
 
-impl Logs<'_> {
-    async fn detail(&self) -> Result<RunDetail, Failure> {
-        let detail = self.reader.detail(self.run).await?;
-        detail.ok_or_else(|| Failure::input(format!("there is no run {} in this store", self.run)))
-    }
-
-    async fn all(&self) -> Result<ExitCode, Failure> {
-        let loaded = summary::load(self.reader, self.run).await?;
-        let mut logs = Vec::new();
-        for task in &loaded.workflow.tasks {
-            let key = TaskKey::of(task.id.clone());
-            let Some(&last) = attempts(&loaded.detail, &key).last() else { continue };
-            let lines = self.read(&key, last).await?;
-            if self.session.json {
-                logs.push(json!({ "task": key.to_string(), "attempt": last, "lines": lines.iter().map(document).collect::<Vec<_>>() }));
-            } else {
-                output::line(&output::dim(&format!("── {key} · attempt {last}")));
-                lines.iter().for_each(print);
-            }
-        }
-        if self.session.json {
-            output::json(&json!({ "run": self.run, "logs": logs }))?;
-        }
-        Ok(ExitCode::Success)
-    }
-
-    async fn one(&self, task: &str, attempt: Option<u32>) -> Result<ExitCode, Failure> {
-        let key = self.key(task).await?;
-        let known = attempts(&self.detail().await?, &key);
-        let attempt = choose(&key, &known, attempt)?;
-        let lines = self.read(&key, attempt).await?;
-        if self.session.json {
-            let lines: Vec<_> = lines.iter().map(document).collect();
-            output::json(&json!({ "run": self.run, "task": key.to_string(), "attempt": attempt, "lines": lines }))?;
-        } else if lines.is_empty() {
-            output::note(&format!("attempt {attempt} of {key} said nothing (or its worker has not shipped it yet)"));
-        } else {
-            lines.iter().for_each(print);
-        }
-        Ok(ExitCode::Success)
-    }
-
-    /// Follows the attempt that is asked for, or each attempt in turn until the task run is over.
-    async fn follow(&self, task: &str, attempt: Option<u32>) -> Result<ExitCode, Failure> {
-        let key = self.key(task).await?;
-        let mut shown = 0;
-        loop {
-            let detail = self.detail().await?;
-            let known = attempts(&detail, &key);
-            let next = match attempt {
-                Some(wanted) => known.iter().copied().find(|no| *no == wanted && *no > shown),
-                None if shown == 0 => known.last().copied(),
-                None => known.iter().copied().find(|no| *no > shown),
-            };
-            if let Some(no) = next {
-                self.tail(&key, no).await?;
-                shown = no;
-                if attempt.is_some() {
-                    return Ok(ExitCode::Success);
-                }
-            } else if over(&detail, &key) {
-                return Ok(ExitCode::Success);
-            } else {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        }
-    }
-
-    async fn tail(&self, key: &TaskKey, no: u32) -> Result<(), Failure> {
-        let mut log = self.source(key, no);
-        loop {
-            // Asked before reading: what was written until the attempt ended is then read in the same round.
-            let ended = self.detail().await?.attempts.iter().any(|one| one.key == *key && one.dispatch_no == no);
-            log.more().await?.iter().for_each(print);
-            if ended {
-                // Between the end of its files and its last piece in the store.
-                log.more().await?.iter().for_each(print);
-                log.rest().iter().for_each(print);
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    fn source(&self, key: &TaskKey, no: u32) -> Source<'_> {
-        let log = LogKey { run_id: self.run, key: key.clone(), dispatch_no: no };
-        let files = LogReader::new(&self.folder, self.run, key, no);
-        Source { kept: self.kept, log, files, at: 0 }
-    }
-
-    async fn read(&self, key: &TaskKey, no: u32) -> Result<Vec<Line>, Failure> {
-        let mut log = self.source(key, no);
-        let mut lines = log.more().await?;
-        lines.extend(log.rest());
-        Ok(lines)
-    }
-
-    async fn key(&self, task: &str) -> Result<TaskKey, Failure> {
-        let loaded = summary::load(self.reader, self.run).await?;
-        if loaded.workflow.task(task).is_some() {
-            return Ok(TaskKey::of(task));
-        }
-        let known: Vec<&str> = loaded.workflow.tasks.iter().map(|task| task.id.as_str()).collect();
-        Err(Failure::input(format!("`{}` has no task `{task}`", loaded.workflow.id))
-            .hint(format!("its tasks: {}", known.join(", "))))
-    }
+fn attempt_path(run: &str, task: &str, n: u32) -> String {
+    format!("{}/attempts/{n}/log", summary::path(run, task))
 }
 
-fn unreadable(key: &TaskKey, error: &std::io::Error) -> Failure {
-    Failure::unreachable(format!("the log of {key} cannot be read: {error}"))
+/// Why a task run has no log.
+fn no_attempt(task: &TaskRun) -> Failure {
+    let name = find::shown(&task.task, task.map_index);
+    let why = task.reason.as_ref().map(|reason| reason.text.clone()).or_else(|| task.cause_words.clone());
+    let why = why.map_or_else(|| "it has not started".to_owned(), |why| format!("it is {}: {why}", task.state.name()));
+    Failure::input(format!("{name} has no attempt: {why}"))
 }
 
-/// Fences of the attempts of a task run, first to last, one under way included.
-fn attempts(detail: &RunDetail, key: &TaskKey) -> Vec<u32> {
-    let mut known: Vec<u32> =
-        detail.attempts.iter().filter(|attempt| attempt.key == *key).map(|attempt| attempt.dispatch_no).collect();
-    let live = detail.work.iter().find(|row| row.dispatch.key == *key && row.attempt_id.is_some());
-    known.extend(live.map(|row| row.dispatch.dispatch_no));
-    known.sort_unstable();
-    known.dedup();
-    known
-}
-
-fn over(detail: &RunDetail, key: &TaskKey) -> bool {
-    detail.task_runs.iter().any(|row| row.key == *key)
-        || detail.run.row.projection.state.is_final()
-        || detail.run.only.as_ref().is_some_and(|only| !only.contains(&key.task))
-}
-
-fn choose(key: &TaskKey, known: &[u32], wanted: Option<u32>) -> Result<u32, Failure> {
-    match (known.last(), wanted) {
-        (None, _) => Err(Failure::input(format!("{key} has no attempt: it has not started"))),
-        (Some(last), None) => Ok(*last),
-        (Some(_), Some(no)) if known.contains(&no) => Ok(no),
-        (Some(_), Some(no)) => {
-            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-            Err(Failure::input(format!("{key} has no attempt {no}; it has {}", known.join(", "))))
+fn choose(task: &TaskRun, wanted: Option<u32>) -> Result<u32, Failure> {
+    let last = task.attempts.last().ok_or_else(|| no_attempt(task))?;
+    match wanted {
+        None => Ok(last.n),
+        Some(n) if task.attempts.iter().any(|attempt| attempt.n == n) => Ok(n),
+        Some(n) => {
+            let known: Vec<String> = task.attempts.iter().map(|attempt| attempt.n.to_string()).collect();
+            let name = find::shown(&task.task, task.map_index);
+            Err(Failure::input(format!("{name} has no attempt {n}; it has {}", known.join(", "))))
         }
     }
 }
 
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Debug => "DEBUG",
-        Level::Info => "INFO",
-        Level::Warn => "WARN",
-        Level::Error => "ERROR",
+async fn one(session: &Session, api: &Api, run: &str, name: &str, args: &Args) -> Result<ExitCode, Failure> {
+    let mut found = find::tasks(api, run, name).await?;
+    if let [task] = found.as_slice() {
+        let n = choose(task, args.attempt)?;
+        if !read(api, run, task, n, args, |text| lines(session, text)).await? && !session.json {
+            let what = if args.level.is_some() || args.search.is_some() { "no such line" } else { "nothing" };
+            output::note(&format!("attempt {n} of {name} said {what} (or its worker has not shipped it yet)"));
+        }
+        return Ok(ExitCode::Success);
+    }
+    found.retain(|task| !task.attempts.is_empty());
+    if let (true, Some(n)) = (found.is_empty(), args.attempt) {
+        return Err(Failure::input(format!("no instance of {name} has an attempt {n}")));
+    }
+    several(session, api, run, &found, args).await
+}
+
+async fn all(session: &Session, api: &Api, run: &str, args: &Args) -> Result<ExitCode, Failure> {
+    let page: TaskPage = api.get(&format!("/runs/{run}/tasks"), &[]).await?;
+    several(session, api, run, &page.items, args).await
+}
+
+/// One after the other. Lines in JSON then say whose they are.
+async fn several(session: &Session, api: &Api, run: &str, tasks: &[TaskRun], args: &Args) -> Result<ExitCode, Failure> {
+    for task in tasks {
+        let Some(last) = task.attempts.last() else { continue };
+        let n = args.attempt.unwrap_or(last.n);
+        if task.attempts.iter().all(|attempt| attempt.n != n) {
+            continue;
+        }
+        if !session.json {
+            let name = find::shown(&task.task, task.map_index);
+            output::line(&output::dim(&format!("── {name} · attempt {n}")));
+        }
+        read(api, run, task, n, args, |text| match session.json {
+            true => owned_lines(task, n, text),
+            false => lines(session, text),
+        })
+        .await?;
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Reads a log to its end, part by part; says whether there were lines.
+async fn read(
+    api: &Api,
+    run: &str,
+    task: &TaskRun,
+    n: u32,
+    args: &Args,
+    mut show: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let path = attempt_path(run, &task.task, n);
+    let given = [
+        ("tail", args.tail.map(|tail| tail.to_string())),
+        ("level", args.level.clone()),
+        ("search", args.search.clone()),
+    ];
+    let mut query = summary::instance(task.map_index);
+    query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    let (mut offset, mut any) = (0, false);
+    loop {
+        let mut asked = query.clone();
+        if offset > 0 {
+            asked.push(("offset", offset.to_string()));
+        }
+        let part = api.log(&path, &asked).await?;
+        any |= !part.lines.is_empty();
+        show(&part.lines)?;
+        if part.last || args.tail.is_some() || part.next <= offset {
+            return Ok(any);
+        }
+        offset = part.next;
     }
 }
 
-fn document(line: &Line) -> serde_json::Value {
-    json!({ "at": line.at.map(|at| at.to_string()), "level": level(line.level).to_lowercase(), "text": line.text })
+/// Prints lines: as they came, or for people.
+fn lines(session: &Session, text: &str) -> Result<(), Failure> {
+    if session.json {
+        output::text(text);
+        return Ok(());
+    }
+    text.lines().try_for_each(|line| {
+        print(&super::typed(&object(line)?)?);
+        Ok(())
+    })
 }
 
-fn print(line: &Line) {
+/// Lines of one of several logs, as JSON.
+fn owned_lines(task: &TaskRun, n: u32, text: &str) -> Result<(), Failure> {
+    text.lines().try_for_each(|line| {
+        let mut owned = Map::new();
+        owned.insert("task".to_owned(), json!(task.task));
+        owned.insert("map_index".to_owned(), json!(task.map_index));
+        owned.insert("attempt".to_owned(), json!(n));
+        owned.extend(object(line)?.as_object().cloned().unwrap_or_default());
+        output::json_line(&Value::Object(owned))
+    })
+}
+
+fn object(line: &str) -> Result<Value, Failure> {
+    serde_json::from_str(line).map_err(|error| {
+        Failure::unreachable(format!("the server answers in a way that this version does not know: {error}"))
+    })
+}
+
+fn print(line: &LogLine) {
+    let (level, name) = match line.level {
+        LogLevel::Debug => (updraft_task::Level::Debug, "DEBUG"),
+        LogLevel::Info => (updraft_task::Level::Info, "INFO"),
+        LogLevel::Warn => (updraft_task::Level::Warn, "WARN"),
+        LogLevel::Error => (updraft_task::Level::Error, "ERROR"),
+    };
     let at = line.at.map(|at| at.to_string()).unwrap_or_default();
-    output::line(&format!("{} {} {}", output::dim(&at), output::level(line.level, level(line.level)), line.text));
+    output::line(&format!("{} {} {}", output::dim(&at), output::level(level, name), line.text));
+}
+
+/// Follows the attempt that is asked for, or each attempt in turn until the task run is over.
+struct Following<'a> {
+    session: &'a Session,
+    args: &'a Args,
+    run: Option<String>,
+    /// The attempt that is shown, and the byte to go on at; it stays when the connection is lost.
+    now: Option<(u32, u64)>,
+    /// The last one that was shown to its end.
+    shown: u32,
+    told: bool,
+}
+
+impl<'a> Following<'a> {
+    fn new(session: &'a Session, args: &'a Args) -> Self {
+        Self { session, args, run: None, now: None, shown: 0, told: false }
+    }
+
+    async fn step(&mut self, api: &Api) -> Result<Option<ExitCode>, Failure> {
+        let name = self.args.task.as_deref().unwrap_or_default();
+        let run = match &self.run {
+            Some(run) => run.clone(),
+            None => self.run.insert(find::run(api, &self.args.run).await?).clone(),
+        };
+        let found = find::tasks(api, &run, name).await?;
+        let [task] = found.as_slice() else {
+            return Err(Failure::input(format!("{name} is mapped: one instance can be followed"))
+                .hint(format!("write {name}[0], … {name}[{}]", found.len().saturating_sub(2))));
+        };
+        let over = is_over(task.state);
+        let (n, from) = match self.now {
+            Some(now) => now,
+            None => match self.next(task) {
+                Some(n) => (n, 0),
+                None if over && self.shown == 0 => return Err(no_attempt(task)),
+                None if over => return Ok(Some(ExitCode::Success)),
+                None => {
+                    self.tell(api, task);
+                    return Ok(None);
+                }
+            },
+        };
+        self.now = Some((n, from));
+        if !self.show(api, &run, task, n, from).await? {
+            self.tell(api, task);
+            return Ok(None);
+        }
+        (self.now, self.shown) = (None, n);
+        Ok(self.args.attempt.is_some().then_some(ExitCode::Success))
+    }
+
+    /// The attempt that comes next.
+    fn next(&self, task: &TaskRun) -> Option<u32> {
+        let mut known = task.attempts.iter().map(|attempt| attempt.n);
+        match self.args.attempt {
+            Some(wanted) => known.find(|n| *n == wanted && *n > self.shown),
+            None if self.shown == 0 => known.next_back(),
+            None => known.find(|n| *n > self.shown),
+        }
+    }
+
+    /// Nothing will come as long as nobody carries the run out.
+    fn tell(&mut self, api: &Api, task: &TaskRun) {
+        if api.is_momentary() && !self.told {
+            let name = find::shown(&task.task, task.map_index);
+            output::note(&format!(
+                "{name} is {}, and no process carries it out now: waiting (Ctrl-C ends this)",
+                task.state.name()
+            ));
+            self.told = true;
+        }
+    }
+
+    /// Shows what there is and what comes; says whether that was all.
+    async fn show(&mut self, api: &Api, run: &str, task: &TaskRun, n: u32, from: u64) -> Result<bool, Failure> {
+        let path = attempt_path(run, &task.task, n);
+        let mut query = summary::instance(task.map_index);
+        query.push(("offset", from.to_string()));
+        if api.is_momentary() {
+            let mut at = from;
+            loop {
+                query.pop();
+                query.push(("offset", at.to_string()));
+                let part = api.log(&path, &query).await?;
+                lines(self.session, &part.lines)?;
+                at = part.next;
+                self.now = Some((n, at));
+                if part.last {
+                    return Ok(part.complete || ended(task, n));
+                }
+            }
+        }
+        let mut events = api.events(&path, &query).await?;
+        let mut silent = false;
+        loop {
+            let Ok(event) = tokio::time::timeout(SILENT, events.next()).await else {
+                // Two looks in a row: between the end of an attempt and its last lines lies the shipping of its log.
+                if std::mem::replace(&mut silent, self.has_ended(api, run, task, n).await?) && silent {
+                    return Ok(true);
+                }
+                continue;
+            };
+            let Some(event) = event? else { return Ok(false) };
+            if let Ok(at) = event.id.parse() {
+                self.now = Some((n, at));
+            }
+            match event.kind.as_str() {
+                "end" => return Ok(true),
+                "line" => {
+                    silent = false;
+                    lines(self.session, &format!("{}\n", event.data))?;
+                }
+                // What a later version may send besides.
+                _ => {}
+            }
+        }
+    }
+
+    async fn has_ended(&self, api: &Api, run: &str, task: &TaskRun, n: u32) -> Result<bool, Failure> {
+        let page: TaskPage = api.get(&format!("/runs/{run}/tasks"), &[]).await?;
+        let same = |one: &&TaskRun| one.task == task.task && one.map_index == task.map_index;
+        Ok(page.items.iter().find(same).is_some_and(|one| ended(one, n)))
+    }
+}
+
+fn is_over(state: TaskState) -> bool {
+    match state {
+        TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::RetryWait | TaskState::Deferred => {
+            false
+        }
+        TaskState::Succeeded
+        | TaskState::Failed
+        | TaskState::Skipped
+        | TaskState::UpstreamFailed
+        | TaskState::Cancelled
+        | TaskState::Removed => true,
+    }
+}
+
+fn ended(task: &TaskRun, n: u32) -> bool {
+    task.attempts.iter().any(|attempt| attempt.n == n && attempt.outcome.is_some())
 }

@@ -1,6 +1,5 @@
 //! The command line: one file a command, the only crate part that talks to people.
 
-mod afar;
 mod audit;
 mod bench;
 mod cancel;
@@ -11,6 +10,7 @@ mod connections;
 mod daemon;
 mod doctor;
 mod files;
+mod find;
 mod fmt;
 mod logs;
 mod migrate;
@@ -21,7 +21,6 @@ mod reach;
 mod run;
 mod runs;
 mod schema;
-mod select;
 mod show;
 mod status;
 mod summary;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value};
+use updraft_auth::Connections;
 use updraft_engine::{Engine, NewRun, RunEnd, RunHandle};
 use updraft_model::graph::Compiled;
 use updraft_model::id::{RunId, TaskId};
@@ -13,17 +13,17 @@ use updraft_model::interval::manual_interval;
 use updraft_model::state::{RunState, Trigger};
 use updraft_model::time::{DataInterval, Timestamp};
 use updraft_model::workflow::Workflow;
-use updraft_spec::{ParamError, check_bytes, parse_param, resolve_params};
+use updraft_spec::{Catalog, ParamError, check_bytes, parse_param, resolve_params};
 use updraft_store::read::RunFilter;
 use updraft_store::{NewVersion, Reader};
 
 use super::progress::Progress;
-use super::{Session, cancel, check, files, output, select, summary};
-use crate::compose::{self, Connected, Opened};
-use crate::control::server::{Commands, Server};
+use super::{Session, cancel, check, files, find, output, summary};
+use crate::compose::{self, Opened};
+use crate::daemon::{self, Around, Front, Options};
 use crate::exit_code::{ExitCode, Failure};
 use crate::lifecycle::Signals;
-use crate::view::RunDocument;
+use crate::remote::{Api, sockets};
 
 /// Arguments of `updraft run`.
 #[derive(Debug, ClapArgs)]
@@ -67,33 +67,74 @@ struct Prepared {
 
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
-    let connections = session.connections(args.profile.as_deref())?;
+    // No store is made for a run that is refused.
     let prepared = match &args.file {
-        Some(file) => Some(prepare(session, file, &args, &connections)?),
-        None => None,
+        Some(file) if compose::is_missing(&session.store) => {
+            let connections = session.connections(args.profile.as_deref())?;
+            Some(prepare(session, file, &args, &files::catalog(session, &connections))?)
+        }
+        Some(_) | None => None,
     };
     let opened = compose::open(session).await?;
-    let config = compose::engine_config(session, &opened, Arc::clone(&session.registry), Connected::new(connections));
+    let done = on(session, &args, &opened, prepared).await;
+    opened.store.close().await;
+    done
+}
+
+/// On an opened store: with the connections that it holds, and with the API for others on a socket beside it.
+async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Prepared>) -> Result<ExitCode, Failure> {
+    let socket = sockets(&session.store, &session.project).own();
+    let front = Front::open(session, &Options::beside(socket.clone(), args.profile.clone()), opened).await?;
+    let spec = Arc::new(files::spec_of(&session.registry, &front.connections));
+    let prepared = match (prepared, &args.file) {
+        (None, Some(file)) => {
+            warn_of(&front.connections);
+            Some(prepare(session, file, args, &spec)?)
+        }
+        (prepared, _) => prepared,
+    };
+    let mut config =
+        compose::engine_config(session, opened, Arc::clone(&session.registry), front.connections_for_tasks());
+    config.clock = Arc::<updraft_engine::SystemClock>::clone(&front.clock);
+    config.scheduling = Some(Arc::clone(&opened.scheduling));
     let mut signals = Signals::new().map_err(|error| Failure::unreachable(format!("signals: {error}")))?;
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
-    let ended = carry_out(session, &engine, &opened, prepared, args.resume.as_deref(), &mut signals).await;
-    engine.shutdown().await;
-    let ended = match ended {
-        Ok((run, end)) => report(session, &*opened.reader, run, end).await,
+    let around = Around {
+        engine: Arc::clone(&engine),
+        scheduler: None,
+        catalog: None,
+        registry: Arc::clone(&session.registry),
+        spec,
+        upkeep: Arc::new(Vec::new),
+    };
+    let served = daemon::beside(&socket).and_then(|listener| front.serve(opened, around, vec![listener]));
+    let done = match served {
+        Ok(served) => {
+            let api = Api::socket(&socket, cancel::who(session))?;
+            let done = carry_out(session, &engine, opened, &api, prepared, args.resume.as_deref(), &mut signals).await;
+            engine.shutdown().await;
+            served.end().await;
+            done
+        }
         Err(failure) => Err(failure),
     };
-    opened.store.close().await;
-    ended
+    engine.shutdown().await;
+    done
+}
+
+fn warn_of(connections: &Connections) {
+    connections.warnings().iter().for_each(|warning| output::warning(warning));
 }
 
 async fn carry_out(
     session: &Session,
     engine: &Arc<Engine>,
     opened: &Opened,
+    api: &Api,
     prepared: Option<Prepared>,
     resume: Option<&str>,
     signals: &mut Signals,
-) -> Result<(RunId, RunEnd), Failure> {
+) -> Result<ExitCode, Failure> {
     let progress = Progress::start(engine);
     let mut handle = match prepared {
         Some(prepared) => {
@@ -101,20 +142,18 @@ async fn carry_out(
             create(session, engine, opened, prepared).await?
         }
         None => {
-            let run = unfinished(&*opened.reader, resume.unwrap_or_default()).await?;
+            let run = unfinished(&*opened.reader, api, resume.unwrap_or_default()).await?;
             output::note(&output::dim(&format!("run {run} goes on")));
-            progress.graph(&summary::load(&*opened.reader, run).await?.workflow);
+            progress.graph(&pinned(&*opened.reader, run).await?);
             engine.resume(run).await.map_err(compose::engine_failure)?
         }
     };
     let run = handle.run_id();
-    let _server = match &opened.socket {
-        Some(path) => Some(serve(path, engine, &opened.reader)?),
-        None => None,
-    };
     let end = wait(engine, &mut handle, signals).await;
     progress.finish().await;
-    Ok((run, end))
+    // Its last words are in the store then.
+    engine.shutdown().await;
+    report(session, api, run, end).await
 }
 
 /// First signal: no new starts, up to 30 s for what runs. Second: everything is killed. Either way the run stays open.
@@ -133,18 +172,13 @@ async fn wait(engine: &Engine, handle: &mut RunHandle, signals: &mut Signals) ->
     handle.wait().await
 }
 
-fn prepare(
-    session: &Session,
-    file: &Path,
-    args: &Args,
-    connections: &crate::project::Connections,
-) -> Result<Prepared, Failure> {
+fn prepare(session: &Session, file: &Path, args: &Args, catalog: &Catalog) -> Result<Prepared, Failure> {
     let path = session.cwd.join(file);
     if !path.is_file() {
         return Err(Failure::input(format!("there is no file {}", file.display())));
     }
     let bytes = files::read(session, &path)?;
-    let checked = check_bytes(&files::shown(session, &path), &bytes, &files::catalog(session, connections));
+    let checked = check_bytes(&files::shown(session, &path), &bytes, catalog);
     check::print(&checked);
     let Some(workflow) = checked.workflow else { return Err(Failure::silent(ExitCode::BadInput)) };
     let params = params(&workflow, &args.params)?;
@@ -268,9 +302,10 @@ async fn open_runs(reader: &dyn Reader, workflow: Option<String>, limit: u32) ->
 }
 
 /// The run to go on with: the named one, else the newest unfinished one.
-async fn unfinished(reader: &dyn Reader, name: &str) -> Result<RunId, Failure> {
+async fn unfinished(reader: &dyn Reader, api: &Api, name: &str) -> Result<RunId, Failure> {
     if !name.is_empty() {
-        return select::run(reader, name).await;
+        let id = find::run(api, name).await?;
+        return id.parse().map_err(|_| Failure::input(format!("`{id}` is no run's id")));
     }
     open_runs(reader, None, 1)
         .await?
@@ -279,30 +314,25 @@ async fn unfinished(reader: &dyn Reader, name: &str) -> Result<RunId, Failure> {
         .ok_or_else(|| Failure::input("there is no unfinished run in this store").hint("start one: updraft run FILE"))
 }
 
-fn serve(path: &Path, engine: &Arc<Engine>, reader: &Arc<dyn Reader>) -> Result<Server, Failure> {
-    let commands = Arc::new(EngineCommands(Arc::clone(engine)));
-    Server::start(path, Arc::clone(reader), commands)
-        .map_err(|error| Failure::unreachable(format!("the control socket {}: {error}", path.display())))
+/// The workflow that a run is pinned to.
+async fn pinned(reader: &dyn Reader, run: RunId) -> Result<Workflow, Failure> {
+    let view = reader.run(run).await?;
+    let view = view.ok_or_else(|| Failure::input(format!("there is no run {run} in this store")))?;
+    let id = view.row.facts.version_id;
+    let version = reader.version(id).await?;
+    let version =
+        version.ok_or_else(|| Failure::unreachable(format!("the store lacks workflow version {id} of run {run}")))?;
+    serde_json::from_str(&version.compiled).map_err(|error| {
+        Failure::unreachable(format!("workflow version {id} does not read with this build of Updraft: {error}"))
+    })
 }
 
-struct EngineCommands(Arc<Engine>);
-
-#[async_trait]
-impl Commands for EngineCommands {
-    async fn cancel(&self, run: RunId, by: String, reason: String) -> Result<String, String> {
-        self.0.cancel(run, &by, &reason).await.map_err(|error| error.to_string())?;
-        Ok(format!("run {run} is asked to stop; its attempts are being ended"))
-    }
-}
-
-async fn report(session: &Session, reader: &dyn Reader, run: RunId, end: RunEnd) -> Result<ExitCode, Failure> {
-    let loaded = summary::load(reader, run).await?;
-    let document = RunDocument::new(&loaded.detail, &loaded.workflow, summary::now());
-    if session.json {
-        output::json(&document)?;
-    } else {
+async fn report(session: &Session, api: &Api, run: RunId, end: RunEnd) -> Result<ExitCode, Failure> {
+    if !session.json {
         output::line("");
-        summary::print(&document, &loaded.detail);
+    }
+    summary::show(session, api, &run.to_string()).await?;
+    if !session.json {
         output::line("");
         output::line(&format!("See it again: updraft runs show {run}    its logs: updraft logs {run}"));
     }

@@ -1,15 +1,15 @@
 //! `updraft runs`: the list, and one run.
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::json;
+use serde_json::Value;
+use updraft_api::dto::{EventPage, RunPage};
+use updraft_model::span;
 use updraft_model::state::RunState;
-use updraft_store::Reader;
-use updraft_store::read::RunFilter;
+use updraft_model::time::Timestamp;
 
-use super::{Session, afar, output, select, summary};
-use crate::compose;
+use super::{Session, find, output, summary};
 use crate::exit_code::{ExitCode, Failure};
-use crate::view::RunPart;
+use crate::remote;
 
 /// Arguments of `updraft runs`.
 #[derive(Debug, ClapArgs)]
@@ -40,15 +40,34 @@ struct ListArgs {
     /// Of this workflow
     #[arg(short, long)]
     workflow: Option<String>,
-    /// In this state (may be given more than once)
-    #[arg(short, long, value_parser = run_state)]
+    /// In this state (may be given more than once, or with commas)
+    #[arg(short, long, value_parser = run_state, value_delimiter = ',')]
     state: Vec<RunState>,
+    /// Made by this (may be given more than once)
+    #[arg(long, value_parser = ["schedule", "manual", "backfill", "asset", "event", "api"], value_delimiter = ',')]
+    trigger: Vec<String>,
+    /// At or after this instant; `24h` is so long ago. Counts when it ended, else was made
+    #[arg(long, value_name = "INSTANT", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Before this instant
+    #[arg(long, value_name = "INSTANT", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Which instant `--since` and `--until` count by
+    #[arg(long, value_parser = ["created", "ended", "logical"])]
+    by: Option<String>,
+    /// With this in the workflow's id or the note, or as first digits of the id
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// In this order; `-` is the latest first
+    #[arg(long, allow_hyphen_values = true, default_value = "-created_at",
+          value_parser = ["-created_at", "created_at", "-logical_date", "logical_date", "-ended_at"])]
+    sort: String,
     /// At most so many
-    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
-    /// Older than this run
-    #[arg(long, value_name = "RUN")]
-    before: Option<String>,
+    /// Goes on after the page before: its `next`
+    #[arg(long)]
+    cursor: Option<String>,
 }
 
 fn run_state(text: &str) -> Result<RunState, String> {
@@ -60,77 +79,89 @@ fn run_state(text: &str) -> Result<RunState, String> {
     })
 }
 
+/// An instant, or how long ago it was.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = span::parse(text) {
+        return Ok(super::now() - ago);
+    }
+    Timestamp::parse(text).ok_or_else(|| "not an instant: write 2026-01-31T09:30:00Z, 2026-01-31, or 24h".to_owned())
+}
+
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
-    if session.server.is_some() {
-        return match args.command.unwrap_or(Sub::List(args.list)) {
-            Sub::List(args) => afar::runs(session, args.workflow, &args.state, args.limit).await,
-            Sub::Show { run, events: false } => afar::run(session, &run).await,
-            Sub::Show { run, events: true } => afar::events(session, &run).await,
-        };
-    }
-    let reader = compose::reader(session).await?;
-    match args.command {
-        None => list(session, &*reader, args.list).await,
-        Some(Sub::List(args)) => list(session, &*reader, args).await,
-        Some(Sub::Show { run, events: false }) => {
-            let run = select::run(&*reader, &run).await?;
-            summary::show(session, &*reader, run).await
+    match args.command.unwrap_or(Sub::List(args.list)) {
+        Sub::List(args) => list(session, args).await,
+        Sub::Show { run, events: false } => {
+            remote::with(session, async |api| {
+                let run = find::run(api, &run).await?;
+                summary::show(session, api, &run).await
+            })
+            .await?;
+            Ok(ExitCode::Success)
         }
-        Some(Sub::Show { run, events: true }) => {
-            let run = select::run(&*reader, &run).await?;
-            events(session, &*reader, run).await
-        }
+        Sub::Show { run, events: true } => events(session, &run).await,
     }
 }
 
-async fn list(session: &Session, reader: &dyn Reader, args: ListArgs) -> Result<ExitCode, Failure> {
-    let before = match &args.before {
-        Some(name) => Some(select::run(reader, name).await?),
-        None => None,
-    };
-    let filter = RunFilter { workflow: args.workflow, states: args.state, before, limit: args.limit };
-    let runs = reader.runs(&filter).await?;
+async fn list(session: &Session, args: ListArgs) -> Result<ExitCode, Failure> {
+    let several = |words: Vec<&str>| (!words.is_empty()).then(|| words.join(","));
+    let given = [
+        ("workflow", args.workflow),
+        ("state", several(args.state.iter().map(|state| state.name()).collect())),
+        ("trigger", several(args.trigger.iter().map(String::as_str).collect())),
+        ("since", args.since.map(|at| at.to_string())),
+        ("until", args.until.map(|at| at.to_string())),
+        ("by", args.by),
+        ("search", args.search),
+        ("sort", Some(args.sort)),
+        ("limit", Some(args.limit.to_string())),
+        ("cursor", args.cursor),
+    ];
+    let query: Vec<(&str, String)> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let answer: Value = remote::with(session, async |api| api.get("/runs", &query).await).await?;
     if session.json {
-        let runs: Vec<_> = runs.iter().map(|view| RunPart::new(&view.workflow, &view.row)).collect();
-        output::json(&json!({ "runs": runs }))?;
+        output::json(&answer)?;
         return Ok(ExitCode::Success);
     }
-    if runs.is_empty() {
+    let page: RunPage = super::typed(&answer)?;
+    if page.items.is_empty() {
         output::line("no runs");
         return Ok(ExitCode::Success);
     }
     output::table(
         &["RUN", "WORKFLOW", "STATE", "LOGICAL DATE", "STARTED", "TOOK"],
-        runs.iter().map(|view| {
-            let projection = &view.row.projection;
-            let took = projection.started_at.zip(projection.ended_at).map(|(from, to)| to.since(from).as_secs_f64());
+        page.items.iter().map(|run| {
+            let masked = if run.masked { " (hides a failure)" } else { "" };
             vec![
-                view.row.facts.run_id.to_string(),
-                view.workflow.clone(),
-                output::run_state(projection.state),
-                view.row.facts.logical_at.to_string(),
-                projection.started_at.map(|at| at.to_string()).unwrap_or_default(),
-                took.map(output::seconds).unwrap_or_default(),
+                run.id.to_string(),
+                run.workflow.clone(),
+                format!("{}{masked}", output::run_state(run.state.into())),
+                run.logical_date.to_string(),
+                run.started_at.map(|at| at.to_string()).unwrap_or_default(),
+                run.seconds.map(output::seconds).unwrap_or_default(),
             ]
         }),
     );
+    if let Some(next) = &page.next {
+        output::note(&output::dim(&format!("there are more: --cursor {next}")));
+    }
     Ok(ExitCode::Success)
 }
 
-async fn events(session: &Session, reader: &dyn Reader, run: updraft_model::id::RunId) -> Result<ExitCode, Failure> {
-    let history = reader.history(run, 1).await?;
+async fn events(session: &Session, name: &str) -> Result<ExitCode, Failure> {
+    let answer: Value = remote::with(session, async |api| {
+        let run = find::run(api, name).await?;
+        api.all(&format!("/runs/{run}/events"), &[]).await
+    })
+    .await?;
     if session.json {
-        output::json(&json!({ "run": run, "history": history }))?;
+        output::json(&answer)?;
         return Ok(ExitCode::Success);
     }
-    for entry in &history {
+    let page: EventPage = super::typed(&answer)?;
+    for entry in &page.items {
         output::line(&output::dim(&format!("{} #{} by {}", entry.at, entry.version, entry.actor)));
-        for event in &entry.events {
-            let text = serde_json::to_string(event)
-                .map_err(|error| Failure::input(format!("an event is not JSON: {error}")))?;
-            output::line(&format!("  {text}"));
-        }
+        entry.events.iter().for_each(|event| output::line(&format!("  {event}")));
     }
     Ok(ExitCode::Success)
 }

@@ -1,142 +1,178 @@
-//! What happened in a run: for people as a table with rows in and out and where the results lie, else as the document.
+//! What happened in a run: for people as a table with rows in and out and where the results lie, else as the API's run.
 
 use serde_json::Value;
-use updraft_model::id::RunId;
-use updraft_model::state::TaskRunState;
+use updraft_api::dto::{
+    Attempt, AttemptPhase, Metric, Outcome, Run, RunState, TaskPage, TaskRun, TaskRunView, TaskState,
+};
 use updraft_model::time::Timestamp;
-use updraft_model::workflow::Workflow;
-use updraft_store::Reader;
-use updraft_store::read::RunDetail;
 
-use super::{Session, output};
-use crate::exit_code::{ExitCode, Failure};
-use crate::view::{RunDocument, TaskPart};
+use super::{Session, find, output, segment};
+use crate::exit_code::Failure;
+use crate::remote::Api;
 
-/// Everything about a run that commands show.
-pub struct Loaded {
-    /// Its rows.
-    pub detail: RunDetail,
-    /// Its pinned workflow.
-    pub workflow: Workflow,
-}
+/// Task runs whose outputs are looked at; of larger runs none are.
+const MOST: usize = 100;
 
-/// Loads a run with its pinned workflow.
-///
-/// # Errors
-/// It is not there, or its version does not read.
-pub async fn load(reader: &dyn Reader, run: RunId) -> Result<Loaded, Failure> {
-    let unknown = || Failure::input(format!("there is no run {run} in this store"));
-    let detail = reader.detail(run).await?.ok_or_else(unknown)?;
-    let id = detail.run.row.facts.version_id;
-    let version = reader
-        .version(id)
-        .await?
-        .ok_or_else(|| Failure::unreachable(format!("the store lacks workflow version {id} of run {run}")))?;
-    let workflow = serde_json::from_str(&version.compiled).map_err(|error| {
-        Failure::unreachable(format!("workflow version {id} does not read with this build of Updraft: {error}"))
-    })?;
-    Ok(Loaded { detail, workflow })
-}
-
-/// `updraft runs show`.
-pub async fn show(session: &Session, reader: &dyn Reader, run: RunId) -> Result<ExitCode, Failure> {
-    let loaded = load(reader, run).await?;
-    let document = RunDocument::new(&loaded.detail, &loaded.workflow, now());
-    if session.json {
-        output::json(&document)?;
-    } else {
-        print(&document, &loaded.detail);
-    }
-    Ok(ExitCode::Success)
-}
-
-/// The instant that open spans end at.
+/// The instant that is now.
 pub fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
 }
 
-/// Prints a run for people.
-pub fn print(document: &RunDocument, detail: &RunDetail) {
-    let run = &document.run;
-    let projection = &detail.run.row.projection;
-    let cause = run.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-    let took = projection
-        .started_at
-        .map(|from| projection.ended_at.unwrap_or_else(now).since(from).as_secs_f64())
-        .map(|seconds| format!(" · {}", output::seconds(seconds)))
-        .unwrap_or_default();
-    output::line(&format!("{} · {}{cause}{took}", run.workflow, output::run_state(projection.state)));
-    output::line(&output::dim(&format!(
-        "run {} · logical date {} · data {} … {}",
-        run.id, run.logical_date, run.data_interval.start, run.data_interval.end
-    )));
-    output::line("");
-    tasks(document);
-    for task in document.tasks.iter().filter(|task| task.attempts > 0 && !not_begun(task)) {
-        if let Some(error) = &task.error {
-            output::line(&format!("\n{} {}: {}", output::task_sign(task.state), task.id, output::dim(&error.class)));
-            for text in error.message.lines() {
-                output::line(&format!("    {text}"));
+/// Prints a run.
+///
+/// # Errors
+/// What the API says.
+pub async fn show(session: &Session, api: &Api, run: &str) -> Result<(), Failure> {
+    let found: Value = api.get(&format!("/runs/{run}"), &[]).await?;
+    if session.json {
+        return output::json(&found);
+    }
+    let page: TaskPage = api.get(&format!("/runs/{run}/tasks"), &[]).await?;
+    let said = Said::of(api, run, &page.items).await?;
+    print(&super::typed(&found)?, &page.items, &said);
+    Ok(())
+}
+
+/// What tasks put out and measured.
+#[derive(Default)]
+struct Said {
+    /// Of each task run, in order; empty if they were not looked at.
+    outputs: Vec<Option<Value>>,
+    metrics: Vec<(String, Metric)>,
+}
+
+impl Said {
+    async fn of(api: &Api, run: &str, tasks: &[TaskRun]) -> Result<Self, Failure> {
+        if tasks.iter().filter(|task| begun(task) > 0).count() > MOST {
+            return Ok(Self::default());
+        }
+        let mut said = Self::default();
+        for task in tasks {
+            if begun(task) == 0 {
+                said.outputs.push(None);
+                continue;
+            }
+            let view: TaskRunView = api.get(&path(run, &task.task), &instance(task.map_index)).await?;
+            said.outputs.push(view.output);
+            let name = find::shown(&task.task, task.map_index);
+            // Measures are a task's: they are told once, with its first instance.
+            if said.metrics.iter().all(|(known, _)| find::instance(known).0 != task.task) {
+                said.metrics.extend(view.metrics.into_iter().map(|metric| (name.clone(), metric)));
             }
         }
+        Ok(said)
     }
-    for attempt in detail.attempts.iter().filter(|attempt| attempt.outcome == updraft_model::state::Outcome::Lost) {
-        output::line(&format!("\n{} attempt {} was lost ({})", attempt.key, attempt.dispatch_no, attempt.cause));
-    }
-    let results: Vec<(String, String)> = document
-        .tasks
-        .iter()
-        .flat_map(|task| places(task.output.as_ref()).into_iter().map(|place| (task.id.clone(), place)))
-        .collect();
-    if !results.is_empty() {
-        output::line("\nResults");
-        for (task, place) in results {
-            output::line(&format!("  {task}: {place}"));
-        }
-    }
-    if !detail.metrics.is_empty() {
-        output::line("\nMeasures");
-        for (task, metric) in &detail.metrics {
-            let labels: Vec<String> = metric.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            output::line(&format!(
-                "  {}{labels} = {} {} {}",
-                metric.name,
-                metric.value,
-                metric.unit,
-                output::dim(&format!("({task})"))
-            ));
-        }
+
+    fn output(&self, at: usize) -> Option<&Value> {
+        self.outputs.get(at)?.as_ref()
     }
 }
 
-/// The table of a run's tasks.
-pub fn tasks(document: &RunDocument) {
+/// Address of a task run.
+pub fn path(run: &str, task: &str) -> String {
+    format!("/runs/{run}/tasks/{}", segment(task))
+}
+
+/// The query that names a mapped instance.
+pub fn instance(map_index: Option<i32>) -> Vec<(&'static str, String)> {
+    map_index.map(|index| ("map_index", index.to_string())).into_iter().collect()
+}
+
+fn print(run: &Run, tasks: &[TaskRun], said: &Said) {
+    let summary = &run.summary;
+    let cause = summary.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let took = summary.seconds.map(|seconds| format!(" · {}", output::seconds(seconds))).unwrap_or_default();
+    output::line(&format!("{} · {}{cause}{took}", summary.workflow, output::run_state(summary.state.into())));
+    output::line(&output::dim(&format!(
+        "run {} · version {} · logical date {} · data {} … {}",
+        summary.id, summary.version, summary.logical_date, summary.data_interval.start, summary.data_interval.end
+    )));
+    if summary.state != RunState::Succeeded {
+        output::line(&run.sentence);
+    }
+    if let Some(note) = &summary.note {
+        output::line(&format!("note: {note}"));
+    }
+    output::line("");
     output::table(
         &["", "TASK", "TYPE", "STATE", "ATTEMPTS", "TOOK", "ROWS IN", "ROWS OUT"],
-        document.tasks.iter().map(row),
+        tasks.iter().enumerate().map(|(at, task)| {
+            let output = said.output(at);
+            let mut row = cells(task);
+            row.push(rows(output, &ROWS_IN).map(output::count).unwrap_or_default());
+            let out = rows(output, &ROWS_OUT).or_else(|| output.and_then(dataset_rows));
+            row.push(out.map(output::count).unwrap_or_default());
+            row
+        }),
     );
+    if tasks.len() > said.outputs.len() {
+        output::note(&output::dim("outputs of so many tasks are not gathered: updraft tasks RUN TASK shows one"));
+    }
+    // What begins anew has its say when it has.
+    let waits = |task: &&TaskRun| matches!(task.state, TaskState::Waiting | TaskState::Ready);
+    for task in tasks.iter().filter(|task| !waits(task)) {
+        let (class, message) = match (&task.error, &task.cause_words) {
+            (Some(error), _) => (error.class.as_str(), error.message.as_str()),
+            (None, Some(words)) if task.state == TaskState::Skipped && !task.attempts.is_empty() => {
+                ("skipped", words.as_str())
+            }
+            (None, _) => continue,
+        };
+        let name = find::shown(&task.task, task.map_index);
+        output::line(&format!("\n{} {name}: {}", output::task_sign(task.state.into()), output::dim(class)));
+        message.lines().for_each(|text| output::line(&format!("    {text}")));
+    }
+    for task in tasks {
+        for attempt in task.attempts.iter().filter(|attempt| attempt.outcome == Some(Outcome::Lost)) {
+            output::line(&lost(task, attempt));
+        }
+    }
+    let mut results = Vec::new();
+    for (at, task) in tasks.iter().enumerate() {
+        let name = find::shown(&task.task, task.map_index);
+        results.extend(places(said.output(at)).into_iter().map(|place| format!("  {name}: {place}")));
+    }
+    if !results.is_empty() {
+        output::line("\nResults");
+        results.iter().for_each(|line| output::line(line));
+    }
+    if !said.metrics.is_empty() {
+        output::line("\nMeasures");
+        said.metrics.iter().for_each(|(task, metric)| output::line(&measure(task, metric)));
+    }
 }
 
-/// Nothing of it is under way, and its next attempt is its first or follows one that was lost.
-fn not_begun(task: &TaskPart) -> bool {
-    matches!(task.state, TaskRunState::Waiting | TaskRunState::Ready)
+fn lost(task: &TaskRun, attempt: &Attempt) -> String {
+    let name = find::shown(&task.task, task.map_index);
+    let why = attempt.cause_words.strip_prefix("lost: ").unwrap_or(&attempt.cause_words);
+    format!("\n{name} attempt {} was lost ({why})", attempt.n)
 }
 
-fn row(task: &TaskPart) -> Vec<String> {
-    let started = task.attempts > 0 || !not_begun(task);
+/// Attempts that some worker has taken.
+fn begun(task: &TaskRun) -> usize {
+    let taken = |attempt: &&Attempt| attempt.outcome.is_some() || attempt.state == Some(AttemptPhase::Running);
+    task.attempts.iter().filter(taken).count()
+}
+
+/// A measure on one line.
+pub fn measure(task: &str, metric: &Metric) -> String {
+    let labels: Vec<String> = metric.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    format!("  {}{labels} = {} {} {}", metric.name, metric.value, metric.unit, output::dim(&format!("({task})")))
+}
+
+/// Sign, name, type, state, attempts and time of a task run.
+pub fn cells(task: &TaskRun) -> Vec<String> {
     vec![
-        output::task_sign(task.state),
-        task.id.clone(),
+        output::task_sign(task.state.into()),
+        find::shown(&task.task, task.map_index),
         task.task_type.clone(),
-        output::task_state(task.state),
-        if started { task.attempts.to_string() } else { String::new() },
+        output::task_state(task.state.into()),
+        match begun(task) {
+            0 => String::new(),
+            attempts => attempts.to_string(),
+        },
         task.seconds.map(output::seconds).unwrap_or_default(),
-        rows(task.output.as_ref(), &ROWS_IN).map(output::count).unwrap_or_default(),
-        rows(task.output.as_ref(), &ROWS_OUT)
-            .or_else(|| task.output.as_ref().and_then(dataset_rows))
-            .map(output::count)
-            .unwrap_or_default(),
     ]
 }
 

@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 use updraft_model::span;
 
-use super::users::{pages, told};
+use super::users::told;
 use super::{Session, output, segment};
 use crate::exit_code::{ExitCode, Failure};
 use crate::remote;
@@ -92,11 +92,12 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn list(session: &Session) -> Result<ExitCode, Failure> {
-    let items = pages(session, "/tokens", &[]).await?;
+    let all = remote::with(session, async |api| api.all("/tokens", &[]).await).await?;
     if session.json {
-        output::json(&json!({ "items": items, "next": null }))?;
+        output::json(&all)?;
         return Ok(ExitCode::Success);
     }
+    let items = all.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).unwrap_or("–").to_owned();
     output::table(
         &["ID", "NAME", "ROLE", "SCOPES", "BEGINS", "BY", "LAST USED", "UNTIL"],

@@ -36,10 +36,16 @@ pub struct Args {
 
 /// Carries it out.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
-    remote::with(session, async |api| trigger(session, api, args).await).await
+    let wait = args.wait;
+    let made = remote::with(session, async |api| trigger(session, api, args).await).await?;
+    match made {
+        Some(run) if wait => super::wait::report(session, &super::wait::until_over(session, &run).await?),
+        Some(_) | None => Ok(ExitCode::Success),
+    }
 }
 
-async fn trigger(session: &Session, api: &Api, args: Args) -> Result<ExitCode, Failure> {
+/// Makes the run; its id, unless only a plan was asked for.
+async fn trigger(session: &Session, api: &Api, args: Args) -> Result<Option<String>, Failure> {
     let path = format!("/workflows/{}/runs", super::segment(&args.workflow));
     let known: Value = api.get(&format!("/workflows/{}", super::segment(&args.workflow)), &[]).await?;
     let mut body = Map::new();
@@ -54,21 +60,21 @@ async fn trigger(session: &Session, api: &Api, args: Args) -> Result<ExitCode, F
     }
     if args.dry_run {
         let answer: Value = api.post(&path, &[("dry_run", "true".to_owned())], &body).await?;
-        return plan::print(session, &answer);
+        plan::print(session, &answer)?;
+        return Ok(None);
     }
     let key = args.idempotency_key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let made: Value = api.post_once(&path, &[], &body, &key).await?;
     let run: Run = super::typed(&made)?;
-    if !args.wait {
-        if session.json {
-            output::json(&made)?;
-        } else {
-            output::line(&format!("{} {} is {}", run.summary.workflow, run.summary.id, run.summary.state.name()));
-        }
-        return Ok(ExitCode::Success);
+    if !args.wait && session.json {
+        output::json(&made)?;
+    } else if !args.wait {
+        output::line(&format!("{} {} is {}", run.summary.workflow, run.summary.id, run.summary.state.name()));
     }
-    let ended = super::wait::until_over(api, &run.summary.id.to_string()).await?;
-    super::wait::report(session, &ended)
+    if api.is_momentary() {
+        output::note("no daemon is running on this store: the run begins when one does (updraft dev, updraft serve)");
+    }
+    Ok(Some(run.summary.id.to_string()))
 }
 
 /// Text params are taken literally, others as JSON; which is which says the workflow's own schema.

@@ -107,11 +107,12 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn list(session: &Session) -> Result<ExitCode, Failure> {
-    let items = pages(session, "/users", &[]).await?;
+    let all = remote::with(session, async |api| api.all("/users", &[]).await).await?;
     if session.json {
-        output::json(&json!({ "items": items, "next": null }))?;
+        output::json(&all)?;
         return Ok(ExitCode::Success);
     }
+    let items = all.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).unwrap_or("–").to_owned();
     output::table(
         &["NAME", "ROLE", "LAST LOG-IN", "SINCE", ""],
@@ -127,29 +128,6 @@ async fn list(session: &Session) -> Result<ExitCode, Failure> {
         }),
     );
     Ok(ExitCode::Success)
-}
-
-/// All pages of a list.
-///
-/// # Errors
-/// What the server says.
-pub async fn pages(session: &Session, path: &str, query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
-    remote::with(session, async |api| {
-        let mut items = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut asked = query.to_vec();
-            asked.push(("limit", "500".to_owned()));
-            asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-            let page: Value = api.get(path, &asked).await?;
-            items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
-            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() {
-                return Ok(items);
-            }
-        }
-    })
-    .await
 }
 
 /// The answer as a document, or in words.

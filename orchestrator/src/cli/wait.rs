@@ -7,24 +7,25 @@ use updraft_api::dto::{Run, RunState};
 
 use super::{Session, output};
 use crate::exit_code::{ExitCode, Failure};
-use crate::remote::Api;
+use crate::remote;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Waits until the run is over or set aside.
+/// Waits until the run is over or set aside, whoever carries it out meanwhile.
 ///
 /// # Errors
 /// The server cannot be reached.
-pub async fn until_over(api: &Api, run: &str) -> Result<Value, Failure> {
-    loop {
+pub async fn until_over(session: &Session, run: &str) -> Result<Value, Failure> {
+    remote::until(session, PAUSE, async |api| {
         let found: Value = api.get(&format!("/runs/{run}"), &[]).await?;
         let state: Run = super::typed(&found)?;
-        match state.summary.state {
-            RunState::Queued | RunState::Running | RunState::Cancelling => tokio::time::sleep(PAUSE).await,
-            RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Broken => return Ok(found),
-        }
-    }
+        Ok(match state.summary.state {
+            RunState::Queued | RunState::Running | RunState::Cancelling => None,
+            RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Broken => Some(found),
+        })
+    })
+    .await
 }
 
 /// Says how it ended; the exit code is the outcome.

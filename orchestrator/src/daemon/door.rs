@@ -13,8 +13,10 @@ use crate::exit_code::Failure;
 /// Every reason not to open, with its remedy.
 pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOrigin) -> Result<Door, Failure> {
     let settings = &session.project.server;
+    // A process that only listens on its socket judges the loopback door, which nobody walks through.
+    let nowhere = options.listen.is_empty();
     let behind_proxy = match &settings.behind_proxy {
-        Some(proxy) => {
+        Some(proxy) if !options.is_alone() => {
             let trusted = proxy.trusted.iter().map(|text| {
                 text.parse().map_err(|_| {
                     Failure::input(format!("server.behind_proxy.trusted: `{text}` is no network"))
@@ -23,14 +25,12 @@ pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOr
             });
             Some(BehindProxy { trusted: trusted.collect::<Result<_, _>>()? })
         }
-        None => None,
+        Some(_) | None => None,
     };
     let tls = settings.tls.as_ref().map(|tls| TlsFiles {
         certificate: session.project.dir.join(&tls.certificate),
         key: session.project.dir.join(&tls.key),
     });
-    // A process that only listens on its socket judges the loopback door, which nobody walks through.
-    let nowhere = options.listen.is_empty();
     let listen = if nowhere { vec![([127, 0, 0, 1], 0).into()] } else { options.listen.clone() };
     let config = DoorConfig {
         listen,

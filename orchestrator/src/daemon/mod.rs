@@ -7,6 +7,7 @@
 
 mod connections;
 mod door;
+mod front;
 mod roles;
 mod upkeep;
 
@@ -15,22 +16,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use updraft_api::{ApiConfig, ApiState, Assets, Listener};
+use updraft_api::Listener;
 use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
-use updraft_engine::{Clock as _, Engine, Probe, SystemClock, Watch};
+use updraft_engine::{Engine, Probe, SystemClock, Watch};
 use updraft_store::Store;
 use updraft_task::Registry;
 
+pub use front::{Around, Front, Served, beside};
 pub use roles::{Role, Roles};
 
 use crate::cli::{self, Session};
 use crate::compose::{self, Desk, Opened};
 use crate::exit_code::Failure;
-use crate::ui_assets::Pages;
 
 /// What a daemon is started with.
 pub struct Options {
@@ -62,6 +61,28 @@ pub struct Bench {
     pub probe: Arc<dyn Probe>,
 }
 
+impl Options {
+    /// For a process that answers on its socket alone.
+    pub fn beside(socket: PathBuf, profile: Option<String>) -> Self {
+        Self {
+            roles: Roles::api(),
+            listen: Vec::new(),
+            folders: Vec::new(),
+            profile,
+            slots: None,
+            reason: None,
+            dev: false,
+            socket,
+            bench: None,
+        }
+    }
+
+    /// Whether it is such a process: it looks after nobody, and is no part of what stands behind a proxy.
+    fn is_alone(&self) -> bool {
+        self.listen.is_empty() && self.roles == Roles::api()
+    }
+}
+
 /// A running daemon.
 pub struct Daemon {
     /// Where it listens.
@@ -75,16 +96,14 @@ pub struct Daemon {
     catalog: Option<Arc<Catalog>>,
     scheduler: Option<Scheduler>,
     upkeep: upkeep::Upkeep,
-    stop: CancellationToken,
-    server: JoinHandle<()>,
+    served: Served,
 }
 
-/// Starts a daemon on this store.
+/// Starts a daemon on an opened store.
 ///
 /// # Errors
-/// The store cannot be had, the door must not open, an address is taken.
-pub async fn start(session: &Session, options: Options) -> Result<Daemon, Failure> {
-    let opened = compose::open(session).await?;
+/// The door must not open, an address is taken; the store is closed then.
+pub async fn start(session: &Session, options: Options, opened: Opened) -> Result<Daemon, Failure> {
     let started = start_on(session, options, &opened).await;
     if started.is_err() {
         opened.store.close().await;
@@ -98,39 +117,30 @@ pub async fn start(session: &Session, options: Options) -> Result<Daemon, Failur
 /// As [`start`]; the store is then still open.
 pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> Result<Daemon, Failure> {
     let settings = &session.project.server;
-    let clock = Arc::new(SystemClock::default());
-    let desk = opened.desk()?.clone();
-    let door = door::open(session, &options, &desk, &key_origin(session)).await?;
-    let vault = Arc::new(vault(session)?);
-    let connections = Arc::new(connections::open(session, &desk, vault, options.profile.as_deref()).await?);
+    let front = Front::open(session, &options, opened).await?;
+    let (clock, connections) = (Arc::clone(&front.clock), Arc::clone(&front.connections));
     for warning in connections.warnings() {
         tracing::warn!("{warning}");
     }
-    let auth_clock: updraft_auth::Clock = {
-        let clock = Arc::clone(&clock);
-        Arc::new(move || clock.now())
-    };
-    let authenticator = Arc::new(Authenticator::new(Arc::clone(&desk.accounts), door.auth, auth_clock));
 
     let registry = options.bench.as_ref().map_or(&session.registry, |bench| &bench.registry);
-    let mut config =
-        compose::engine_config(session, opened, Arc::clone(registry), connections::ForTasks(Arc::clone(&connections)));
+    let mut config = compose::engine_config(session, opened, Arc::clone(registry), front.connections_for_tasks());
     config.clock = Arc::<SystemClock>::clone(&clock);
     config.probe = options.bench.as_ref().map(|bench| Arc::clone(&bench.probe));
     config.logs = Some(Arc::clone(&opened.logs));
-    config.watch = Some(Watch::default());
+    config.watch = (!options.is_alone()).then(Watch::default);
     config.scheduling = Some(Arc::clone(&opened.scheduling));
     let scheduler = options.roles.has(Role::Scheduler).then(|| {
         let clock = Arc::<SystemClock>::clone(&clock);
         Scheduler::start(SchedulerConfig::new(Arc::clone(&opened.scheduling), clock, opened.store.kind()))
     });
     config.scheduler = scheduler.as_ref().map(Scheduler::handle);
-    if options.roles.has(Role::Worker) {
-        config.slots = options.slots.or(settings.slots).unwrap_or(config.slots);
-        config.queues = settings.queues.clone().unwrap_or_else(|| vec![SchedulerConfig::QUEUE.to_owned()]);
-    } else {
-        config.slots = 0;
-    }
+    // Without slots nothing is claimed from them; a run that is re-opened out of a private queue moves to the first.
+    config.queues = settings.queues.clone().unwrap_or_else(|| vec![SchedulerConfig::QUEUE.to_owned()]);
+    config.slots = match options.roles.has(Role::Worker) {
+        true => options.slots.or(settings.slots).unwrap_or(config.slots),
+        false => 0,
+    };
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let spec = Arc::new(cli::spec_of(registry, &connections));
 
@@ -158,10 +168,9 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         });
     }
 
-    let stop = CancellationToken::new();
     let upkeep = upkeep::Upkeep::start(upkeep::Work {
         logs: Arc::clone(&opened.logs),
-        authenticator: Arc::clone(&authenticator),
+        authenticator: Arc::clone(&front.authenticator),
         connections: Arc::clone(&connections),
         retention: settings.retention.clone(),
     })
@@ -170,8 +179,8 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
 
     let mut listeners = Vec::new();
     if options.roles.has(Role::Api) {
-        for address in &door.listen {
-            let listener = match &door.tls {
+        for address in &front.door.listen {
+            let listener = match &front.door.tls {
                 Some(tls) => Listener::tls(*address, &tls.certificate, &tls.key).await,
                 None => Listener::tcp(*address).await,
             };
@@ -182,38 +191,20 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         }
     }
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::address).collect();
-    let socket = Listener::unix(&options.socket)
-        .map_err(|error| Failure::unreachable(format!("cannot listen on {}: {error}", options.socket.display())))?;
-    listeners.push(socket);
+    listeners.push(beside(&options.socket)?);
 
-    let login_path = login_path(session, &options, &authenticator).await?;
-    let state = ApiState::new(ApiConfig {
+    let login_path = login_path(session, &options, &front.authenticator).await?;
+    let (store, door) = (Arc::clone(&opened.store), front.door.clone());
+    let around = Around {
         engine: Arc::clone(&engine),
-        store: Arc::clone(&opened.store),
-        reader: Arc::clone(&opened.reader),
-        history: desk.history,
-        logs: Arc::clone(&opened.logs),
-        scheduling: Arc::clone(&opened.scheduling),
-        accounts: desk.accounts,
-        idempotency: desk.idempotency,
         scheduler: scheduler.as_ref().map(Scheduler::handle),
-        authenticator,
-        connections,
-        door: Arc::new(door.clone()),
         catalog: catalog.clone(),
         registry: Arc::clone(registry),
         spec,
-        clock,
-        assets: Pages::carried().map(|pages| Arc::new(pages) as Arc<dyn Assets>),
-        previewer: None,
         upkeep: upkeep.source(),
-        build: concat!("updraft ", env!("CARGO_PKG_VERSION")).to_owned(),
-        request_timeout: updraft_api::REQUEST_TIMEOUT,
-        stop: stop.clone(),
-    });
-    let server = tokio::spawn(updraft_api::serve(updraft_api::app(state), listeners, stop.clone()));
-    let store = Arc::clone(&opened.store);
-    Ok(Daemon { addresses, login_path, door, store, engine, catalog, scheduler, upkeep, stop, server })
+    };
+    let served = front.serve(opened, around, listeners)?;
+    Ok(Daemon { addresses, login_path, door, store, engine, catalog, scheduler, upkeep, served })
 }
 
 fn key_origin(session: &Session) -> KeyOrigin {
@@ -285,7 +276,7 @@ impl Daemon {
 
     /// Ends everything.
     pub async fn shutdown(self) {
-        self.stop.cancel();
+        self.served.close();
         if let Some(scheduler) = &self.scheduler {
             scheduler.shutdown().await;
         }
@@ -293,9 +284,7 @@ impl Daemon {
             catalog.shutdown().await;
         }
         self.upkeep.shutdown().await;
-        if let Err(error) = self.server.await {
-            tracing::warn!(%error, "the server did not end in good order");
-        }
+        self.served.end().await;
         self.engine.shutdown().await;
         self.store.close().await;
     }

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use updraft_api::{ACTOR, BASE};
 
+use super::sse::Events;
 use crate::exit_code::{ExitCode, Failure};
 
 /// Query parameters.
@@ -17,6 +19,10 @@ pub type Query<'a> = [(&'a str, String)];
 
 /// Connecting takes no longer.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Nor does waiting for the next byte: the API gives up on its own requests before, and keeps streams alive.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Entries of one page of a list that is read to its end.
+const PAGE: &str = "500";
 
 /// A way to the API. Keeps what it talks to alive.
 pub struct Api {
@@ -27,6 +33,20 @@ pub struct Api {
     place: String,
     /// In whose name, where that is not the token's: the user at the terminal.
     user: Option<String>,
+    /// Served by this process itself, for one command.
+    momentary: bool,
+}
+
+/// A part of a log.
+pub struct LogPart {
+    /// Its lines, one JSON object each.
+    pub lines: String,
+    /// Byte at which the next part begins.
+    pub next: u64,
+    /// There is none yet.
+    pub last: bool,
+    /// Nothing more will come.
+    pub complete: bool,
 }
 
 impl Api {
@@ -41,11 +61,15 @@ impl Api {
         };
         let Some(token) = token else {
             return Err(Failure::input("`--server` takes a token")
-                .hint("set UPDRAFT_TOKEN, or make a token: updraft tokens create --role operator"));
+                .hint("set UPDRAFT_TOKEN; to make one, on the server: updraft tokens create --role operator"));
         };
+        if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
+            return Err(Failure::input(format!("`--server {url}` is more than an address"))
+                .hint(format!("write {}", parsed.origin().ascii_serialization())));
+        }
         let http = builder().build().map_err(|error| Failure::unreachable(error.to_string()))?;
         let origin = parsed.origin().ascii_serialization();
-        Ok(Self { http, place: origin.clone(), origin, token: Some(token), user: None })
+        Ok(Self { http, place: origin.clone(), origin, token: Some(token), user: None, momentary: false })
     }
 
     /// A daemon's socket. Whoever may open it is the local admin; `user` is who that is.
@@ -54,8 +78,20 @@ impl Api {
     /// The client cannot be made.
     pub fn socket(path: &Path, user: String) -> Result<Self, Failure> {
         let http = builder().unix_socket(path).build().map_err(|error| Failure::unreachable(error.to_string()))?;
-        let place = format!("the daemon at {}", path.display());
-        Ok(Self { http, origin: "http://localhost".to_owned(), token: None, place, user: Some(user) })
+        let place = format!("the process behind {}", path.display());
+        let origin = "http://localhost".to_owned();
+        Ok(Self { http, origin, token: None, place, user: Some(user), momentary: false })
+    }
+
+    /// The same, said to be served by this process for one command.
+    #[must_use]
+    pub fn momentarily(self) -> Self {
+        Self { momentary: true, ..self }
+    }
+
+    /// Whether there is no daemon: this process has the store, and carries nothing out.
+    pub fn is_momentary(&self) -> bool {
+        self.momentary
     }
 
     /// Reads.
@@ -117,13 +153,58 @@ impl Api {
         self.call::<Value>(Method::DELETE, path, query, None, None).await.map(drop)
     }
 
-    /// Reads text.
+    /// All pages of a list as one: `{items, next: null}`.
     ///
     /// # Errors
     /// As [`Api::get`].
-    pub async fn text(&self, path: &str) -> Result<String, Failure> {
-        let bytes = self.send(Method::GET, path, &[], None, None).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    pub async fn all(&self, path: &str, query: &Query<'_>) -> Result<Value, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut asked = query.to_vec();
+            asked.push(("limit", PAGE.to_owned()));
+            asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let mut page: Value = self.get(path, &asked).await?;
+            if let Some(found) = page.get_mut("items").and_then(Value::as_array_mut) {
+                items.append(found);
+            }
+            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(json!({ "items": items, "next": null }));
+            }
+        }
+    }
+
+    /// A part of a log.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn log(&self, path: &str, query: &Query<'_>) -> Result<LogPart, Failure> {
+        let request = self.request(Method::GET, path, query).header(ACCEPT, "application/x-ndjson");
+        let (headers, bytes) = self.answer(request).await?;
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let number = |name: &str| text(name)?.parse::<u64>().ok();
+        let end = number("x-log-bytes").unwrap_or_default();
+        let next = number("x-log-next").unwrap_or(end);
+        Ok(LogPart {
+            lines: String::from_utf8_lossy(&bytes).into_owned(),
+            next,
+            last: next >= end,
+            complete: text("x-log-complete") == Some("true"),
+        })
+    }
+
+    /// A stream of events.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn events(&self, path: &str, query: &Query<'_>) -> Result<Events, Failure> {
+        let request = self.request(Method::GET, path, query).header(ACCEPT, "text/event-stream");
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        Ok(Events::new(response))
     }
 
     async fn call<T: DeserializeOwned>(
@@ -134,21 +215,22 @@ impl Api {
         body: Option<Value>,
         key: Option<&str>,
     ) -> Result<T, Failure> {
-        let bytes = self.send(method, path, query, body, key).await?;
+        let mut request = self.request(method, path, query);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let (_, bytes) = self.answer(request).await?;
         let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         serde_json::from_slice(bytes).map_err(|error| {
             Failure::unreachable(format!("{} answers in a way that this version does not know: {error}", self.place))
+                .hint("is there another service at this address, or an Updraft of another version?")
         })
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        query: &Query<'_>,
-        body: Option<Value>,
-        key: Option<&str>,
-    ) -> Result<Vec<u8>, Failure> {
+    fn request(&self, method: Method, path: &str, query: &Query<'_>) -> reqwest::RequestBuilder {
         let mut request = self.http.request(method, format!("{}{BASE}{path}", self.origin)).query(query);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
@@ -156,26 +238,36 @@ impl Api {
         if let Some(user) = &self.user {
             request = request.header(ACTOR, user);
         }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+        request
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<(HeaderMap, Vec<u8>), Failure> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
         }
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let unreachable =
-            |error: reqwest::Error| Failure::unreachable(format!("{} cannot be reached: {}", self.place, root(&error)));
-        let response = request.send().await.map_err(unreachable)?;
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((headers, bytes.to_vec()))
+    }
+
+    async fn refused(&self, response: Response) -> Failure {
         let status = response.status();
-        let bytes = response.bytes().await.map_err(unreachable)?;
-        if !status.is_success() {
-            return Err(problem(status, &bytes));
+        match response.bytes().await {
+            Ok(bytes) => problem(status, &bytes),
+            Err(error) => self.unreachable(&error),
         }
-        Ok(bytes.to_vec())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let why = if error.is_timeout() { "it does not answer in time".to_owned() } else { root(error) };
+        Failure::unreachable(format!("{} cannot be reached: {why}", self.place))
     }
 }
 
 fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder().connect_timeout(CONNECT).user_agent(concat!("updraft/", env!("CARGO_PKG_VERSION")))
+    let builder = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
+    builder.user_agent(concat!("updraft/", env!("CARGO_PKG_VERSION")))
 }
 
 fn document(body: &impl Serialize) -> Result<Value, Failure> {
@@ -207,11 +299,15 @@ fn problem(status: StatusCode, bytes: &[u8]) -> Failure {
     } else {
         ExitCode::BadInput
     };
-    let hint = text("hint").or_else(|| match status {
-        StatusCode::UNAUTHORIZED => Some("the token is wrong, expired or revoked".to_owned()),
-        StatusCode::FORBIDDEN => Some("the token's role may not do this".to_owned()),
-        _ => None,
-    });
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => {
+            Some("the token is wrong, expired or revoked: updraft tokens list, on the server".to_owned())
+        }
+        StatusCode::FORBIDDEN => {
+            text("hint").or_else(|| Some("the token's role or scopes do not let it do this".to_owned()))
+        }
+        _ => text("hint"),
+    };
     Failure { code, message, hint }
 }
 

@@ -1,57 +1,119 @@
 //! The way to the API, chosen.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::{Api, sockets};
 use crate::cli::{Session, who};
-use crate::compose::StoreUrl;
-use crate::daemon::{self, Daemon, Options, Roles};
-use crate::exit_code::Failure;
+use crate::compose;
+use crate::daemon::{self, Daemon, Options};
+use crate::exit_code::{ExitCode, Failure};
 
-/// Does something over the API: of the given server, of a daemon on this store, or of this process for a moment.
+/// How long what was reached once may stay away while something is waited for: a restart takes no longer.
+const AWAY: Duration = Duration::from_secs(30);
+/// Least time between two steps on the store itself: in between it is free for a daemon.
+const FREE: Duration = Duration::from_secs(1);
+
+/// Does something over the API: of the given server, of a process that has this store, or of this process for a moment.
 ///
 /// # Errors
 /// What `work` says; there is no store, or it cannot be reached.
 pub async fn with<T>(session: &Session, work: impl AsyncFnOnce(&Api) -> Result<T, Failure>) -> Result<T, Failure> {
-    if let Some((url, token)) = &session.server {
-        return work(&Api::server(url, token.clone())?).await;
+    match Way::find(session).await? {
+        Way::There(api) => work(&api).await,
+        Way::Here(own) => {
+            let done = work(&own.api).await;
+            own.stop().await;
+            done
+        }
     }
-    if let Some(socket) = sockets(&session.store, &session.project).live().await {
-        return work(&Api::socket(&socket, who(session))?).await;
+}
+
+/// Does something in steps until one of them is the last. Between two steps the way is looked for anew where the other side
+/// has gone, and a store that this process opens itself is free for others.
+///
+/// # Errors
+/// What `step` says, and for too long that the other side is away.
+pub async fn until<T>(
+    session: &Session,
+    pause: Duration,
+    mut step: impl AsyncFnMut(&Api) -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let mut reached: Option<Instant> = None;
+    loop {
+        let mut wait = pause;
+        let done = match Way::find(session).await {
+            Ok(Way::There(api)) => loop {
+                let done = step(&api).await;
+                if !matches!(done, Ok(None)) {
+                    break done;
+                }
+                reached = Some(Instant::now());
+                tokio::time::sleep(pause).await;
+            },
+            Ok(Way::Here(own)) => {
+                let done = step(&own.api).await;
+                own.stop().await;
+                wait = pause.max(FREE);
+                done
+            }
+            Err(failure) => Err(failure),
+        };
+        match done {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => reached = Some(Instant::now()),
+            Err(failure) => {
+                let patient = failure.code == ExitCode::Unreachable && reached.is_some_and(|at| at.elapsed() < AWAY);
+                if !patient {
+                    return Err(failure);
+                }
+            }
+        }
+        tokio::time::sleep(wait).await;
     }
-    let own = Own::start(session).await?;
-    let done = work(&Api::socket(&own.socket, who(session))?).await;
-    own.stop().await;
-    done
+}
+
+enum Way {
+    /// To another process.
+    There(Api),
+    /// To this one.
+    Here(Own),
+}
+
+impl Way {
+    async fn find(session: &Session) -> Result<Self, Failure> {
+        if let Some((url, token)) = &session.server {
+            return Ok(Self::There(Api::server(url, token.clone())?));
+        }
+        let sockets = sockets(&session.store, &session.project);
+        if let Some(socket) = sockets.live().await {
+            return Ok(Self::There(Api::socket(&socket, who(session))?));
+        }
+        match Own::start(session).await {
+            Ok(own) => Ok(Self::Here(own)),
+            // A daemon may have been about to start.
+            Err(failure) => match sockets.live().await {
+                Some(socket) => Ok(Self::There(Api::socket(&socket, who(session))?)),
+                None => Err(failure),
+            },
+        }
+    }
 }
 
 /// The same API, served by this process to itself.
 struct Own {
     daemon: Daemon,
-    socket: PathBuf,
+    api: Api,
 }
 
 impl Own {
     async fn start(session: &Session) -> Result<Self, Failure> {
-        if let StoreUrl::Sqlite(path) = &session.store
-            && !path.exists()
-        {
-            return Err(Failure::input(format!("there is no store {} yet", session.store.shown()))
-                .hint("`updraft dev` or the first `updraft run FILE` makes it"));
-        }
-        let socket = std::env::temp_dir().join(format!("updraft-{}.sock", std::process::id()));
-        let options = Options {
-            roles: Roles::api(),
-            listen: Vec::new(),
-            folders: Vec::new(),
-            profile: None,
-            slots: None,
-            reason: None,
-            dev: false,
-            socket: socket.clone(),
-            bench: None,
-        };
-        Ok(Self { daemon: daemon::start(session, options).await?, socket })
+        let opened = compose::open_existing(session).await?;
+        // Not beside the store: this process ends before others could make use of it.
+        let socket: PathBuf = std::env::temp_dir().join(format!("updraft-{}.sock", std::process::id()));
+        let daemon = daemon::start(session, Options::beside(socket.clone(), None), opened).await?;
+        let api = Api::socket(&socket, who(session))?.momentarily();
+        Ok(Self { daemon, api })
     }
 
     async fn stop(self) {

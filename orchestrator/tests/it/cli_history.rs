@@ -35,14 +35,33 @@ fn runs_and_their_tasks_can_be_read_afterwards() {
 fn a_run_has_names_of_several_kinds() {
     let place = with_two_runs();
     let runs = place.json(&["runs", "--json"]);
-    let (newest, older) = (&runs["runs"][0], &runs["runs"][1]);
+    let (newest, older) = (&runs["items"][0], &runs["items"][1]);
     assert_eq!((newest["workflow"].as_str(), older["workflow"].as_str()), (Some("mixed"), Some("chain")));
     let id = older["id"].as_str().unwrap();
-    assert_eq!(place.json(&["runs", "show", id, "--json"])["run"], *older);
-    assert_eq!(place.json(&["runs", "show", "latest", "--json"])["run"], *newest);
-    assert_eq!(place.json(&["runs", "--before", newest["id"].as_str().unwrap(), "--json"])["runs"][0], *older);
+    assert_eq!(place.json(&["runs", "show", id, "--json"])["id"], older["id"]);
+    assert_eq!(place.json(&["runs", "show", "latest", "--json"])["id"], newest["id"]);
+    let first = place.json(&["runs", "-n", "1", "--json"]);
+    assert_eq!(first["items"], serde_json::json!([newest]));
+    let cursor = first["next"].as_str().unwrap();
+    assert_eq!(place.json(&["runs", "-n", "1", "--cursor", cursor, "--json"])["items"][0], *older);
+    let filtered = |arguments: &[&str]| {
+        let page = place.json(&[&["runs", "--json"], arguments].concat());
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["workflow"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(filtered(&["--state", "failed,running"]), ["mixed"]);
+    assert_eq!(filtered(&["--sort", "created_at"]), ["chain", "mixed"]);
+    assert_eq!(filtered(&["--since", "1h"]), ["mixed", "chain"]);
+    assert!(filtered(&["--until", "2020-01-01"]).is_empty());
+    assert_eq!(filtered(&["--search", "hai"]), ["chain"]);
+    assert!(filtered(&["--trigger", "schedule"]).is_empty());
     // Both ids begin with the same instant: the part behind it tells them apart.
-    assert_eq!(place.json(&["runs", "show", &id[..35], "--json"])["run"], *older);
+    assert_eq!(place.json(&["runs", "show", &id[..35], "--json"])["id"], older["id"]);
+    assert_eq!(place.json(&["runs", "show", &id.to_uppercase(), "--json"])["id"], older["id"]);
     let all = [
         vec!["runs", "show", "00000000-0000-0000-0000-000000000000"],
         vec!["runs", "show", "abcd"],
@@ -62,7 +81,7 @@ fn a_runs_events_can_be_listed() {
     let place = Place::new(&[("one.yaml", "id: one\ntasks: [{id: only, type: noop}]\n")]);
     assert_eq!(place.updraft(&["run", "one.yaml"]).code(), Some(0));
     let history = place.json(&["runs", "show", "latest", "--events", "--json"]);
-    let kinds: Vec<Vec<&str>> = history["history"]
+    let kinds: Vec<Vec<&str>> = history["items"]
         .as_array()
         .unwrap()
         .iter()

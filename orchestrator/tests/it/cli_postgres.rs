@@ -16,7 +16,7 @@ fn on_postgresql_runs_go_side_by_side_and_are_read_and_cancelled_by_others() {
 
     let running = place.start(&with(&["run", "waits.yaml"]));
     running.wait_for_line(Stream::Err, |line| line.contains("waiting running")).unwrap();
-    let waiting = place.json(&with(&["runs", "--json"]))["runs"][0].clone();
+    let waiting = place.json(&with(&["runs", "--json"]))["items"][0].clone();
     assert_eq!(waiting["state"], "running");
     let beside = place.updraft(&with(&["run", "chain.yaml"]));
     assert_eq!(beside.code(), Some(0), "{}", beside.err);
@@ -40,7 +40,8 @@ fn on_postgresql_a_killed_run_is_resumed_where_it_was() {
     place.write("go", "");
     let resumed = place.updraft(&["run", "--resume", "--json", "--store", database.url()]);
     assert_eq!(resumed.code(), Some(0), "{}", resumed.err);
-    let document: serde_json::Value = serde_json::from_str(&resumed.out).unwrap();
-    let attempts: Vec<_> = document["tasks"].as_array().unwrap().iter().map(|task| task["attempts"].clone()).collect();
+    let document = place.json(&["tasks", "latest", "--json", "--store", database.url()]);
+    let tasks = document["items"].as_array().unwrap();
+    let attempts: Vec<_> = tasks.iter().map(|task| task["attempts"].as_array().unwrap().len()).collect();
     assert_eq!(attempts, [1, 2, 1], "{document}");
 }

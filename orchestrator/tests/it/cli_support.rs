@@ -117,6 +117,7 @@ impl Place {
         settings.add_filter(r"\b[0-9]+ m [0-9]{2} s\b|\b[0-9]+\.[0-9] s\b|\b[0-9]+ ms\b", "[TOOK]");
         settings.add_filter(r#""seconds": [0-9.e-]+"#, r#""seconds": "[SECONDS]""#);
         settings.add_filter(r"process [0-9]+", "process [PID]");
+        settings.add_filter(r"(worker |\()[^ ()/]+/[0-9]+", "$1[WORKER]");
         settings
     }
 

@@ -212,10 +212,10 @@ impl Scene {
     /// Attempts of the tasks whose results the store holds.
     fn accepted(&self) -> BTreeMap<String, u64> {
         let document = self.project.document(&["tasks", "latest", "--json"]);
-        let tasks = document["tasks"].as_array().unwrap().iter();
+        let tasks = document["items"].as_array().unwrap().iter();
         tasks
             .filter(|task| task["state"] == "succeeded")
-            .map(|task| (task["id"].as_str().unwrap().to_owned(), task["attempts"].as_u64().unwrap()))
+            .map(|task| (task["task"].as_str().unwrap().to_owned(), task["attempts"].as_array().unwrap().len() as u64))
             .collect()
     }
 
@@ -270,7 +270,7 @@ impl Scene {
         }
         self.free_broker();
         self.answer_webhook();
-        let ran = Ran::of(running.wait(RUN).unwrap()).ended_with(0);
+        let ran = Ran::of(&self.project, running.wait(RUN).unwrap()).ended_with(0);
         assert!(asked_when_kept.is_none_or(|before| self.standin.ledger().count(STATES) == before), "fetched again");
         let lost = self.lost();
         tell(&format!("{} kill(s), lost attempts: {lost:?}", moments.len()));

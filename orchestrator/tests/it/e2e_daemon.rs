@@ -49,7 +49,7 @@ impl<'p> Daemon<'p> {
 
     /// Runs of a workflow, newest first.
     fn runs(&self, workflow: &str) -> Vec<Value> {
-        self.json(&["runs", "--workflow", workflow])["runs"].as_array().unwrap().clone()
+        self.json(&["runs", "--workflow", workflow])["items"].as_array().unwrap().clone()
     }
 
     fn until(&self, what: &str, mut is: impl FnMut(&Self) -> bool) {
@@ -131,14 +131,15 @@ fn kill_of_dev_in_the_middle_of_a_run_loses_nothing_and_repeats_nothing_accepted
     let made = daemon.json(&["trigger", "waits"]);
     let run = made["id"].as_str().unwrap().to_owned();
     daemon.until("the task in the middle", |daemon| {
-        daemon.json(&["tasks", &run])["tasks"].as_array().unwrap().iter().any(|task| task["state"] == "running")
+        daemon.json(&["tasks", &run])["items"].as_array().unwrap().iter().any(|task| task["state"] == "running")
     });
     daemon.running.kill().unwrap();
     place.write("go", "");
     let again = Daemon::start(&place, &["dev"], &[]);
     again.until("the end of the run", |daemon| daemon.runs("waits")[0]["state"] == "succeeded");
-    let tasks = again.json(&["runs", "show", &run]);
-    let attempts: Vec<&Value> = tasks["tasks"].as_array().unwrap().iter().map(|task| &task["attempts"]).collect();
+    let tasks = again.json(&["tasks", &run]);
+    let attempts = tasks["items"].as_array().unwrap().iter().map(|task| task["attempts"].as_array().unwrap().len());
+    let attempts: Vec<usize> = attempts.collect();
     assert_eq!(attempts, [1, 2, 1], "{tasks}");
     again.stop();
 }
@@ -151,7 +152,7 @@ fn of_two_serves_on_postgresql_the_survivor_takes_over() {
     let first = Daemon::start(&place, &["serve"], &store);
     let run = first.json(&["trigger", "waits"])["id"].as_str().unwrap().to_owned();
     first.until("the task in the middle", |daemon| {
-        daemon.json(&["tasks", &run])["tasks"].as_array().unwrap().iter().any(|task| task["state"] == "running")
+        daemon.json(&["tasks", &run])["items"].as_array().unwrap().iter().any(|task| task["state"] == "running")
     });
     let second = Daemon::start(&place, &["serve"], &store);
     first.running.kill().unwrap();

@@ -146,7 +146,7 @@ impl Project {
 
     /// Runs the flagship to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.start(arguments).wait(RUN).unwrap())
+        Ran::of(self, self.start(arguments).wait(RUN).unwrap())
     }
 
     /// Goes on with the newest unfinished run.
@@ -161,6 +161,23 @@ impl Project {
         let finished = self.program(arguments).run().unwrap();
         assert_eq!(finished.code(), Some(0), "{arguments:?}\n{}\n{}", finished.out, finished.err);
         finished.out
+    }
+
+    /// A task run with its output; what a skipped one said stands as an error of the class `skipped`.
+    fn task_of(&self, run: &str, task: &Value) -> Value {
+        let id = task["task"].as_str().unwrap();
+        let output = match task["output_bytes"].as_u64() {
+            Some(_) => self.document(&["tasks", run, id, "--json"])["output"].clone(),
+            None => Value::Null,
+        };
+        let error = match (task["state"].as_str(), &task["error"]) {
+            (Some("skipped"), Value::Null) => json!({ "class": "skipped", "message": task["cause_words"] }),
+            (_, error) => error.clone(),
+        };
+        json!({
+            "id": id, "type": task["type"], "state": task["state"], "cause": task["cause"], "error": error,
+            "attempts": task["attempts"].as_array().unwrap().len(), "seconds": task["seconds"], "output": output,
+        })
     }
 
     /// The same as JSON.
@@ -251,20 +268,27 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A run that has ended, with its document.
+/// A run that has ended, with all that the command line says of it.
 #[derive(Debug)]
 pub struct Ran {
     /// Exit code, outputs.
     pub finished: Finished,
-    /// What stood on standard output.
+    /// `{run, tasks}`: the run, and each task run with its output.
     pub document: Value,
 }
 
 impl Ran {
-    /// Reads the document that a run with `--json` ends with.
-    pub fn of(finished: Finished) -> Self {
-        let document = serde_json::from_str(&finished.out)
+    /// Reads the run that a `run --json` ends with, then its task runs.
+    pub fn of(project: &Project, finished: Finished) -> Self {
+        let run: Value = serde_json::from_str(&finished.out)
             .unwrap_or_else(|error| panic!("no document: {error}\n{}\n{}", finished.out, finished.err));
+        let id = run["id"].as_str().unwrap();
+        let page = project.document(&["tasks", id, "--json"]);
+        let tasks = page["items"].as_array().unwrap().iter().map(|task| project.task_of(id, task));
+        let fields = ["id", "workflow", "state", "cause", "logical_date", "data_interval", "started_at", "ended_at"];
+        let of_run: serde_json::Map<String, Value> =
+            fields.iter().map(|field| ((*field).to_owned(), run[*field].clone())).collect();
+        let document = json!({ "run": of_run, "tasks": tasks.collect::<Vec<_>>() });
         Self { finished, document }
     }
 

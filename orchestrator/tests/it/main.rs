@@ -8,6 +8,7 @@ mod cli_exit_codes;
 mod cli_help;
 mod cli_history;
 mod cli_postgres;
+mod cli_reach;
 mod cli_run;
 mod cli_store;
 mod cli_support;
