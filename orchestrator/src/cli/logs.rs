@@ -115,11 +115,8 @@ async fn several(session: &Session, api: &Api, run: &str, tasks: &[TaskRun], arg
             let name = find::shown(&task.task, task.map_index);
             output::line(&output::dim(&format!("── {name} · attempt {n}")));
         }
-        read(api, run, task, n, args, |text| match session.json {
-            true => owned_lines(task, n, text),
-            false => lines(session, text),
-        })
-        .await?;
+        let show = |text: &str| if session.json { owned_lines(task, n, text) } else { lines(session, text) };
+        read(api, run, task, n, args, show).await?;
     }
     Ok(ExitCode::Success)
 }

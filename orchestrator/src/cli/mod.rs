@@ -129,7 +129,7 @@ enum Command {
     /// Says how the installation is: workers, queues, store, workflow files
     Status,
     /// Lists runs, or shows one
-    Runs(runs::Args),
+    Runs(Box<runs::Args>),
     /// Lists the task runs of a run, or the task types of this binary
     Tasks(tasks::Args),
     /// Prints logs of attempts
@@ -287,7 +287,7 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
             Command::Tokens(args) => tokens::run(&session, args).await,
             Command::Audit(args) => audit::run(&session, args).await,
             Command::Connections(args) => connections::run(&session, args).await,
-            Command::Runs(args) => runs::run(&session, args).await,
+            Command::Runs(args) => runs::run(&session, *args).await,
             Command::Tasks(args) => tasks::run(&session, args).await,
             Command::Logs(args) => logs::run(&session, args).await,
             Command::Cancel(args) => cancel::run(&session, args).await,

@@ -137,10 +137,8 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
     config.scheduler = scheduler.as_ref().map(Scheduler::handle);
     // Without slots nothing is claimed from them; a run that is re-opened out of a private queue moves to the first.
     config.queues = settings.queues.clone().unwrap_or_else(|| vec![SchedulerConfig::QUEUE.to_owned()]);
-    config.slots = match options.roles.has(Role::Worker) {
-        true => options.slots.or(settings.slots).unwrap_or(config.slots),
-        false => 0,
-    };
+    let slots = options.slots.or(settings.slots).unwrap_or(config.slots);
+    config.slots = if options.roles.has(Role::Worker) { slots } else { 0 };
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let spec = Arc::new(cli::spec_of(registry, &connections));
 

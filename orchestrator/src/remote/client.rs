@@ -20,7 +20,7 @@ pub type Query<'a> = [(&'a str, String)];
 /// Connecting takes no longer.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Nor does waiting for the next byte: the API gives up on its own requests before, and keeps streams alive.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Entries of one page of a list that is read to its end.
 const PAGE: &str = "500";
 

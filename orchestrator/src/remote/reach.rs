@@ -77,7 +77,7 @@ enum Way {
     /// To another process.
     There(Api),
     /// To this one.
-    Here(Own),
+    Here(Box<Own>),
 }
 
 impl Way {
@@ -90,7 +90,7 @@ impl Way {
             return Ok(Self::There(Api::socket(&socket, who(session))?));
         }
         match Own::start(session).await {
-            Ok(own) => Ok(Self::Here(own)),
+            Ok(own) => Ok(Self::Here(Box::new(own))),
             // A daemon may have been about to start.
             Err(failure) => match sockets.live().await {
                 Some(socket) => Ok(Self::There(Api::socket(&socket, who(session))?)),
