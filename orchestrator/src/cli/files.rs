@@ -62,8 +62,11 @@ pub fn find(session: &Session, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failur
     let mut files = Vec::new();
     for root in &roots {
         if root.is_dir() {
-            updraft_catalog::walk(root, &mut files)
-                .map_err(|(folder, error)| Failure::input(format!("cannot read {}: {error}", folder.display())))?;
+            let mut unreadable = Vec::new();
+            updraft_catalog::walk(root, &mut files, &mut unreadable);
+            if let Some((folder, error)) = unreadable.first() {
+                return Err(Failure::input(format!("cannot read {}: {error}", folder.display())));
+            }
         } else if root.is_file() {
             files.push(root.clone());
         } else {

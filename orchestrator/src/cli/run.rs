@@ -85,11 +85,12 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
 async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Prepared>) -> Result<ExitCode, Failure> {
     let socket = sockets(&session.store, &session.project).own();
     let front = Front::open(session, &Options::beside(socket.clone(), args.profile.clone()), opened).await?;
-    let spec = Arc::new(files::spec_of(&session.registry, &front.connections));
+    let spec = daemon::spec(&session.registry, &front.connections);
+    let checked_against = Arc::clone(&spec.borrow());
     let prepared = match (prepared, &args.file) {
         (None, Some(file)) => {
             warn_of(&front.connections);
-            Some(prepare(session, file, args, &spec)?)
+            Some(prepare(session, file, args, &checked_against)?)
         }
         (prepared, _) => prepared,
     };

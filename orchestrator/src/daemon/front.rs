@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use updraft_api::{ApiConfig, ApiState, Assets, Listener, UpkeepSource};
@@ -14,7 +15,7 @@ use updraft_engine::{Clock as _, Engine, SystemClock};
 use updraft_task::Registry;
 
 use super::{Options, connections, door, key_origin, vault};
-use crate::cli::Session;
+use crate::cli::{self, Session};
 use crate::compose::Opened;
 use crate::exit_code::Failure;
 use crate::ui_assets::Pages;
@@ -42,7 +43,7 @@ pub struct Around {
     /// Task types and kinds of connections.
     pub registry: Arc<Registry>,
     /// What files are checked against.
-    pub spec: Arc<updraft_spec::Catalog>,
+    pub spec: watch::Receiver<Arc<updraft_spec::Catalog>>,
     /// How the upkeep stands.
     pub upkeep: UpkeepSource,
 }
@@ -60,6 +61,22 @@ pub struct Served {
 pub fn beside(socket: &Path) -> Result<Listener, Failure> {
     Listener::unix(socket)
         .map_err(|error| Failure::unreachable(format!("cannot listen on {}: {error}", socket.display())))
+}
+
+/// What workflow files are checked against, made anew when connections change.
+pub fn spec(registry: &Arc<Registry>, connections: &Arc<Connections>) -> watch::Receiver<Arc<updraft_spec::Catalog>> {
+    let (registry, mut changes) = (Arc::clone(registry), connections.changes());
+    let (told, spec) = watch::channel(Arc::new(cli::spec_of(&registry, connections)));
+    let connections = Arc::downgrade(connections);
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let Some(connections) = connections.upgrade() else { return };
+            if told.send(Arc::new(cli::spec_of(&registry, &connections))).is_err() {
+                return;
+            }
+        }
+    });
+    spec
 }
 
 impl Front {

@@ -24,7 +24,7 @@ use updraft_engine::{Engine, Probe, SystemClock, Watch};
 use updraft_store::Store;
 use updraft_task::Registry;
 
-pub use front::{Around, Front, Served, beside};
+pub use front::{Around, Front, Served, beside, spec};
 pub use roles::{Role, Roles};
 
 use crate::cli::{self, Session};
@@ -140,7 +140,7 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
     let slots = options.slots.or(settings.slots).unwrap_or(config.slots);
     config.slots = if options.roles.has(Role::Worker) { slots } else { 0 };
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
-    let spec = Arc::new(cli::spec_of(registry, &connections));
+    let checked_against = spec(registry, &connections);
 
     let mut catalog = None;
     if options.roles.has(Role::Scheduler) && !options.folders.is_empty() {
@@ -148,7 +148,7 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
             folders: options.folders.clone(),
             project: session.project.dir.clone(),
             source: session.project.source.clone(),
-            spec: Arc::clone(&spec),
+            spec: checked_against.clone(),
             store: Arc::clone(&opened.scheduling),
             now: cli::now,
         };
@@ -198,7 +198,7 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         scheduler: scheduler.as_ref().map(Scheduler::handle),
         catalog: catalog.clone(),
         registry: Arc::clone(registry),
-        spec,
+        spec: checked_against,
         upkeep: upkeep.source(),
     };
     let served = front.serve(opened, around, listeners)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use updraft_auth::{Audit, Authenticator, Connections, Door};
 use updraft_catalog::Catalog;
@@ -59,8 +60,8 @@ pub struct ApiConfig {
     pub catalog: Option<Arc<Catalog>>,
     /// Task types and kinds of connections that this build knows.
     pub registry: Arc<Registry>,
-    /// What workflow files are checked against.
-    pub spec: Arc<updraft_spec::Catalog>,
+    /// What workflow files are checked against: always the newest.
+    pub spec: watch::Receiver<Arc<updraft_spec::Catalog>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The user interface, if this build carries one.

@@ -82,6 +82,8 @@ struct Entry {
     stamp: Stamp,
     sha256: String,
     id: Option<String>,
+    /// The workflow that it defined before it broke so that its id cannot be told: that one is not gone.
+    was: Option<String>,
     runnable: bool,
     diagnostics: Vec<JsonDiagnostic>,
     twice: Option<JsonDiagnostic>,
@@ -105,8 +107,8 @@ pub(crate) struct Book {
     by_id: BTreeMap<String, BTreeSet<String>>,
     /// Workflows without a file, and since when.
     absent: BTreeMap<String, Timestamp>,
-    /// What was published from this folder before this process began: path → sha-256.
-    before: BTreeMap<String, String>,
+    /// How the files stand in the store, by path; their hashes tell what was published from here.
+    reported: BTreeMap<String, SourceFile>,
     /// Current versions of the store.
     known: BTreeMap<String, Standing>,
     unreadable: Vec<String>,
@@ -114,17 +116,13 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    pub(crate) fn new(source: String, before: impl IntoIterator<Item = SourceFile>) -> Self {
+    pub(crate) fn new(source: String, reported: impl IntoIterator<Item = SourceFile>) -> Self {
         Self {
             source,
             files: BTreeMap::new(),
             by_id: BTreeMap::new(),
             absent: BTreeMap::new(),
-            before: before
-                .into_iter()
-                .filter(|file| !file.sha256.is_empty())
-                .map(|file| (file.path, file.sha256))
-                .collect(),
+            reported: reported.into_iter().map(|file| (file.path.clone(), file)).collect(),
             known: BTreeMap::new(),
             unreadable: Vec::new(),
             looked_at: None,
@@ -141,7 +139,7 @@ impl Book {
 
     /// The files that must be looked into: new ones, and those that look different.
     pub(crate) fn changed<'a>(&self, scans: &'a [FolderScan]) -> Vec<&'a Found> {
-        let found = scans.iter().filter_map(|scan| scan.files.as_ref().ok()).flatten();
+        let found = scans.iter().flat_map(|scan| &scan.files);
         found.filter(|one| self.files.get(&one.path).is_none_or(|entry| entry.stamp != one.stamp)).collect()
     }
 
@@ -150,29 +148,26 @@ impl Book {
         self.files.iter().map(|(path, entry)| (path.clone(), entry.sha256.clone())).collect()
     }
 
-    /// Makes every file look changed: what was read of them is not in the store.
-    pub(crate) fn forget_contents(&mut self) {
-        for entry in self.files.values_mut() {
-            entry.sha256.clear();
-        }
-    }
-
     /// Takes in a look at the folders, with what changed files hold.
     pub(crate) fn take(&mut self, scans: &[FolderScan], loaded: Vec<Loaded>, now: Timestamp) -> Steps {
         let mut steps = Steps::default();
         self.looked_at = Some(now);
-        self.unreadable = scans.iter().filter_map(|scan| scan.files.as_ref().err().cloned()).collect();
+        self.unreadable = scans.iter().flat_map(|scan| scan.unreadable.iter().cloned()).collect();
         let mut contents: BTreeMap<String, Box<Content>> = BTreeMap::new();
         let mut touched: BTreeSet<String> = BTreeSet::new();
+        let mut read: BTreeSet<String> = BTreeSet::new();
         for one in loaded {
+            if one.content.is_some() {
+                read.insert(one.path.clone());
+            }
             self.look_at(one, &mut contents, &mut touched, now);
         }
         self.drop_missing(scans, &mut steps, &mut touched);
         for id in &touched {
-            self.settle_owner(id, &contents, &mut steps);
+            read.extend(self.settle_owner(id, &mut steps));
         }
-        for (path, content) in contents {
-            self.publish(&path, *content, &mut steps);
+        for path in read {
+            self.publish(&path, contents.remove(&path), &mut steps);
         }
         self.retire(scans, now, &mut steps);
         steps
@@ -192,15 +187,22 @@ impl Book {
             }
             return;
         };
-        if let Some(id) = self.files.get(&path).and_then(|entry| entry.id.clone()) {
-            self.disown(&id, &path);
-            touched.insert(id);
+        let mut was = None;
+        if let Some(entry) = self.files.get(&path) {
+            was = entry.id.clone().or_else(|| entry.was.clone());
+            if let Some(id) = entry.id.clone() {
+                self.disown(&id, &path);
+                touched.insert(id);
+            }
+        } else if let Some(reported) = self.reported.get(&path) {
+            was.clone_from(&reported.workflow);
         }
         let entry = match content {
             Ok(content) => {
                 let entry = Entry {
                     stamp,
                     sha256,
+                    was: was.filter(|_| content.id.is_none()),
                     id: content.id.clone(),
                     runnable: content.workflow.is_some(),
                     diagnostics: content.diagnostics.clone(),
@@ -214,6 +216,7 @@ impl Book {
                 stamp,
                 sha256,
                 id: None,
+                was,
                 runnable: false,
                 diagnostics: vec![unreadable(&path, reason)],
                 twice: None,
@@ -238,37 +241,31 @@ impl Book {
 
     /// Files that are no longer in a folder that can be read.
     fn drop_missing(&mut self, scans: &[FolderScan], steps: &mut Steps, touched: &mut BTreeSet<String>) {
-        if !self.unreadable.is_empty() || scans.iter().any(|scan| scan.files.as_ref().is_ok_and(Vec::is_empty)) {
+        if !worth_believing(scans) {
             return;
         }
-        let there: BTreeSet<&str> = scans
-            .iter()
-            .filter_map(|scan| scan.files.as_ref().ok())
-            .flatten()
-            .map(|found| found.path.as_str())
-            .collect();
+        let there: BTreeSet<&str> =
+            scans.iter().flat_map(|scan| &scan.files).map(|found| found.path.as_str()).collect();
         let gone: Vec<String> = self.files.keys().filter(|path| !there.contains(path.as_str())).cloned().collect();
         for path in gone {
             if let Some(id) = self.files.remove(&path).and_then(|entry| entry.id) {
                 self.disown(&id, &path);
                 touched.insert(id);
             }
-            steps.gone.push(path);
         }
-        // Files that were reported by an earlier process and were gone when this one began.
-        let stale: Vec<String> = self.before.keys().filter(|path| !there.contains(path.as_str())).cloned().collect();
-        for path in stale {
-            self.before.remove(&path);
-            steps.gone.push(path);
+        // Also files that were reported by an earlier process and were gone when this one began.
+        steps.gone = self.reported.keys().filter(|path| !there.contains(path.as_str())).cloned().collect();
+        for path in &steps.gone {
+            self.reported.remove(path);
         }
-        steps.gone.sort();
-        steps.gone.dedup();
     }
 
     /// Of several files with one id the first by path stands; the others say so. When it goes, the next one is read anew.
-    fn settle_owner(&mut self, id: &str, contents: &BTreeMap<String, Box<Content>>, steps: &mut Steps) {
-        let Some(paths) = self.by_id.get(id) else { return };
-        let Some(owner) = paths.first().cloned() else { return };
+    /// Answers the files that stand no longer.
+    fn settle_owner(&mut self, id: &str, steps: &mut Steps) -> Vec<String> {
+        let mut overtaken = Vec::new();
+        let Some(paths) = self.by_id.get(id) else { return overtaken };
+        let Some(owner) = paths.first().cloned() else { return overtaken };
         for path in paths.clone() {
             let Some(entry) = self.files.get_mut(&path) else { continue };
             let was = is_twice(entry);
@@ -283,30 +280,34 @@ impl Book {
                 let at = entry.diagnostics.partition_point(|one| (one.line, one.column) <= (twice.line, twice.column));
                 entry.diagnostics.insert(at, twice);
                 entry.runnable = false;
-                if !contents.contains_key(&path) {
-                    steps.report.push(report(&path, entry));
-                }
+                overtaken.push(path);
             }
         }
+        overtaken
     }
 
-    fn publish(&mut self, path: &str, content: Content, steps: &mut Steps) {
+    /// Publishes what a file says now, if it is new, and notes how the file stands. `None`: it does not stand any more, or
+    /// cannot be read.
+    fn publish(&mut self, path: &str, content: Option<Box<Content>>, steps: &mut Steps) {
         let Some(entry) = self.files.get(path) else { return };
-        steps.report.push(report(path, entry));
-        if is_twice(entry) {
-            // It was not published: when it comes to stand, it is new.
-            return;
+        let before = self.reported.get(path);
+        // Published from here before, and not edited since. What does not stand is new when it comes to stand.
+        let published = before.is_some_and(|before| before.sha256 == entry.sha256) && !is_twice(entry);
+        let report = report(path, entry, published || (entry.runnable && entry.id.is_some()), before);
+        if before != Some(&report) {
+            self.reported.insert(path.to_owned(), report.clone());
+            steps.report.push(report);
         }
-        let before = self.before.insert(path.to_owned(), entry.sha256.clone());
-        let (Some(workflow), Some(id), true) = (content.workflow, &entry.id, entry.runnable) else { return };
+        let (Some(content), Some(id), true) = (content, &entry.id, entry.runnable) else { return };
+        let Content { source, workflow: Some(workflow), .. } = *content else { return };
         let known = self.known.get(id);
         let current = known.is_some_and(|known| known.sha256 == entry.sha256 && !known.retired);
-        // Published from here before, and not edited since: whoever published something else later is right.
-        let overruled = before.as_deref() == Some(entry.sha256.as_str()) && known.is_some_and(|known| !known.retired);
+        // Whoever published something else later is right.
+        let overruled = published && known.is_some_and(|known| !known.retired);
         if current || overruled {
             return;
         }
-        let publication = publication(&self.source, path, &entry.sha256, content.source, workflow);
+        let publication = publication(&self.source, path, &entry.sha256, source, workflow);
         self.known
             .insert(id.clone(), Standing { sha256: entry.sha256.clone(), source: self.source.clone(), retired: false });
         steps.publish.push(publication);
@@ -314,13 +315,13 @@ impl Book {
 
     /// Workflows of this source whose file is gone: noted at the first look, retired at a second one [`ABSENCE`] later.
     fn retire(&mut self, scans: &[FolderScan], now: Timestamp, steps: &mut Steps) {
-        let looks = self.unreadable.is_empty()
-            && !scans.is_empty()
-            && scans.iter().all(|scan| scan.files.as_ref().is_ok_and(|files| !files.is_empty()));
+        let looks = worth_believing(scans);
+        let broken: BTreeSet<&str> = self.files.values().filter_map(|entry| entry.was.as_deref()).collect();
+        let there = |id: &str| self.by_id.contains_key(id) || broken.contains(id);
         let missing: BTreeSet<String> = self
             .known
             .iter()
-            .filter(|(id, known)| known.source == self.source && !known.retired && !self.by_id.contains_key(*id))
+            .filter(|(id, known)| known.source == self.source && !known.retired && !there(id))
             .map(|(id, _)| id.clone())
             .collect();
         self.absent.retain(|workflow, _| looks && missing.contains(workflow));
@@ -355,8 +356,8 @@ impl Book {
             if errors(entry) || !entry.runnable {
                 view.broken.push(BrokenFile {
                     path: path.clone(),
-                    workflow: entry.id.clone(),
-                    since: entry.since,
+                    workflow: entry.id.clone().or_else(|| entry.was.clone()),
+                    since: self.reported.get(path).map_or(entry.since, |reported| reported.since),
                     diagnostics: entry.diagnostics.clone(),
                 });
                 continue;
@@ -402,15 +403,27 @@ fn publication(source: &str, path: &str, sha256: &str, text: String, workflow: W
     }
 }
 
-fn report(path: &str, entry: &Entry) -> SourceFile {
-    SourceFile {
+/// Whether a look tells what is gone: every folder can be read and holds something.
+fn worth_believing(scans: &[FolderScan]) -> bool {
+    !scans.is_empty() && scans.iter().all(|scan| scan.unreadable.is_empty() && !scan.files.is_empty())
+}
+
+/// How a file stands; since when, if that is as it was.
+fn report(path: &str, entry: &Entry, published: bool, before: Option<&SourceFile>) -> SourceFile {
+    let mut report = SourceFile {
         path: path.to_owned(),
-        workflow: entry.id.clone(),
-        sha256: if is_twice(entry) { String::new() } else { entry.sha256.clone() },
+        workflow: entry.id.clone().or_else(|| entry.was.clone()),
+        sha256: if published { entry.sha256.clone() } else { String::new() },
         diagnostics: serde_json::to_string(&entry.diagnostics).unwrap_or_else(|_| "[]".to_owned()),
         broken: !entry.runnable,
         since: entry.since,
+    };
+    if let Some(before) = before
+        && (before.broken, &before.diagnostics) == (report.broken, &report.diagnostics)
+    {
+        report.since = before.since;
     }
+    report
 }
 
 fn unreadable(path: &str, reason: String) -> JsonDiagnostic {

@@ -1,6 +1,6 @@
 //! Finding workflow files and reading the changed ones, on all cores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use updraft_model::workflow::Workflow;
 use updraft_spec::diagnostic::JsonDiagnostic;
-use updraft_spec::{Catalog, check_bytes, defined_twice};
+use updraft_spec::{Catalog, Checked, check_bytes, check_size, defined_twice};
 
 /// Fewer are loaded faster than a thread is worth.
 const FILES_WORTH_A_THREAD: usize = 64;
@@ -38,8 +38,10 @@ pub struct Found {
 pub struct FolderScan {
     /// Which.
     pub folder: PathBuf,
-    /// Its workflow files by path; or why the folder cannot be read.
-    pub files: Result<Vec<Found>, String>,
+    /// Its workflow files by path.
+    pub files: Vec<Found>,
+    /// Folders in it that cannot be read, itself included, with the reason.
+    pub unreadable: Vec<String>,
 }
 
 /// What a file says.
@@ -73,19 +75,22 @@ pub struct Loaded {
     pub content: Option<Result<Box<Content>, String>>,
 }
 
-/// Looks at folders; a file that two folders share is found once.
+/// Looks at folders; a file that is found on two ways through one of them counts once.
 pub fn find(folders: &[PathBuf], project: &Path) -> Vec<FolderScan> {
     folders
         .iter()
         .map(|folder| {
-            let mut files = Vec::new();
-            let walked = walk(folder, &mut files).map_err(|(place, error)| format!("{}: {error}", place.display()));
-            let files = walked.map(|()| {
-                files.sort();
-                files.dedup();
-                files.into_iter().filter_map(|file| found(file, project)).collect()
-            });
-            FolderScan { folder: folder.clone(), files }
+            let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+            walk(folder, &mut files, &mut unreadable);
+            files.sort();
+            FolderScan {
+                folder: folder.clone(),
+                files: files.into_iter().filter_map(|file| found(file, project)).collect(),
+                unreadable: unreadable
+                    .into_iter()
+                    .map(|(place, error)| format!("{} cannot be read: {error}", place.display()))
+                    .collect(),
+            }
         })
         .collect()
 }
@@ -104,23 +109,46 @@ fn found(file: PathBuf, project: &Path) -> Option<Found> {
     Some(Found { file, path, stamp })
 }
 
-/// Every `*.yaml` and `*.yml` below a folder; what begins with a dot is left out.
+/// Every `*.yaml` and `*.yml` below a folder, and the folders that cannot be read. What begins with a dot is left out.
 ///
-/// # Errors
-/// The folder that cannot be read, and why.
-pub fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
-    let unreadable = |error: std::io::Error| (folder.to_owned(), error);
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
+/// Links are followed. A folder that is reached twice counts where it really lies, else where the first link to it is: a
+/// link cannot lead in a circle.
+pub fn walk(folder: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<(PathBuf, std::io::Error)>) {
+    let mut links = VecDeque::from([folder.to_owned()]);
+    let mut seen = HashSet::new();
+    while let Some(link) = links.pop_front() {
+        let mut folders = vec![link];
+        while let Some(folder) = folders.pop() {
+            if let Err(error) = list(&folder, &mut seen, files, &mut folders, &mut links) {
+                unreadable.push((folder, error));
+            }
+        }
+    }
+}
+
+/// One folder: its files, the folders in it, and its links to folders.
+fn list(
+    folder: &Path,
+    seen: &mut HashSet<(u64, u64)>,
+    files: &mut Vec<PathBuf>,
+    folders: &mut Vec<PathBuf>,
+    links: &mut VecDeque<PathBuf>,
+) -> std::io::Result<()> {
+    let about = std::fs::metadata(folder)?;
+    if !seen.insert((about.dev(), about.ino())) {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        // A link to a file counts as a file, a link to a folder does not: it could lead in a circle.
-        let is_file = kind.is_file() || (kind.is_symlink() && path.is_file());
         if kind.is_dir() {
-            walk(&path, files)?;
-        } else if is_file && path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+            folders.push(path);
+        } else if kind.is_symlink() && path.is_dir() {
+            links.push_back(path);
+        } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
             files.push(path);
         }
     }
@@ -143,6 +171,11 @@ pub fn load(found: &[Found], known: &BTreeMap<String, String>, spec: &Catalog) -
 }
 
 fn look_into(found: &Found, known: Option<&str>, spec: &Catalog) -> Loaded {
+    // It may be larger than memory.
+    if let Some(checked) = check_size(&found.path, found.stamp.size) {
+        let content = Some(Ok(Box::new(said(checked, String::new()))));
+        return Loaded { path: found.path.clone(), stamp: found.stamp, sha256: String::new(), content };
+    }
     let bytes = match std::fs::read(&found.file) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -156,16 +189,13 @@ fn look_into(found: &Found, known: Option<&str>, spec: &Catalog) -> Loaded {
 }
 
 fn read(path: &str, bytes: &[u8], spec: &Catalog) -> Content {
-    let checked = check_bytes(path, bytes, spec);
+    said(check_bytes(path, bytes, spec), String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn said(checked: Checked, source: String) -> Content {
     let diagnostics = checked.diagnostics.iter().map(|one| one.to_json(&checked.source)).collect();
     let twice = checked.id().map(|(id, span)| defined_twice(id, span, OTHER).to_json(&checked.source));
-    Content {
-        source: String::from_utf8_lossy(bytes).into_owned(),
-        id: checked.id().map(|(id, _)| id.to_owned()),
-        diagnostics,
-        twice,
-        workflow: checked.workflow,
-    }
+    Content { source, id: checked.id().map(|(id, _)| id.to_owned()), diagnostics, twice, workflow: checked.workflow }
 }
 
 fn hex(bytes: &[u8]) -> String {

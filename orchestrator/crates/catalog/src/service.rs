@@ -1,5 +1,6 @@
 //! The service: looks when it is told to, publishes what follows, and tells who wants to know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,8 +40,8 @@ pub struct CatalogConfig {
     pub project: PathBuf,
     /// Folder id: versions remember it, and only a process of the same source retires a workflow.
     pub source: String,
-    /// Task types and connections that files are checked against.
-    pub spec: Arc<updraft_spec::Catalog>,
+    /// Task types and connections that files are checked against; another one has every file checked again.
+    pub spec: watch::Receiver<Arc<updraft_spec::Catalog>>,
     /// Where workflows are published.
     pub store: Arc<dyn Scheduling>,
     /// The time.
@@ -65,13 +66,12 @@ impl Catalog {
     pub async fn start(config: CatalogConfig) -> Result<Self, CatalogError> {
         let (asks, inbox) = mpsc::channel(8);
         let (hint, hints) = mpsc::channel(1);
-        let mut watch = Watch::new(hint);
-        watch.cover(&config.folders);
+        let mut watch = Watch::new(hint, config.folders.clone());
+        watch.cover();
         let folder = folder_name(&config.folders);
-        let before = config.store.source_files(&config.source, &folder).await?;
-        let book = Book::new(config.source.clone(), before);
+        let book = Book::new(config.source.clone(), Vec::new());
         let (told, view) = watch::channel(Arc::new(View::default()));
-        let mut service = Service { config, folder, book, watch, told, retry: None };
+        let mut service = Service { config, folder, book, anew: true, recheck: false, watch, told, retry: None };
         service.look().await?;
         let task = tokio::spawn(service.run(inbox, hints));
         Ok(Self { view, asks, task: Mutex::new(Some(task)) })
@@ -115,6 +115,10 @@ struct Service {
     config: CatalogConfig,
     folder: String,
     book: Book,
+    /// The book is not what the store holds: it begins anew from there.
+    anew: bool,
+    /// Files are checked again though their bytes are as they were.
+    recheck: bool,
     watch: Watch,
     told: watch::Sender<Arc<View>>,
     /// A look is due without a hint.
@@ -139,9 +143,10 @@ impl Service {
                     tokio::time::sleep(GATHER).await;
                     let _ = hints.try_recv();
                 }
+                () = renewed(&mut self.config.spec) => self.recheck = true,
                 () = tokio::time::sleep(self.retry.unwrap_or(INTERVAL).min(INTERVAL)) => {}
             }
-            self.watch.cover(&self.config.folders);
+            self.watch.cover();
             if let Err(error) = self.look().await {
                 self.failed(&error);
             }
@@ -154,14 +159,24 @@ impl Service {
     fn failed(&mut self, error: &StoreError) {
         tracing::warn!(%error, "workflows cannot be published; this is tried again");
         self.retry = Some(AGAIN);
-        // What was read is not in the store: read it again.
-        self.book.forget_contents();
+        // Part of what the book says may not have been written.
+        self.anew = true;
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
+        if self.anew {
+            let reported = self.config.store.source_files(&self.config.source, &self.folder).await?;
+            self.book = Book::new(self.config.source.clone(), reported);
+            self.anew = false;
+        }
         let scans = self.scan().await;
-        let changed: Vec<Found> = self.book.changed(&scans).into_iter().cloned().collect();
-        self.follow(scans, changed).await
+        self.recheck |= self.config.spec.has_changed().unwrap_or(false);
+        let wanted: Vec<Found> = if self.recheck {
+            scans.iter().flat_map(|scan| &scan.files).cloned().collect()
+        } else {
+            self.book.changed(&scans).into_iter().cloned().collect()
+        };
+        self.follow(scans, wanted).await
     }
 
     async fn scan(&self) -> Vec<scan::FolderScan> {
@@ -173,14 +188,17 @@ impl Service {
     async fn follow(&mut self, scans: Vec<scan::FolderScan>, mut wanted: Vec<Found>) -> Result<(), StoreError> {
         self.retry = None;
         self.book.learn(self.config.store.workflows().await?);
+        let spec = Arc::clone(&self.config.spec.borrow_and_update());
         loop {
-            let (hashes, spec) = (self.book.hashes(), Arc::clone(&self.config.spec));
+            let hashes = if self.recheck { BTreeMap::new() } else { self.book.hashes() };
+            self.recheck = false;
+            let spec = Arc::clone(&spec);
             let loaded = blocking(move || scan::load(&wanted, &hashes, &spec)).await;
             let now = (self.config.now)();
             let steps = self.book.take(&scans, loaded, now);
             self.retry = steps.wait;
             self.carry_out(&steps, now).await?;
-            let again = scans.iter().filter_map(|scan| scan.files.as_ref().ok()).flatten();
+            let again = scans.iter().flat_map(|scan| &scan.files);
             wanted = again.filter(|found| steps.again.contains(&found.path)).cloned().collect();
             if wanted.is_empty() {
                 break;
@@ -216,6 +234,13 @@ impl Service {
             *told = view;
             !same
         });
+    }
+}
+
+/// Returns when there is another one; never, if there will be none.
+async fn renewed(spec: &mut watch::Receiver<Arc<updraft_spec::Catalog>>) {
+    if spec.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

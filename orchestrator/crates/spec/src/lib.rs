@@ -15,7 +15,7 @@ pub mod template;
 mod yaml;
 
 pub use catalog::{Catalog, ConnNeed, TaskSpec};
-pub use check::{Checked, check, check_bytes, check_together, defined_twice};
+pub use check::{Checked, check, check_bytes, check_size, check_together, defined_twice};
 pub use diagnostic::{CODES, Code, Diagnostic, Severity, errors_index};
 pub use fmt::format;
 pub use params::{ParamError, parse_param, resolve_params};

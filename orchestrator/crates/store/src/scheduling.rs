@@ -55,9 +55,9 @@ pub struct PublishedWorkflow {
 pub struct SourceFile {
     /// Relative to the project.
     pub path: String,
-    /// The workflow it defines, if that can be told.
+    /// The workflow it defines, or defined before it broke, if that can be told.
     pub workflow: Option<String>,
-    /// sha-256 of its bytes, hex.
+    /// sha-256 of its bytes if they were published from this folder, hex; else empty.
     pub sha256: String,
     /// Diagnostics, as JSON.
     pub diagnostics: String,

@@ -398,7 +398,7 @@ pub(crate) async fn version(
     let found = api.history().version_source(&workflow, Some(number_of(version)?)).await?;
     let found = found.ok_or_else(|| no_version(&workflow, version))?;
     let (path, source) = (found.line.path.clone(), found.source.clone());
-    let spec = Arc::clone(&api.config().spec);
+    let spec = Arc::clone(&api.config().spec.borrow());
     let checked = tokio::task::spawn_blocking(move || {
         let checked = updraft_spec::check(&path, &source, &spec);
         updraft_spec::diagnostic::report([(&checked.source, checked.diagnostics.as_slice())]).diagnostics

@@ -198,7 +198,7 @@ impl Server {
             scheduler: None,
             catalog: None,
             registry,
-            spec: Arc::new(updraft_spec::Catalog::new()),
+            spec: tokio::sync::watch::channel(Arc::new(updraft_spec::Catalog::new())).1,
             clock,
             assets: Some(Arc::new(Page)),
             previewer: None,

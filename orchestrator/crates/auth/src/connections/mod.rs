@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 use updraft_model::time::Timestamp;
 use updraft_store::StoreError;
 use updraft_store::accounts::{Accounts, StoredConnection};
@@ -240,6 +241,7 @@ pub struct Connections {
     kinds: BTreeMap<String, field::Kind>,
     sources: Sources,
     snapshot: RwLock<Arc<Snapshot>>,
+    changes: watch::Sender<()>,
 }
 
 impl Connections {
@@ -254,7 +256,8 @@ impl Connections {
         sources: Sources,
     ) -> Result<Self, StoreError> {
         let kinds = kinds.into_iter().map(|kind| (kind.name.clone(), field::Kind::new(kind))).collect();
-        let connections = Self { accounts, vault, kinds, sources, snapshot: RwLock::default() };
+        let changes = watch::Sender::new(());
+        let connections = Self { accounts, vault, kinds, sources, snapshot: RwLock::default(), changes };
         connections.refresh().await?;
         Ok(connections)
     }
@@ -273,7 +276,16 @@ impl Connections {
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         let changed = *snapshot != new;
         *snapshot = new;
+        drop(snapshot);
+        if changed {
+            self.changes.send_replace(());
+        }
         Ok(changed)
+    }
+
+    /// Tells when anything changed, whoever changed it.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// A connection as tasks get it; `None` if there is none of that name with a kind.

@@ -134,6 +134,12 @@ pub fn check_bytes(name: &str, bytes: &[u8], catalog: &Catalog) -> Checked {
     Checked { workflow: None, diagnostics: vec![found], source, id: None }
 }
 
+/// [`check`] for a file that is too large to be worth reading; `None` if its size, in bytes, is no hindrance.
+pub fn check_size(name: &str, bytes: u64) -> Option<Checked> {
+    let found = yaml::too_long(bytes)?;
+    Some(Checked { workflow: None, diagnostics: vec![found], source: Source::new(name, ""), id: None })
+}
+
 /// Compiles a JSON Schema (2020-12 unless it says otherwise) that fetches nothing; patterns cannot backtrack.
 pub(crate) fn compile(schema: &Value) -> Result<jsonschema::Validator, Box<jsonschema::ValidationError<'static>>> {
     jsonschema::options()

@@ -7,7 +7,7 @@ mod parse;
 mod scalar;
 mod tree;
 
-pub(crate) use parse::parse;
+pub(crate) use parse::{parse, too_long};
 pub(crate) use scalar::{NumberError, Resolved, resolve};
 pub(crate) use tree::{Entry, Kind, Node, Style};
 

@@ -8,12 +8,19 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureS
 use super::{Entry, Kind, MAX_ALIAS_NODES, MAX_DEPTH, MAX_INPUT_BYTES, Node, Resolved, Style, resolve};
 use crate::diagnostic::{Code, Diagnostic, Sink, Source, Span};
 
+/// What is said of an input of more than [`MAX_INPUT_BYTES`].
+pub(crate) fn too_long(bytes: u64) -> Option<Diagnostic> {
+    (bytes > MAX_INPUT_BYTES as u64).then(|| {
+        let message = format!("the file is {bytes} bytes long; {MAX_INPUT_BYTES} are allowed");
+        Diagnostic::new(Code::W005, Span::new(0, 0), message).hint("move data out of the workflow file")
+    })
+}
+
 /// Parses the one document of a file. `None` if nothing can be made of it; `sink` then says why.
 pub(crate) fn parse(source: &Source, sink: &mut Sink) -> Option<Rc<Node>> {
     let text = source.text();
-    if text.len() > MAX_INPUT_BYTES {
-        let message = format!("the file is {} bytes long; {MAX_INPUT_BYTES} are allowed", text.len());
-        sink.push(Diagnostic::new(Code::W005, Span::new(0, 0), message).hint("move data out of the workflow file"));
+    if let Some(found) = too_long(text.len() as u64) {
+        sink.push(found);
         return None;
     }
     let options = granit_parser::options! {

@@ -8,6 +8,7 @@ mod read;
 mod scheduling;
 mod tables;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -39,6 +40,7 @@ pub struct MemoryStore {
     counters: Arc<Counters>,
     wakes: broadcast::Sender<Wake>,
     clock: Clock,
+    outages: Arc<AtomicU32>,
 }
 
 impl MemoryStore {
@@ -49,7 +51,18 @@ impl MemoryStore {
             counters: Arc::default(),
             wakes: broadcast::channel(WAKES).0,
             clock: Arc::new(clock),
+            outages: Arc::default(),
         }
+    }
+
+    /// The next so many writes of publishers fail, as if the store were away: for tests.
+    pub fn break_publications(&self, times: u32) {
+        self.outages.store(times, Ordering::Relaxed);
+    }
+
+    fn outage(&self) -> Result<(), StoreError> {
+        let left = self.outages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { Err(StoreError::Unavailable("a test broke it".to_owned())) } else { Ok(()) }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -147,6 +147,7 @@ impl Scheduling for MemoryStore {
     }
 
     async fn publish_all(&self, versions: &[ScheduledVersion], at: Timestamp) -> Result<Vec<Published>, StoreError> {
+        self.outage()?;
         for one in versions {
             let version = &one.version;
             for (what, text) in [("workflow", &version.workflow), ("source", &version.source), ("path", &version.path)]
@@ -268,6 +269,7 @@ impl Scheduling for MemoryStore {
         changed: &[SourceFile],
         gone: &[String],
     ) -> Result<(), StoreError> {
+        self.outage()?;
         let files = &mut self.tables().schedules.files;
         let key = |path: &str| (source.to_owned(), folder.to_owned(), path.to_owned());
         for path in gone {
