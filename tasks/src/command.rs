@@ -73,6 +73,8 @@ impl Task for Command {
     const TYPE: &'static str = "command";
     const SUMMARY: &'static str = "runs a program in a child process";
     const EFFECTS: Effects = Effects::AtLeastOnce;
+    // A list may name a shell as well as a line may.
+    const RUNS_COMMANDS: bool = true;
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass { name: "ExitCode", retryable: true, meaning: "the program ended with another code than 0" },
         ErrorClass { name: "Signal", retryable: true, meaning: "the program was ended by a signal" },

@@ -1,6 +1,8 @@
 //! How the daemon opens to others, or why it must not.
 
-use updraft_auth::{BehindProxy, Door, DoorConfig, KeyOrigin, TlsFiles, judge};
+use std::os::unix::fs::MetadataExt as _;
+
+use updraft_auth::{BehindProxy, Door, DoorConfig, KeyOrigin, ShellPolicy, TlsFiles, judge};
 
 use super::Options;
 use crate::cli::Session;
@@ -27,9 +29,10 @@ pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOr
         }
         Some(_) | None => None,
     };
-    let tls = settings.tls.as_ref().map(|tls| TlsFiles {
-        certificate: session.project.dir.join(&tls.certificate),
-        key: session.project.dir.join(&tls.key),
+    let tls = settings.tls.as_ref().map(|tls| {
+        let key = session.project.dir.join(&tls.key);
+        let key_mode = std::fs::metadata(&key).ok().map(|about| about.mode());
+        TlsFiles { certificate: session.project.dir.join(&tls.certificate), key, key_mode }
     });
     let listen = if nowhere { vec![([127, 0, 0, 1], 0).into()] } else { options.listen.clone() };
     let config = DoorConfig {
@@ -46,6 +49,8 @@ pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOr
         api_docs: None,
         session: None,
     };
+    let opens_elsewhere = settings.listen.iter().any(|address| !address.ip().to_canonical().is_loopback())
+        || settings.behind_proxy.is_some();
     let mut door = judge(&config).map_err(|refusals| {
         let lines: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         Failure::input(format!("the server does not open:\n       {}", lines.join("\n       ")))
@@ -53,6 +58,10 @@ pub async fn open(session: &Session, options: &Options, desk: &Desk, key: &KeyOr
     })?;
     if nowhere {
         door.listen.clear();
+        if opens_elsewhere && settings.shell_queues.is_none() {
+            // This process lets nobody in, but its work comes from the one that the same project file opens to others.
+            door.shell = ShellPolicy::Queues(Vec::new());
+        }
     }
     Ok(door)
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use updraft_api::Listener;
-use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, Vault};
+use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, ShellPolicy, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
 use updraft_engine::{Engine, Probe, SystemClock, Watch};
@@ -139,6 +139,10 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
     config.queues = settings.queues.clone().unwrap_or_else(|| vec![SchedulerConfig::QUEUE.to_owned()]);
     let slots = options.slots.or(settings.slots).unwrap_or(config.slots);
     config.slots = if options.roles.has(Role::Worker) { slots } else { 0 };
+    config.command_queues = match &front.door.shell {
+        ShellPolicy::Everywhere => None,
+        ShellPolicy::Queues(queues) => Some(queues.clone()),
+    };
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let checked_against = spec(registry, &connections);
 

@@ -177,3 +177,50 @@ fn serve_does_not_open_to_others_without_a_reason() {
     let dev = place.updraft(&["dev", "--listen", "0.0.0.0:0"]);
     assert_eq!(dev.code(), Some(2), "{}", dev.err);
 }
+
+#[test]
+fn tasks_that_run_commands_are_refused_on_queues_that_are_not_listed() {
+    let command = "id: shell\ntasks:\n  - id: only\n    type: command\n    with: {argv: [touch, ran]}\n    retry: {limit: 3, delay: 1s}\n";
+    let place = workflows(&[("shell.yaml", command)]);
+    for (queues, refused) in [("[elsewhere]", true), ("[]", true), ("[elsewhere, default]", false)] {
+        place.write("updraft.yaml", &format!("server: {{shell_queues: {queues}}}\n"));
+        let daemon = Daemon::start(&place, &["dev"], &[]);
+        let ended = daemon.json(&["trigger", "shell", "--wait"]);
+        assert_eq!(ended["state"], if refused { "failed" } else { "succeeded" }, "{queues}: {ended}");
+        assert_eq!(place.path("ran").exists(), !refused, "{queues}");
+        let shown = place.updraft(&["runs", "show", "latest"]).out;
+        assert_eq!(shown.contains("server.shell_queues"), refused, "{queues}: {shown}");
+        // It was not tried again: the run would still be waiting for its retry.
+        daemon.stop();
+    }
+}
+
+#[test]
+fn serve_does_not_open_with_a_tls_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = workflows(&[("chain.yaml", CHAIN)]);
+    place.write("updraft.yaml", "server: {tls: {certificate: cert.pem, key: key.pem}}\n");
+    let absent = place.updraft(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(absent.code() == Some(2) && absent.err.contains("key.pem"), "{}", absent.err);
+    place.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
+    std::fs::set_permissions(place.path("key.pem"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = place.updraft(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.code() == Some(2) && refused.err.contains("chmod 600"), "{}", refused.err);
+}
+
+#[test]
+fn a_connection_that_is_added_or_removed_counts_for_workflow_files_without_a_restart() {
+    let asks = "id: asks\ntasks:\n  - id: only\n    type: http.request\n    conn: shop\n    with: {path: /}\n";
+    let place = workflows(&[("asks.yaml", asks), ("chain.yaml", CHAIN)]);
+    let daemon = Daemon::start(&place, &["dev"], &[]);
+    let broken = |daemon: &Daemon<'_>| daemon.json(&["status"])["catalog"]["broken"].as_array().map_or(0, Vec::len);
+    assert_eq!(broken(&daemon), 1, "{}", daemon.json(&["status"]));
+    let set = place.updraft(&["connections", "set", "shop", "--kind", "http", "base_url=http://127.0.0.1:9/"]);
+    assert_eq!(set.code(), Some(0), "{}", set.err);
+    daemon.until("the workflow", |daemon| broken(daemon) == 0);
+    assert!(daemon.json(&["workflows"])["items"].as_array().unwrap().iter().any(|one| one["id"] == "asks"));
+    let removed = place.updraft(&["connections", "remove", "shop"]);
+    assert_eq!(removed.code(), Some(0), "{}", removed.err);
+    daemon.until("the diagnostic", |daemon| broken(daemon) == 1);
+    daemon.stop();
+}

@@ -46,6 +46,8 @@ struct Attempt {
     /// Only where something must be rendered.
     facts: Option<Box<RunFacts>>,
     upstream: Vec<Upstream>,
+    /// The queue, if it is one on which no commands may run.
+    no_commands: Option<String>,
     task: TaskIndex,
     dispatch: Dispatch,
     attempt_id: AttemptId,
@@ -72,6 +74,10 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
         info: Arc::clone(&cached.info),
         facts: plan.templated.then(|| Box::new(cached.run.facts().clone())),
         upstream,
+        no_commands: shared.config.command_queues.as_ref().and_then(|queues| {
+            let listed = queues.contains(&row.queue);
+            (!listed).then(|| row.queue.clone())
+        }),
         task,
         dispatch,
         attempt_id,
@@ -207,6 +213,21 @@ impl Attempt {
                 format!("this build has no task type `{}` (`updraft tasks --types` lists what it has)", spec.task_type),
             ));
         };
+        if task_type.runs_commands
+            && let Some(queue) = &self.no_commands
+        {
+            let message = format!(
+                "tasks of type `{}` run programs, and queue `{queue}` is not among those on which this server lets them \
+                 (`server.shell_queues` in updraft.yaml)",
+                task_type.name
+            );
+            host.log(updraft_task::Level::Error, &message);
+            return refused(Ended::plain(AttemptResult::Failed {
+                class: "CommandsNotAllowed".to_owned(),
+                message,
+                retryable: Retryable::Never,
+            }));
+        }
         let (params, env) = match self.render().await {
             Ok(rendered) => rendered,
             Err(Rendering::Bad(message)) => {

@@ -108,6 +108,8 @@ pub struct EngineConfig {
     pub name: String,
     /// Queues that are served besides those of the runs that this engine creates or resumes.
     pub queues: Vec<String>,
+    /// Queues on which tasks may run programs that the workflow names; `None`: on every queue.
+    pub command_queues: Option<Vec<String>>,
     /// Attempts that run at one time.
     pub slots: u32,
     /// Child processes that run at one time.
@@ -179,6 +181,7 @@ impl EngineConfig {
             clock: Arc::new(SystemClock::default()),
             name: format!("{}/{}", host_name(), std::process::id()),
             queues: Vec::new(),
+            command_queues: None,
             slots: 32,
             process_slots: cores.saturating_mul(2).max(4),
             dispatch_window: 512,

@@ -43,6 +43,8 @@ pub struct TaskType {
     pub effects: Effects,
     /// Its connection.
     pub connection: ConnectionNeed,
+    /// It runs programs that the workflow names.
+    pub runs_commands: bool,
     /// Error classes.
     pub errors: &'static [ErrorClass],
     /// An entry of a workflow file.
@@ -146,6 +148,7 @@ impl Registry {
                 summary: T::SUMMARY,
                 effects: T::EFFECTS,
                 connection: T::CONNECTION,
+                runs_commands: T::RUNS_COMMANDS,
                 errors: T::ERRORS,
                 example: T::EXAMPLE,
                 params: schema_of::<T::Params>(),

@@ -62,6 +62,9 @@ pub trait Task: Send + Sync + 'static {
     const EFFECTS: Effects;
     /// Its connection.
     const CONNECTION: ConnectionNeed = ConnectionNeed::None;
+    /// Whether it runs programs that the workflow names. Where others can reach the server, such tasks run on listed queues
+    /// alone.
+    const RUNS_COMMANDS: bool = false;
     /// The error classes it can end with.
     const ERRORS: &'static [ErrorClass];
     /// A task entry as it stands in a workflow file, checked by a test.

@@ -57,6 +57,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PEM, the key; readable by this user alone.
     pub key: PathBuf,
+    /// Permission bits of the key's file; `None` if it cannot be looked at.
+    pub key_mode: Option<u32>,
 }
 
 /// Who can log in when the server has started.
@@ -252,6 +254,9 @@ pub fn judge(config: &DoorConfig) -> Result<Door, Vec<Refusal>> {
             "correct them",
         ));
     }
+    if let Some(tls) = &config.tls {
+        judge_tls_key(tls, &mut refusals);
+    }
     let Some(own) = own else { return Err(refusals) };
     if !refusals.is_empty() {
         return Err(refusals);
@@ -278,6 +283,24 @@ pub fn judge(config: &DoorConfig) -> Result<Door, Vec<Refusal>> {
         api_docs: config.api_docs.unwrap_or(!exposed),
         telemetry: false,
     })
+}
+
+/// The key is nobody else's; whether it fits its certificate shows when it is used.
+fn judge_tls_key(tls: &TlsFiles, refusals: &mut Vec<Refusal>) {
+    let place = tls.key.display();
+    match tls.key_mode {
+        Some(mode) if mode & 0o077 != 0 => refusals.push(refusal(
+            "tls_key_readable_by_others",
+            format!("the TLS key {place} can be read or written by others (mode {:o})", mode & 0o777),
+            format!("chmod 600 {place}, and get a new certificate if others may have read it"),
+        )),
+        Some(_) => {}
+        None => refusals.push(refusal(
+            "tls_key_unreadable",
+            format!("the TLS key {place} is not there, or cannot be looked at"),
+            "check `server.tls.key` and who owns its folder",
+        )),
+    }
 }
 
 fn judge_exposed(

@@ -21,7 +21,7 @@ fn serve() -> DoorConfig {
     DoorConfig {
         reason: Some("the team's orchestrator".to_owned()),
         public_url: Some("https://updraft.example.org".to_owned()),
-        tls: Some(TlsFiles { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into() }),
+        tls: Some(TlsFiles { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into(), key_mode: Some(0o100_600) }),
         log_in: LogIn::Admin,
         master_key: key_file(),
         store: StoreFacts::Postgres { here: false, ssl_mode: "verify-full".to_owned(), superuser: false },
@@ -124,6 +124,21 @@ fn there_is_no_telemetry() {
 }
 
 // ---- refusals
+
+#[test]
+fn a_tls_key_that_others_can_read_is_refused() {
+    let with = |key_mode| {
+        let tls = TlsFiles { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into(), key_mode };
+        DoorConfig { tls: Some(tls), ..serve() }
+    };
+    for mode in [0o640, 0o604, 0o620, 0o610, 0o601, 0o100_644] {
+        assert_eq!(codes(&with(Some(mode))), ["tls_key_readable_by_others"], "{mode:o}");
+    }
+    assert_eq!(codes(&with(None)), ["tls_key_unreadable"]);
+    assert!(codes(&with(Some(0o100_400))).is_empty());
+    // It is as readable where nobody else can reach the server.
+    assert_eq!(codes(&DoorConfig { tls: with(Some(0o644)).tls, ..dev() }), ["tls_key_readable_by_others"]);
+}
 
 #[test]
 fn bind_elsewhere_without_a_reason_is_refused() {
