@@ -258,8 +258,6 @@ pub fn engine_config(
         Arc::new(connections),
         session.project.dir.clone(),
     );
-    // A foreground run's queue is its own: dispatched rows beyond the slots would only be written to be claimed later.
-    config.dispatch_window = config.slots;
     config.logs = Some(Arc::clone(&opened.logs));
     config
 }

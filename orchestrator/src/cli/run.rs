@@ -98,6 +98,8 @@ async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Pr
         compose::engine_config(session, opened, Arc::clone(&session.registry), front.connections_for_tasks());
     config.clock = Arc::<updraft_engine::SystemClock>::clone(&front.clock);
     config.scheduling = Some(Arc::clone(&opened.scheduling));
+    // Its run's queue is its own: dispatched rows beyond the slots would only be written to be claimed later.
+    config.dispatch_window = config.slots;
     let mut signals = Signals::new().map_err(|error| Failure::unreachable(format!("signals: {error}")))?;
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let around = Around {

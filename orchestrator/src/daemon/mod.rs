@@ -21,6 +21,7 @@ use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, ShellPolicy, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
 use updraft_engine::{Engine, Probe, SystemClock, Watch};
+use updraft_model::run::Limits;
 use updraft_store::Store;
 use updraft_task::Registry;
 
@@ -143,6 +144,8 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         ShellPolicy::Everywhere => None,
         ShellPolicy::Queues(queues) => Some(queues.clone()),
     };
+    // Its runs are carried out by every worker of their queue, so that more is dispatched than it takes itself.
+    config.dispatch_window = Limits::for_slots(slots).window;
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
     let checked_against = spec(registry, &connections);
 

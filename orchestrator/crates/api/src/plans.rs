@@ -42,6 +42,16 @@ pub(crate) async fn of_run(api: &ApiState, made: Made<'_>) -> Result<Plan, Probl
             ));
         }
     }
+    if made.action == "retry"
+        && preview.state == RunState::Queued
+        && let Some(room) = api.scheduling().room(made.loaded.detail.run.row.facts.workflow_id).await?
+    {
+        let (running, queued) = (count(room.load.running, "run"), count(room.load.queued, "run"));
+        warnings.push(format!(
+            "it waits for a run slot: {running} under way and {queued} in line, and `max_active_runs` is {}",
+            room.limit
+        ));
+    }
     let reruns: Vec<&str> = preview
         .tasks
         .iter()

@@ -126,9 +126,14 @@ async fn of_queued(api: &ApiState, workflow: &str, run: RunId) -> Result<Option<
     // Larger priority first, then the older one.
     let before = |line: &&RunLine| (-line.priority, line.run_id) < (-own.priority, own.run_id);
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    // A run that was re-opened waits since then: nothing else happens to it in between.
+    let queued_at = match own.generation {
+        0 => own.created_at,
+        _ => api.reader().history(run, own.version).await?.last().map_or(own.created_at, |last| last.at),
+    };
     let scene = QueuedRun {
         workflow: workflow.to_owned(),
-        created_at: own.created_at,
+        queued_at,
         paused: row.paused.is_some(),
         paused_since: row.paused.and_then(|paused| paused.at),
         max_active_runs: row.max_active_runs,

@@ -109,7 +109,7 @@ impl EngineEvent {
     /// What is told about a committed event; `None` for those without a telling of their own.
     pub(crate) fn of(run_id: RunId, event: &Event) -> Option<Self> {
         match event {
-            Event::RunStarted {} | Event::RunReopened { .. } => Some(Self::RunStarted { run_id }),
+            Event::RunStarted {} | Event::RunReopened { waits: false, .. } => Some(Self::RunStarted { run_id }),
             Event::TaskDispatched { subject, try_no, due: Some(due), .. } => {
                 Some(Self::RetryScheduled { run_id, key: subject.key(), try_no: *try_no, due_at: *due })
             }
@@ -139,6 +139,7 @@ impl EngineEvent {
                 message: format!("the run is set aside ({code}): {detail}"),
             }),
             Event::RunCreated { .. }
+            | Event::RunReopened { waits: true, .. }
             | Event::RunCancelRequested { .. }
             | Event::RunAborted { .. }
             | Event::TaskCleared { .. }

@@ -11,6 +11,7 @@ use updraft_model::id::{RunId, TaskKey, VersionId};
 use updraft_model::input::{Halted, Input, Mark, Retry, RetryWhat, Standing, Target};
 use updraft_model::preview::{Preview, preview};
 use updraft_model::run::{Limits, Run};
+use updraft_model::schedule::plan::Room;
 use updraft_model::state::{FinalState, Place};
 use updraft_store::Loaded;
 
@@ -68,8 +69,9 @@ pub(crate) fn private_queue(run_id: RunId) -> String {
 }
 
 impl RetryRequest {
-    /// For the model. `shared` is the queue that a run in a private one moves to.
-    pub(crate) fn input(&self, run: &Run, work: Vec<Standing>, shared: Option<&str>) -> Input {
+    /// For the model. `shared` is the queue that a run in a private one moves to; without room, a run that is over waits
+    /// for a run slot.
+    pub(crate) fn input(&self, run: &Run, work: Vec<Standing>, shared: Option<&str>, room: Option<Room>) -> Input {
         let facts = run.facts();
         let moves = facts.queue == private_queue(facts.run_id);
         let queue = self.queue.clone().or_else(|| shared.filter(|_| moves).map(str::to_owned));
@@ -83,6 +85,7 @@ impl RetryRequest {
             downstream: self.downstream,
             version: self.newest.as_ref().map(target),
             queue,
+            waits: room.is_some_and(|room| !room.is_free()),
             by: self.by.clone(),
             reason: self.reason.clone(),
             work,
@@ -104,7 +107,8 @@ impl MarkRequest {
 }
 
 impl Engine {
-    /// Runs task runs again. A run that is over is re-opened, on a newer version if one is given; in a live run what is
+    /// Runs task runs again. A run that is over is re-opened, on a newer version if one is given, and queued where its
+    /// workflow has no run slot free: the scheduler starts it when one is. In a live run what is
     /// over begins anew, and what waits for its next try starts now.
     ///
     /// # Errors
@@ -138,7 +142,13 @@ impl Engine {
         let run = load_locked(&compiled, *loaded, limits)
             .map_err(|illegal| EngineError::Broken { run_id, detail: illegal.to_string() })?;
         let input = match operation {
-            Operation::Retry(retry) => retry.input(&run, work, config.queues.first().map(String::as_str)),
+            Operation::Retry(retry) => {
+                let room = match &config.scheduling {
+                    Some(scheduling) => scheduling.room(run.facts().workflow_id).await?,
+                    None => None,
+                };
+                retry.input(&run, work, config.queues.first().map(String::as_str), room)
+            }
             Operation::Mark(mark) => mark.input(work),
             Operation::Cancel => {
                 let (executing, removed): (Vec<_>, Vec<_>) =

@@ -56,6 +56,7 @@ impl Run {
         let state = self.projection.state;
         let exists = self.events > 0;
         let live = self.is_live();
+        let reopened = state == RunState::Queued && self.projection.generation > 0;
         match event {
             Event::RunCreated { version_id, only, .. } => {
                 if exists {
@@ -75,8 +76,8 @@ impl Run {
             }
             Event::RunCancelRequested { .. } => self.stop(event, Cause::CancelRequested, exists)?,
             Event::RunAborted { cause } => self.stop(event, *cause, exists)?,
-            Event::RunReopened { generation, version_id, tasks, queue, .. } => {
-                self.reopened(event, (*generation, *version_id), tasks, at)?;
+            Event::RunReopened { generation, version_id, tasks, queue, waits, .. } => {
+                self.reopened(event, (*generation, *version_id), tasks, (!waits).then_some(at))?;
                 if let Some(queue) = queue {
                     self.facts.queue.clone_from(queue);
                 }
@@ -136,8 +137,8 @@ impl Run {
             }
             Event::TaskFinished { subject, dispatch_no: None, state: FinalState::Removed, cause } => {
                 match self.gone.get_mut(&subject.key()) {
-                    Some(Slot::Final { state, cause: why, started_at, ended_at, .. }) if live => {
-                        (*state, *why, *started_at, *ended_at) = (FinalState::Removed, *cause, None, at);
+                    Some(Slot::Final { state: ended, cause: why, started_at, ended_at, .. }) if live || reopened => {
+                        (*ended, *why, *started_at, *ended_at) = (FinalState::Removed, *cause, None, at);
                     }
                     Some(_) | None => return Err(self.illegal_task(event, subject)),
                 }
@@ -196,13 +197,13 @@ impl Run {
         Ok(())
     }
 
-    /// Begins a new generation of the run, on another version if it says so.
+    /// Begins a new generation of the run, on another version if it says so. Without a start it waits for a run slot.
     fn reopened(
         &mut self,
         event: &Event,
         (generation, version_id): (u32, VersionId),
         tasks: &[Anew],
-        at: Timestamp,
+        started_at: Option<Timestamp>,
     ) -> Result<(), Illegal> {
         if !self.projection.state.is_final() || generation != self.projection.generation + 1 {
             return Err(self.illegal(event));
@@ -236,11 +237,11 @@ impl Run {
         for (task, generation) in anew {
             self.clear(task, generation);
         }
-        self.projection.state = RunState::Running;
+        self.projection.state = if started_at.is_some() { RunState::Running } else { RunState::Queued };
         self.projection.cause = None;
         self.projection.generation = generation;
         // Its clock begins anew: the time in between belongs to no generation.
-        self.projection.started_at = Some(at);
+        self.projection.started_at = started_at;
         self.projection.ended_at = None;
         Ok(())
     }

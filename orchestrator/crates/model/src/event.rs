@@ -15,6 +15,11 @@ fn is_unmapped(index: &MapIndex) -> bool {
     *index == MapIndex::NONE
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` asks for this shape")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// Names the task run that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
@@ -118,6 +123,9 @@ pub enum Event {
         /// Where its tasks are claimed from, from now on; left out = as before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         queue: Option<String>,
+        /// It is queued until a run slot of its workflow is free; left out = it took one and runs.
+        #[serde(default, skip_serializing_if = "is_false")]
+        waits: bool,
     },
     /// It is over. After `task_set` in a run that is over: its outcome is another one now.
     RunFinished {

@@ -118,8 +118,8 @@ pub struct QueueScene {
 pub struct QueuedRun {
     /// Its workflow.
     pub workflow: String,
-    /// When it was made.
-    pub created_at: Timestamp,
+    /// Since when it waits: it was made, or re-opened.
+    pub queued_at: Timestamp,
     /// The workflow is paused.
     pub paused: bool,
     /// Since when, if somebody has noted it.
@@ -159,9 +159,9 @@ pub fn task(scene: &RunScene<'_>, key: &TaskKey, queue: &QueueScene, now: Timest
 
 /// Why a run has not started.
 pub fn queued_run(run: &QueuedRun, now: Timestamp) -> Reason {
-    let waits = words(now.since(run.created_at));
+    let waits = words(now.since(run.queued_at));
     let (position, of) = (Some(run.ahead + 1), Some(run.queued.max(run.ahead + 1)));
-    let since = Some(run.created_at);
+    let since = Some(run.queued_at);
     if run.paused {
         let paused = run.paused_since.map_or_else(String::new, |at| format!(" since {}", clock(at)));
         let text =

@@ -147,6 +147,8 @@ pub struct Retry {
     pub version: Option<Target>,
     /// Where a re-opened run is claimed from; `None` = as before.
     pub queue: Option<String>,
+    /// Its workflow has no free run slot: a run that is over is re-opened as queued.
+    pub waits: bool,
     /// Who asks.
     pub by: String,
     /// Why.

@@ -77,8 +77,8 @@ pub fn preview(run: &Run, input: &Input, now: Timestamp) -> Result<Preview, Reje
     };
     for event in &events {
         match event {
-            Event::RunReopened { tasks: anew, version_id, .. } => {
-                state = RunState::Running;
+            Event::RunReopened { tasks: anew, version_id, waits, .. } => {
+                state = if *waits { RunState::Queued } else { RunState::Running };
                 version = (*version_id != run.facts.version_id).then_some((run.facts.version_id, *version_id));
                 anew.iter().for_each(|one| add(&mut tasks, &mut known, scene.rerun(one.key())));
             }

@@ -3,6 +3,7 @@
 
 use updraft_model::id::RunId;
 use updraft_model::record::WorkRow;
+use updraft_model::schedule::plan::Room;
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 use updraft_store::{
@@ -14,6 +15,7 @@ use crate::error;
 use crate::line::Lease;
 use crate::load;
 use crate::row;
+use crate::scheduling;
 use crate::sql;
 
 /// Runs a lane on a connection that nobody else uses. On an error the connection is dropped, and with it everything.
@@ -26,6 +28,14 @@ pub(crate) async fn run(
     decide: LaneFn,
 ) -> Result<(LaneOutcome, Vec<Wake>), StoreError> {
     control(&mut lease, counters, "BEGIN").await?;
+    let limit = match lane {
+        Lane::Clear => {
+            counters.round_trip(Purpose::Engine);
+            let limit = sqlx::query(sql::LOCK_WORKFLOW).bind(run.0).fetch_optional(&mut lease.connection).await;
+            limit.map_err(|error| error::plain(&error))?.map(|limit| row::count(&limit, 0)).transpose()?
+        }
+        Lane::Plain | Lane::Reap(_) | Lane::Cancel => None,
+    };
     counters.round_trip(Purpose::Engine);
     let locked = sqlx::query(sql::LOCK_RUN).bind(run.0).fetch_optional(&mut lease.connection).await;
     if locked.map_err(|error| error::plain(&error))?.is_none() {
@@ -48,7 +58,13 @@ pub(crate) async fn run(
         Lane::Plain | Lane::Reap(_) | Lane::Clear => Vec::new(),
     };
     let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
-    let Some(commit) = decide(Locked { run: loaded, removed, executing }) else {
+    let mut room = None;
+    if let Some(limit) = limit {
+        counters.round_trip(Purpose::Engine);
+        let load = scheduling::load_of(&mut lease.connection, loaded.row.facts.workflow_id).await?;
+        room = Some(Room { load, limit });
+    }
+    let Some(commit) = decide(Locked { run: loaded, removed, executing, room }) else {
         return undo(lease, counters, LaneOutcome::Nothing).await;
     };
     if commit.run_id != run {

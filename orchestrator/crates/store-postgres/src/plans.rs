@@ -17,6 +17,7 @@ const STATEMENTS: &[(&str, &str, usize)] = &[
     ("next_due", sql::NEXT_DUE, 1),
     ("load", sql::LOAD, 3),
     ("lock_run", sql::LOCK_RUN, 1),
+    ("lock_workflow", sql::LOCK_WORKFLOW, 1),
     ("hold", sql::HOLD, 1),
     ("withdraw", sql::WITHDRAW, 1),
     ("flag", sql::FLAG, 2),

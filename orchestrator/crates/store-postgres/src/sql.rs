@@ -13,6 +13,7 @@ pub(crate) const DUE: &str = include_str!("../queries/due.sql");
 pub(crate) const NEXT_DUE: &str = include_str!("../queries/next_due.sql");
 pub(crate) const LOAD: &str = include_str!("../queries/load.sql");
 pub(crate) const LOCK_RUN: &str = include_str!("../queries/lock_run.sql");
+pub(crate) const LOCK_WORKFLOW: &str = include_str!("../queries/lock_workflow.sql");
 pub(crate) const HOLD: &str = include_str!("../queries/hold.sql");
 pub(crate) const WITHDRAW: &str = include_str!("../queries/withdraw.sql");
 pub(crate) const FLAG: &str = include_str!("../queries/flag.sql");

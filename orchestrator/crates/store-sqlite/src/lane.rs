@@ -55,7 +55,11 @@ pub(crate) async fn perform(connection: &mut SqliteConnection, asked: Asked) -> 
         Lane::Cancel => executing.iter().filter_map(|row| row.worker_no).map(Wake::Cancel).collect(),
     };
     let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
-    let locked = Locked { run: loaded, removed, executing };
+    let room = match lane {
+        Lane::Clear => crate::scheduling::room(connection, loaded.row.facts.workflow_id).await?,
+        Lane::Plain | Lane::Reap(_) | Lane::Cancel => None,
+    };
+    let locked = Locked { run: loaded, removed, executing, room };
     // A panic of the decision must not take the writer with it.
     let decided = catch_unwind(AssertUnwindSafe(|| decide(locked)))
         .map_err(|panic| StoreError::Other(format!("the decision for run {run} panicked: {}", panic_text(&*panic))))?;

@@ -106,7 +106,8 @@ pub enum Lane {
     /// Looks for rows that this worker executes.
     Reap(WorkerNo),
     /// Holds all its `work` rows, so that nobody claims one before the lane has written: for clearing and marking. Workers
-    /// whose attempts it ends are woken as by a cancel.
+    /// whose attempts it ends are woken as by a cancel. Before the run, its workflow is locked, so that a run that is
+    /// re-opened counts among those that run.
     Clear,
 }
 
@@ -119,6 +120,8 @@ pub struct Locked {
     pub removed: Vec<WorkRow>,
     /// `work` rows that execute: all of them, or with [`Lane::Reap`] those of that worker.
     pub executing: Vec<WorkRow>,
+    /// How busy its workflow is, itself included, with [`Lane::Clear`].
+    pub room: Option<updraft_model::schedule::plan::Room>,
 }
 
 /// The full projection of a run.

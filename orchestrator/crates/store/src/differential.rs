@@ -276,6 +276,7 @@ impl Game {
             }
         }
         if self.dice.one_in(8) {
+            let waits = self.dice.one_in(3);
             let queue = self.dice.one_in(2).then(|| "second".to_owned());
             let version_id = self.dice.pick(&self.published).expect("published first").version_id;
             commit.events.push(Event::RunReopened {
@@ -285,9 +286,11 @@ impl Game {
                 by: "ops".to_owned(),
                 reason: String::new(),
                 queue,
+                waits,
             });
-            let (state, generation) = (RunState::Running, commit.run.generation + 1);
-            commit.run = RunProjection { state, cause: None, generation, started_at: Some(at), ended_at: None };
+            let state = if waits { RunState::Queued } else { RunState::Running };
+            let (generation, started_at) = (commit.run.generation + 1, (!waits).then_some(at));
+            commit.run = RunProjection { state, cause: None, generation, started_at, ended_at: None };
         } else if self.dice.one_in(10) {
             let (state, cause) = (RunState::Failed, Some(Cause::TaskFailed));
             commit.run = RunProjection { state, cause, ended_at: Some(at), ..commit.run };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use updraft_model::id::{RunId, VersionId, WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::{Load, Next, Progress, SkipReason, Skipped, Synced, sync};
+use updraft_model::schedule::plan::{Load, Next, Progress, Room, SkipReason, Skipped, Synced, sync};
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
 
@@ -289,6 +289,9 @@ pub trait Scheduling: Send + Sync + 'static {
     /// if it waited for this.
     async fn start_runs(&self, workflow: WorkflowId, at: Timestamp, decide: StartFn)
     -> Result<StartedRuns, StoreError>;
+
+    /// How busy a workflow is now, without a lock: what an answer of before may say. `None` = no such workflow.
+    async fn room(&self, workflow: WorkflowId) -> Result<Option<Room>, StoreError>;
 
     /// Workflows for which [`Scheduling::start_runs`] has something to do: the sweep behind the signals.
     async fn startable(&self) -> Result<Vec<WorkflowId>, StoreError>;

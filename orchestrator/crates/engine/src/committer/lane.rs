@@ -8,6 +8,7 @@ use updraft_model::id::{RunId, VersionId};
 use updraft_model::input::{AttemptResult, Halted, Input, Standing};
 use updraft_model::record::WorkRow;
 use updraft_model::run::{Limits, Run};
+use updraft_model::schedule::plan::Room;
 use updraft_model::state::Cause;
 use updraft_store::{Lane, LaneOutcome, Locked, RunCommit, StoreError};
 
@@ -301,6 +302,8 @@ struct Found<'a> {
     standing: Vec<Standing>,
     removed: &'a [WorkRow],
     executing: &'a [WorkRow],
+    /// How busy its workflow is, itself included.
+    room: Option<Room>,
 }
 
 /// Everything that deciding under the lock needs.
@@ -320,7 +323,7 @@ impl Decision {
     fn make(self, found: Locked) -> Option<RunCommit> {
         let mut report = locked(&self.report);
         *report = Report::default();
-        let Locked { run: loaded, removed, executing } = found;
+        let Locked { run: loaded, removed, executing, room } = found;
         let run_id = loaded.row.facts.run_id;
         report.version = loaded.row.version;
         if loaded.row.facts.version_id != self.version {
@@ -349,7 +352,7 @@ impl Decision {
             }
         }
         if let Some(job) = &self.job {
-            let found = Found { standing, removed: &removed, executing: &executing };
+            let found = Found { standing, removed: &removed, executing: &executing, room };
             match self.job(job, &mut part, &mut run, found) {
                 Ok(taken) => report.taken = taken,
                 Err(refused) => {
@@ -400,7 +403,7 @@ impl Decision {
         job: &Job,
         part: &mut Part,
         run: &mut Run,
-        Found { standing, removed, executing }: Found<'_>,
+        Found { standing, removed, executing, room }: Found<'_>,
     ) -> Result<Vec<Finish>, EngineError> {
         let run_id = run.facts().run_id;
         let refuse = |error| match error {
@@ -422,7 +425,7 @@ impl Decision {
             }
             Job::Retry(retry) => {
                 let queue = self.shared.config.queues.first().map(String::as_str);
-                let input = retry.input(run, standing, queue);
+                let input = retry.input(run, standing, queue, room);
                 part.operate(run, input, executing, self.at).map_err(refuse)?;
             }
             Job::Mark(mark) => part.operate(run, mark.input(standing), executing, self.at).map_err(refuse)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use updraft_model::event::Event;
 use updraft_model::id::{RunId, VersionId};
-use updraft_model::state::Place;
+use updraft_model::state::{Place, RunState};
 
 use super::command::{Finish, Job, Reply};
 use super::lane::{self, LaneDone, Order};
@@ -144,6 +144,10 @@ impl Committer {
             let facts = run.facts();
             if done.events.iter().any(|event| matches!(event, Event::RunReopened { .. })) {
                 self.plans.insert(facts.version_id, Arc::clone(&done.plan));
+                if let (RunState::Queued, Some(scheduler)) = (run.projection().state, &self.shared.config.scheduler) {
+                    // Room may have come since it was counted.
+                    scheduler.run_ended(facts.workflow_id);
+                }
                 if let (Some(timeout), Some(from)) = (run.compiled().workflow.timeout, run.projection().started_at) {
                     crate::timers::watch_run(&self.shared, run_id, from + timeout);
                 }

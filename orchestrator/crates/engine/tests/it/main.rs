@@ -13,3 +13,4 @@ mod results;
 mod schedules;
 mod stops;
 mod support;
+mod workers;

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use updraft_engine::bench_schedules::{ScheduleBenchOptions, run_schedules};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig, create_run};
-use updraft_engine::{Clock, Engine, EngineConfig, EngineEvent, NewRun, SystemClock};
+use updraft_engine::{Clock, Engine, EngineConfig, EngineEvent, NewRun, Operation, RetryRequest, SystemClock};
 use updraft_model::graph::Compiled;
 use updraft_model::id::RunId;
+use updraft_model::input::RetryWhat;
 use updraft_model::run::Limits;
 use updraft_model::schedule::plan::SkipReason;
 use updraft_model::state::{RunState, Trigger};
@@ -276,7 +277,41 @@ async fn limited(stored: Stored) {
         }
     }
     assert_eq!(daemon.count(RunState::Cancelled).await, 7);
+    re_opened_within_the_limit(&mut daemon, &runs).await;
     daemon.stop().await;
+}
+
+/// Runs that go on after their end take their turn as new ones do.
+async fn re_opened_within_the_limit(daemon: &mut Daemon, runs: &[RunId]) {
+    let again = RetryRequest {
+        what: RetryWhat::Failed,
+        tasks: Vec::new(),
+        downstream: false,
+        newest: None,
+        queue: None,
+        by: "test".to_owned(),
+        reason: String::new(),
+    };
+    for (n, run) in runs[..4].iter().enumerate() {
+        let expected = if n < 2 { RunState::Running } else { RunState::Queued };
+        let seen = daemon.engine.preview(*run, &Operation::Retry(again.clone())).await.unwrap();
+        assert_eq!((seen.text.as_str(), seen.state), ("Re-run 1 task", expected), "{n}");
+        daemon.engine.retry(*run, again.clone()).await.unwrap();
+        let view = daemon.stored.place.reader.run(*run).await.unwrap().unwrap();
+        let projection = view.row.projection;
+        assert_eq!((projection.state, projection.generation, projection.ended_at), (expected, 1, None), "{n}");
+    }
+    for (n, run) in runs[..4].iter().enumerate() {
+        let starts = |event: &EngineEvent| matches!(event, EngineEvent::AttemptStarted { run_id, .. } if Some(run_id) == runs[..4].get(n + 2));
+        assert!(daemon.count(RunState::Running).await <= 2);
+        daemon.engine.cancel(*run, "test", "next").await.unwrap();
+        if n + 2 < 4 {
+            until(&mut daemon.events, starts).await;
+        }
+    }
+    while daemon.count(RunState::Cancelled).await < 7 {
+        daemon.run_ends().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -203,6 +203,12 @@ impl<'a> Draft<'a> {
         }
         self.events.push(Event::RunStarted {});
         self.state = RunState::Running;
+        // One that was re-opened and had to wait: of what begins anew, some may have nothing to wait for but its end.
+        if self.run.projection.generation > 0 {
+            for task in self.run.compiled.graph.indices() {
+                self.judge(task);
+            }
+        }
         self.fill();
         Ok(())
     }

@@ -64,6 +64,7 @@ fn reopen(run: &Run, retry: Retry, target: Option<Target>) -> Result<Vec<Event>,
         return Err(nothing(&retry));
     }
     let mut events = vec![Event::RunReopened {
+        waits: retry.waits,
         generation: run.projection.generation + 1,
         version_id: on.facts.version_id,
         tasks,
@@ -127,6 +128,9 @@ fn follow(run: &Run, target: Option<Target>, mut events: Vec<Event>, now: Timest
         return Err(Reject::EventLimit(run.events));
     }
     let mut draft = Draft::of(&next);
+    // One that waits for a run slot is judged as it will be once it has one: with its start.
+    let waits = next.projection.state == RunState::Queued;
+    draft.state = RunState::Running;
     for task in next.compiled.graph.indices() {
         draft.judge(task);
     }
@@ -135,8 +139,10 @@ fn follow(run: &Run, target: Option<Target>, mut events: Vec<Event>, now: Timest
     if !runs && let Some(blocked) = blocked(&next, &draft) {
         return Err(blocked);
     }
-    draft.fill();
-    events.append(&mut draft.events);
+    if !waits {
+        draft.fill();
+        events.append(&mut draft.events);
+    }
     Ok(events)
 }
 

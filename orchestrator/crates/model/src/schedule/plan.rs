@@ -99,6 +99,22 @@ pub struct Load {
     pub queued_by_schedule: u32,
 }
 
+/// How busy a workflow is, beside its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Its open runs.
+    pub load: Load,
+    /// Most of its runs at a time (`max_active_runs`).
+    pub limit: u32,
+}
+
+impl Room {
+    /// One more run may start at once: there is a free run slot, and no run waits for it already.
+    pub fn is_free(self) -> bool {
+        self.load.queued == 0 && self.load.running < self.limit
+    }
+}
+
 /// What a workflow asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {

@@ -141,6 +141,15 @@ fn histories() -> Vec<Line> {
     all_again.reason = "bad input".into();
     waiting.give(Input::Retry(Box::new(all_again)));
     all.extend(lines("re-opened as a whole, under way", &waiting));
+
+    let mut queued = Driven::started(diamond());
+    queued.finish("a", ok());
+    queued.finish("b", fail());
+    queued.finish("c", fail());
+    queued.give(Input::Retry(Box::new(Retry { waits: true, ..retry(RetryWhat::Tasks, &["b", "d", "e"]) })));
+    queued.give(Input::Start);
+    queued.finish("b", ok());
+    all.extend(lines("re-opened, started when there was room", &queued));
     all
 }
 
@@ -207,7 +216,7 @@ fn golden_histories_replay_to_the_rows_that_were_written() {
             }
         }
     }
-    assert_eq!(runs, 7);
+    assert_eq!(runs, 8);
 }
 
 #[test]
@@ -227,7 +236,7 @@ fn golden_histories_hold_every_kind_and_every_field() {
         "run_cancel_requested": ["by", "reason"],
         "run_created": ["by", "conf_sha256", "interval", "logical_at", "only", "priority", "run_key", "trigger", "version_id", "workflow"],
         "run_finished": ["cause", "outcome"],
-        "run_reopened": ["by", "generation", "queue", "reason", "tasks", "version_id"],
+        "run_reopened": ["by", "generation", "queue", "reason", "tasks", "version_id", "waits"],
         "run_repaired": ["by"],
         "run_started": [],
         "task_cleared": ["by", "gen", "t"],

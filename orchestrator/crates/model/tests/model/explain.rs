@@ -175,7 +175,7 @@ fn the_state_of_the_run_comes_first() {
 fn a_queued_run_names_its_limit_or_who_paused_it() {
     let run = QueuedRun {
         workflow: "etl".to_owned(),
-        created_at: at(NOW - 200_000),
+        queued_at: at(NOW - 200_000),
         paused: false,
         paused_since: None,
         max_active_runs: 1,

@@ -275,7 +275,8 @@ fn operation(driven: &mut Driven, others: &Versions, choices: &mut Choices) -> I
             }
             let queue = (choices.below(2) == 0).then(|| "default".to_owned());
             let downstream = choices.below(2) == 0;
-            Input::Retry(Box::new(Retry { downstream, version, queue, work, ..retry(what, &named) }))
+            let waits = choices.below(3) == 0;
+            Input::Retry(Box::new(Retry { downstream, version, queue, waits, work, ..retry(what, &named) }))
         }
         4..=6 => {
             let state = [FinalState::Succeeded, FinalState::Failed][choices.below(2)];
@@ -484,9 +485,12 @@ proptest! {
         let mut operations = 12;
         for _ in 0..2_000 {
             let dispatched = driven.dispatched();
-            let input = if operations > 0 && (dispatched.is_empty() || choices.below(3) == 0) {
+            let queued = driven.run.projection().state == RunState::Queued;
+            let input = if operations > 0 && (dispatched.is_empty() || choices.below(3) == 0) && !(queued && choices.below(2) == 0) {
                 operations -= 1;
                 operation(&mut driven, &versions, &mut choices)
+            } else if queued {
+                Input::Start
             } else if dispatched.is_empty() {
                 break;
             } else {

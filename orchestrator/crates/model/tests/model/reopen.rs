@@ -156,6 +156,44 @@ fn a_wait_for_the_next_try_is_cut_short_under_the_same_generation() {
 }
 
 #[test]
+fn a_re_opened_run_waits_for_a_run_slot() {
+    let mut driven = failed();
+    let asked = || Input::Retry(Box::new(Retry { waits: true, ..retry(RetryWhat::Failed, &[]) }));
+    let seen = preview(&driven.run, &asked(), driven.now()).unwrap();
+    assert_eq!((seen.text.as_str(), seen.state), ("Re-run 2 tasks", RunState::Queued));
+    let events = driven.give(asked());
+    assert_eq!(events.iter().map(Event::kind).collect::<Vec<_>>(), ["run_reopened"]);
+    let waiting = driven.run.projection();
+    assert_eq!((waiting.state, waiting.generation, waiting.started_at), (RunState::Queued, 1, None));
+    assert_eq!(driven.try_give(asked()), Err(Reject::NotStarted));
+    let events = driven.give(Input::Start);
+    assert_eq!(events.iter().map(Event::kind).collect::<Vec<_>>(), ["run_started", "task_dispatched"]);
+    assert_eq!(numbers(&driven, "b"), (2, 2, 1));
+    driven.finish("b", ok());
+    driven.finish("d", ok());
+    assert_eq!(driven.run.projection().state, RunState::Succeeded);
+    // Cancelled while it waits: what stayed as it ended does so.
+    driven.give(Input::Retry(Box::new(Retry { waits: true, ..retry(RetryWhat::Tasks, &["d"]) })));
+    driven.give(Input::Cancel { by: "me".into(), reason: String::new(), halted: Halted::default() });
+    assert_eq!(driven.run.projection().state, RunState::Cancelled);
+    assert_eq!(driven.ended("d"), Some((FinalState::Cancelled, Cause::CancelRequested)));
+    assert_eq!(driven.ended("b"), Some((FinalState::Succeeded, Cause::Task)));
+}
+
+#[test]
+fn a_newer_version_waits_for_a_run_slot_too() {
+    let mut driven = failed();
+    let tasks = vec![task("e", &["a"]), task("a", &[]), task("b", &["a"]), task("d", &["b", "e"])];
+    let target = Target { version_id: VersionId(3), compiled: compiled(workflow(tasks)) };
+    driven.versions.insert(target.version_id, Arc::clone(&target.compiled));
+    driven.give(Input::Retry(Box::new(Retry { waits: true, version: Some(target), ..retry(RetryWhat::Failed, &[]) })));
+    assert_eq!(driven.run.gone()[&TaskKey::of("c")].final_state(), Some(FinalState::Removed));
+    driven.give(Input::Start);
+    assert_eq!(driven.dispatched(), ["e", "b"]);
+    assert_eq!(driven.replayed(updraft_model::run::Limits::default()), driven.run);
+}
+
+#[test]
 fn a_newer_version_removes_and_adds() {
     let mut driven = failed();
     let tasks = vec![task("e", &["a"]), task("a", &[]), task("b", &["a"]), task("d", &["b", "e"])];

@@ -189,6 +189,7 @@ pub fn retry(what: RetryWhat, tasks: &[&str]) -> Retry {
         downstream: false,
         version: None,
         queue: None,
+        waits: false,
         by: "ops".to_owned(),
         reason: "again".to_owned(),
         work: Vec::new(),

@@ -171,6 +171,7 @@ fn event(name: &str) -> Event {
             by: "me".to_owned(),
             reason: "again".to_owned(),
             queue: Some("default".to_owned()),
+            waits: false,
         },
         "a cleared" => Event::TaskCleared { subject: a(), generation: 1, by: "me".to_owned() },
         "a set" => {

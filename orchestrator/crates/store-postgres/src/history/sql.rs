@@ -364,7 +364,7 @@ pub(crate) fn waiting() -> String {
          UNION ALL SELECT * FROM (SELECT k.run_id, w.name, k.task_id, k.map_index, k.place, coalesce({ended}, r.created_at), \
          k.due_at, k.queue, k.dispatch_no, {outcome} FROM (SELECT * FROM work WHERE place IN ('t', 'p') \
          ORDER BY due_at LIMIT $1) k JOIN run r ON r.run_id = k.run_id LEFT JOIN workflow w ON w.workflow_id = r.workflow_id) timed \
-         UNION ALL SELECT * FROM (SELECT r.run_id, w.name, NULL::text, NULL::int4, NULL::text, r.created_at, NULL::timestamptz, r.queue, 0, NULL::text \
+         UNION ALL SELECT * FROM (SELECT r.run_id, w.name, NULL::text, NULL::int4, NULL::text, r.updated_at, NULL::timestamptz, r.queue, 0, NULL::text \
          FROM (SELECT * FROM run r WHERE {OPEN} AND r.state = 'queued' ORDER BY r.run_id LIMIT $1) r \
          LEFT JOIN workflow w ON w.workflow_id = r.workflow_id) queued"
     )

@@ -7,6 +7,8 @@ mod rows;
 mod sql;
 mod work;
 
+pub(crate) use work::load_of;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use updraft_model::id::{RunId, VersionId, WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::Next;
+use updraft_model::schedule::plan::{Next, Room};
 use updraft_model::time::Timestamp;
 use updraft_store::scheduling::{
     AdmitFn, Admitted, Due, FireFn, Fired, PublishedWorkflow, ScheduleRow, ScheduleTotals, ScheduledVersion,
@@ -266,6 +268,17 @@ impl Scheduling for PgStore {
             .await?;
         self.tell(queues, &started.started);
         Ok(started)
+    }
+
+    async fn room(&self, workflow: WorkflowId) -> Result<Option<Room>, StoreError> {
+        let no = workflow.0;
+        let limit =
+            self.glance(Purpose::Poll, move |c| Box::pin(sqlx::query(sql::LIMIT).bind(no).fetch_all(c))).await?;
+        let Some(limit) = limit.first() else { return Ok(None) };
+        let found =
+            self.glance(Purpose::Poll, move |c| Box::pin(sqlx::query(sql::LOADS).bind(vec![no]).fetch_all(c))).await?;
+        let load = work::read_loads(&found)?.get(&workflow).copied().unwrap_or_default();
+        Ok(Some(Room { load, limit: row::count(limit, 0)? }))
     }
 
     async fn startable(&self) -> Result<Vec<WorkflowId>, StoreError> {

@@ -119,6 +119,8 @@ UPDATE schedule s SET skipped = s.skipped + n.c FROM n WHERE s.ctid = n.tid";
 
 pub(super) const LOCK_LIMIT: &str = "SELECT max_active_runs FROM workflow WHERE workflow_id = $1 FOR NO KEY UPDATE";
 
+pub(super) const LIMIT: &str = "SELECT max_active_runs FROM workflow WHERE workflow_id = $1";
+
 pub(super) const LOCK_QUEUED: &str = "SELECT run_id FROM run WHERE workflow_id = $1 \
 AND state IN ('queued', 'running', 'cancelling', 'broken') AND state = 'queued' \
 ORDER BY priority DESC, created_at, run_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";

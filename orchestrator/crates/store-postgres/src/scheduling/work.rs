@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
 use updraft_model::id::{RunId, WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::{Load, Next, Skipped};
+use updraft_model::schedule::plan::{Load, Next, Room, Skipped};
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 use updraft_store::scheduling::{
@@ -39,8 +40,13 @@ async fn loads(
     workflows: &[WorkflowId],
 ) -> Result<BTreeMap<WorkflowId, Load>, StoreError> {
     let found = sqlx::query(sql::LOADS).bind(ids(workflows)).fetch_all(connection).await.map_err(plain)?;
+    read_loads(&found)
+}
+
+/// The answer to [`sql::LOADS`].
+pub(super) fn read_loads(found: &[PgRow]) -> Result<BTreeMap<WorkflowId, Load>, StoreError> {
     let mut loads: BTreeMap<WorkflowId, Load> = BTreeMap::new();
-    for row in &found {
+    for row in found {
         rows::add_load(&mut loads, row)?;
     }
     Ok(loads)
@@ -257,12 +263,17 @@ pub(super) async fn pause(
     Ok((Some(true), true))
 }
 
-/// Locks a workflow; its limit, and how busy it is now.
-async fn lock(connection: &mut PgConnection, workflow: WorkflowId) -> Result<Option<(u32, Load)>, StoreError> {
+/// Locks a workflow; how busy it is now, beside its limit.
+async fn lock(connection: &mut PgConnection, workflow: WorkflowId) -> Result<Option<Room>, StoreError> {
     let limit = sqlx::query(sql::LOCK_LIMIT).bind(workflow.0).fetch_optional(&mut *connection).await.map_err(plain)?;
     let Some(limit) = limit else { return Ok(None) };
-    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
-    Ok(Some((row::count(&limit, 0)?, load)))
+    // In a statement of its own: it sees what whoever had the lock before has written.
+    Ok(Some(Room { load: load_of(connection, workflow).await?, limit: row::count(&limit, 0)? }))
+}
+
+/// How busy a workflow is now.
+pub(crate) async fn load_of(connection: &mut PgConnection, workflow: WorkflowId) -> Result<Load, StoreError> {
+    Ok(loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default())
 }
 
 pub(super) async fn start(
@@ -272,7 +283,7 @@ pub(super) async fn start(
     at: Timestamp,
     decide: StartFn,
 ) -> Made<(StartedRuns, BTreeSet<String>)> {
-    let Some((limit, load)) = lock(connection, workflow).await? else {
+    let Some(Room { load, limit }) = lock(connection, workflow).await? else {
         return Ok(((StartedRuns::default(), BTreeSet::new()), false));
     };
     let room = limit.saturating_sub(load.running).min(load.queued);
@@ -316,7 +327,7 @@ pub(super) async fn admit(
     decide: AdmitFn,
 ) -> Made<(Admitted, BTreeSet<String>)> {
     let no = |admitted| Ok(((admitted, BTreeSet::new()), false));
-    let Some((limit, load)) = lock(connection, workflow).await? else { return no(Admitted::NoWorkflow) };
+    let Some(Room { load, limit }) = lock(connection, workflow).await? else { return no(Admitted::NoWorkflow) };
     let decided = panicked(catch_unwind(AssertUnwindSafe(|| decide(load, limit))))?;
     let Some(commit) = decided else { return no(Admitted::Nothing) };
     let commits = [commit];

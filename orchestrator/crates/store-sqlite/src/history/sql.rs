@@ -388,7 +388,7 @@ pub(crate) fn waiting() -> String {
          UNION ALL SELECT * FROM (SELECT k.run_id, w.name, k.task_id, k.map_index, k.place, ifnull({ended}, r.created_at), \
          k.due_at, k.queue, k.dispatch_no, {outcome} FROM (SELECT * FROM work INDEXED BY work_due WHERE place IN ('t', 'p') \
          ORDER BY due_at LIMIT $1) k JOIN run r ON r.run_id = k.run_id LEFT JOIN workflow w ON w.workflow_id = r.workflow_id) \
-         UNION ALL SELECT * FROM (SELECT r.run_id, w.name, NULL, NULL, NULL, r.created_at, NULL, r.queue, 0, NULL \
+         UNION ALL SELECT * FROM (SELECT r.run_id, w.name, NULL, NULL, NULL, r.updated_at, NULL, r.queue, 0, NULL \
          FROM (SELECT * FROM run r INDEXED BY run_open WHERE {OPEN} AND r.state = 'queued' ORDER BY r.run_id LIMIT $1) r \
          LEFT JOIN workflow w ON w.workflow_id = r.workflow_id)"
     )

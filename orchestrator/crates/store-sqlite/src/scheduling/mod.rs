@@ -4,12 +4,15 @@ mod rows;
 mod sql;
 mod work;
 
+pub(crate) use work::room;
+
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sqlx::Arguments;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use updraft_model::id::{VersionId, WorkerNo, WorkflowId};
+use updraft_model::schedule::plan::Room;
 use updraft_model::time::Timestamp;
 use updraft_store::scheduling::{
     AdmitFn, Admitted, Due, FireFn, Fired, PublishedWorkflow, ScheduleRow, ScheduleTotals, ScheduledVersion,
@@ -236,6 +239,11 @@ impl Scheduling for SqliteStore {
             self.wake(Wake::Run(*run));
         }
         Ok(started)
+    }
+
+    async fn room(&self, workflow: WorkflowId) -> Result<Option<Room>, StoreError> {
+        self.counters.round_trip(Purpose::Poll);
+        self.loads.read(move |connection| Box::pin(room(connection, workflow))).await
     }
 
     async fn startable(&self) -> Result<Vec<WorkflowId>, StoreError> {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Arguments, Executor};
 use updraft_model::id::{WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::{Load, Next, Skipped};
+use updraft_model::schedule::plan::{Load, Next, Room, Skipped};
 use updraft_model::state::Place;
 use updraft_model::time::Timestamp;
 use updraft_store::scheduling::{
@@ -41,6 +41,15 @@ async fn loads(
         rows::add_load(&mut loads, row)?;
     }
     Ok(loads)
+}
+
+/// How busy a workflow is, beside its limit.
+pub(crate) async fn room(connection: &mut SqliteConnection, workflow: WorkflowId) -> Result<Option<Room>, StoreError> {
+    let limit = fetch(connection, sql::LIMIT, arguments(|a| a.add(workflow.0))?).await?;
+    let Some(limit) = limit.first() else { return Ok(None) };
+    let limit = rows::number(limit, 0)?;
+    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
+    Ok(Some(Room { load, limit }))
 }
 
 pub(super) fn ids(workflows: &[WorkflowId]) -> String {
@@ -306,12 +315,9 @@ pub(super) async fn start(
     at: Timestamp,
     decide: StartFn,
 ) -> Made<(StartedRuns, BTreeSet<String>)> {
-    let limit = fetch(connection, sql::LIMIT, arguments(|a| a.add(workflow.0))?).await?;
-    let Some(limit) = limit.first() else {
+    let Some(Room { load, limit }) = room(connection, workflow).await? else {
         return Ok(((StartedRuns::default(), BTreeSet::new()), false));
     };
-    let limit: u32 = rows::number(limit, 0)?;
-    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
     let room = limit.saturating_sub(load.running).min(load.queued);
     let mut result = StartedRuns { queued: load.queued, ..StartedRuns::default() };
     let mut commits = Vec::new();
@@ -348,12 +354,9 @@ pub(super) async fn admit(
     at: Timestamp,
     decide: AdmitFn,
 ) -> Made<(Admitted, BTreeSet<String>)> {
-    let limit = fetch(connection, sql::LIMIT, arguments(|a| a.add(workflow.0))?).await?;
-    let Some(limit) = limit.first() else {
+    let Some(Room { load, limit }) = room(connection, workflow).await? else {
         return Ok(((Admitted::NoWorkflow, BTreeSet::new()), false));
     };
-    let limit: u32 = rows::number(limit, 0)?;
-    let load = loads(connection, &[workflow]).await?.get(&workflow).copied().unwrap_or_default();
     let decided = panicked(catch_unwind(AssertUnwindSafe(|| decide(load, limit))))?;
     let Some(commit) = decided else { return Ok(((Admitted::Nothing, BTreeSet::new()), false)) };
     let commits = [commit];

@@ -27,6 +27,7 @@ fn retry(what: RetryWhat, work: Vec<Standing>) -> Retry {
         downstream: false,
         version: None,
         queue: None,
+        waits: false,
         by: "ops".to_owned(),
         reason: "again".to_owned(),
         work,

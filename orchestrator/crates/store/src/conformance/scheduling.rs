@@ -7,7 +7,7 @@ use updraft_model::event::Event;
 use updraft_model::id::{RunId, Stamp, TaskId, WorkflowId};
 use updraft_model::record::{RunFacts, RunProjection};
 use updraft_model::retry::RetryPolicy;
-use updraft_model::schedule::plan::{Plan, Policy, SkipReason, plan};
+use updraft_model::schedule::plan::{Load, Plan, Policy, Room, SkipReason, plan};
 use updraft_model::schedule::timetable::Timetable;
 use updraft_model::schedule::{Catchup, DataIntervalKind, Dst, Overlap, Schedule};
 use updraft_model::state::{RunState, Trigger};
@@ -376,7 +376,7 @@ pub async fn a_new_run_is_admitted_by_how_busy_its_workflow_is(world: &Scheduled
     let at = t("2026-01-01T00:00:01Z");
     for (n, running) in [(0, 0), (1, 1), (2, 2), (3, 2)] {
         let run = new_run(pair, &format!("k{n}"), at, Trigger::Api);
-        let decide = Box::new(move |load: updraft_model::schedule::plan::Load, limit: u32| {
+        let decide = Box::new(move |load: Load, limit: u32| {
             assert_eq!((load.running, limit), (running, 2));
             Some(if load.running < limit { started(run, at) } else { run })
         });
@@ -412,34 +412,102 @@ pub async fn a_schedule_that_waits_for_room_is_due_when_there_is(world: &Schedul
     let busy = scheduling.start_runs(numbers.workflow_id, at, start_all(at)).await.expect("start");
     assert_eq!((busy.started.len(), busy.schedule_due), (1, false), "its run is open");
     assert_eq!(scheduling.startable().await.expect("startable"), []);
-    let known = world.store.load(&[(busy.started[0], None)]).await.expect("load").pop();
-    let Some(crate::Loaded::Full(run)) = known else { panic!("{known:?}") };
-    let ended = RunCommit {
-        run_id: run.row.facts.run_id,
-        expected: Expected::At { version: run.row.version, stamp: run.row.stamp },
-        stamp: Stamp(Uuid::new_v4()),
-        actor: "test".to_owned(),
-        events: Vec::new(),
-        run: RunProjection {
-            state: RunState::Cancelled,
-            cause: Some(updraft_model::state::Cause::CancelRequested),
-            ended_at: Some(at),
-            ..run.row.projection.clone()
-        },
-        ended: Vec::new(),
-        task_runs: Vec::new(),
-        work: Vec::new(),
-        removed: run.work.iter().map(|row| row.dispatch.key.clone()).collect(),
-        cleared: Vec::new(),
-    };
-    let batch = crate::Batch { worker_no: updraft_model::id::WorkerNo(0), at, runs: vec![ended], pick: None };
-    let committed = world.store.commit(&batch).await.expect("commit");
-    assert!(matches!(committed, crate::Committed::Applied { .. }), "{committed:?}");
+    close_run(world, busy.started[0]).await;
     assert_eq!(scheduling.startable().await.expect("startable"), [numbers.workflow_id]);
     let later = t("2026-01-01T00:00:09Z");
     let woken = scheduling.start_runs(numbers.workflow_id, later, start_all(later)).await.expect("start");
     assert!(woken.schedule_due);
     assert_eq!(scheduling.next_fire().await.expect("next"), Some(later));
+}
+
+/// A clearing lane hears how busy the workflow is; what it re-opens as queued starts as any other queued run.
+pub async fn a_re_opened_run_waits_until_there_is_room(world: &Scheduled) {
+    let numbers = published(world, &scheduled_workflow("etl", None), t("2026-01-01")).await;
+    let pair = (numbers.workflow_id, numbers.version_id);
+    let (scheduling, at) = (&world.scheduling[0], t("2026-01-01T00:00:01Z"));
+    let mut runs = Vec::new();
+    for n in 0..3 {
+        let run = started(new_run(pair, &format!("k{n}"), at, Trigger::Manual), at);
+        runs.push(run.run_id);
+        if n == 2 {
+            close_run(world, runs[0]).await;
+        }
+        let made = scheduling.create_run(pair.0, None, at, Box::new(move |_, _| Some(run))).await;
+        assert_eq!(made.expect("create"), Admitted::Created);
+    }
+    let load = Load { running: 2, ..Load::default() };
+    assert_eq!(scheduling.room(pair.0).await.expect("room"), Some(Room { load, limit: 2 }));
+    assert_eq!(scheduling.room(WorkflowId(999)).await.expect("room"), None);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let decide = Box::new(move |locked: crate::Locked| {
+        // The test always waits for it.
+        let _ = tell.send(locked.room);
+        Some(reopened(&locked.run, numbers.version_id))
+    });
+    let outcome = world.store.commit_locked(runs[0], crate::Lane::Clear, at, decide).await.expect("lane");
+    assert_eq!(outcome, crate::LaneOutcome::Applied);
+    assert_eq!(told.await.expect("decided"), Some(Room { load, limit: 2 }));
+    assert_eq!(run_states(world, &runs).await[0], RunState::Queued);
+    assert_eq!(scheduling.startable().await.expect("startable"), []);
+    let full = scheduling.start_runs(pair.0, at, start_all(at)).await.expect("start");
+    assert_eq!((full.started.len(), full.queued), (0, 1));
+    close_run(world, runs[1]).await;
+    assert_eq!(scheduling.startable().await.expect("startable"), [pair.0]);
+    let free = scheduling.start_runs(pair.0, at, start_all(at)).await.expect("start");
+    assert_eq!(free.started, [runs[0]]);
+    assert_eq!(run_states(world, &runs).await[0], RunState::Running);
+}
+
+/// The commit that re-opens a run as queued.
+fn reopened(run: &LoadedRun, version_id: updraft_model::id::VersionId) -> RunCommit {
+    let generation = run.row.projection.generation + 1;
+    let event = Event::RunReopened {
+        generation,
+        version_id,
+        tasks: Vec::new(),
+        by: "ops".to_owned(),
+        reason: "again".to_owned(),
+        queue: None,
+        waits: true,
+    };
+    let state = RunState::Queued;
+    let projection = RunProjection { state, cause: None, generation, started_at: None, ended_at: None };
+    RunCommit { events: vec![event], run: projection, ..going_on(run) }
+}
+
+/// A commit that changes nothing yet.
+fn going_on(run: &LoadedRun) -> RunCommit {
+    RunCommit {
+        run_id: run.row.facts.run_id,
+        expected: Expected::At { version: run.row.version, stamp: run.row.stamp },
+        stamp: Stamp(Uuid::new_v4()),
+        actor: "test".to_owned(),
+        events: Vec::new(),
+        run: run.row.projection.clone(),
+        ended: Vec::new(),
+        task_runs: Vec::new(),
+        work: Vec::new(),
+        removed: Vec::new(),
+        cleared: Vec::new(),
+    }
+}
+
+/// Ends a run.
+async fn close_run(world: &Scheduled, run: RunId) {
+    let known = world.store.load(&[(run, None)]).await.expect("load").pop();
+    let Some(crate::Loaded::Full(run)) = known else { panic!("{known:?}") };
+    let at = t("2026-01-01T00:00:02Z");
+    let projection = RunProjection {
+        state: RunState::Cancelled,
+        cause: Some(updraft_model::state::Cause::CancelRequested),
+        ended_at: Some(at),
+        ..run.row.projection.clone()
+    };
+    let removed = run.work.iter().map(|row| row.dispatch.key.clone()).collect();
+    let ended = RunCommit { run: projection, removed, ..going_on(&run) };
+    let batch = crate::Batch { worker_no: updraft_model::id::WorkerNo(0), at, runs: vec![ended], pick: None };
+    let committed = world.store.commit(&batch).await.expect("commit");
+    assert!(matches!(committed, crate::Committed::Applied { .. }), "{committed:?}");
 }
 
 /// Files stand as they were reported last.
@@ -504,6 +572,7 @@ macro_rules! scheduling_conformance {
             runs_start_while_there_is_room,
             a_new_run_is_admitted_by_how_busy_its_workflow_is,
             a_schedule_that_waits_for_room_is_due_when_there_is,
+            a_re_opened_run_waits_until_there_is_room,
             files_are_reported_and_forgotten,
             many_are_published_at_once_and_listed_page_by_page,
         }

@@ -134,7 +134,8 @@ impl Store for MemoryStore {
             wakes.extend(executing.iter().filter_map(|row| row.worker_no).map(Wake::Cancel));
         }
         let held = if lane == Lane::Clear { executing.clone() } else { Vec::new() };
-        let Some(commit) = decide(Locked { run: loaded, removed, executing }) else {
+        let room = if lane == Lane::Clear { tables.room(loaded.row.facts.workflow_id) } else { None };
+        let Some(commit) = decide(Locked { run: loaded, removed, executing, room }) else {
             self.count(Purpose::Engine, false);
             return Ok(LaneOutcome::Nothing);
         };

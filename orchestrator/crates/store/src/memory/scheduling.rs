@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use updraft_model::id::{RunId, VersionId, WorkerNo, WorkflowId};
-use updraft_model::schedule::plan::{Load, Next, Progress, Skipped};
+use updraft_model::schedule::plan::{Load, Next, Progress, Room, Skipped};
 use updraft_model::state::{Place, RunState, Trigger};
 use updraft_model::time::Timestamp;
 
@@ -97,6 +97,15 @@ impl Tables {
             }
         }
         load
+    }
+
+    /// How busy a workflow is, beside its limit.
+    pub(super) fn room(&self, workflow: WorkflowId) -> Option<Room> {
+        let limit = match self.schedules.workflows.get(&workflow) {
+            Some(known) => known.max_active_runs,
+            None => self.workflow(workflow).map(|_| updraft_model::workflow::Workflow::DEFAULT_MAX_ACTIVE_RUNS)?,
+        };
+        Some(Room { load: self.load_of(workflow), limit })
     }
 
     /// Writes commits, or nothing.
@@ -377,10 +386,7 @@ impl Scheduling for MemoryStore {
         decide: StartFn,
     ) -> Result<StartedRuns, StoreError> {
         let mut tables = self.tables();
-        let Some(limit) = tables.schedules.workflows.get(&workflow).map(|known| known.max_active_runs) else {
-            return Ok(StartedRuns::default());
-        };
-        let load = tables.load_of(workflow);
+        let Some(Room { load, limit }) = tables.room(workflow) else { return Ok(StartedRuns::default()) };
         let room = limit.saturating_sub(load.running).min(load.queued);
         let mut result = StartedRuns { queued: load.queued, ..StartedRuns::default() };
         let mut commits = Vec::new();
@@ -417,6 +423,11 @@ impl Scheduling for MemoryStore {
         Ok(result)
     }
 
+    async fn room(&self, workflow: WorkflowId) -> Result<Option<Room>, StoreError> {
+        self.count(Purpose::Poll, false);
+        Ok(self.tables().room(workflow))
+    }
+
     async fn startable(&self) -> Result<Vec<WorkflowId>, StoreError> {
         let tables = self.tables();
         let startable = tables.schedules.workflows.iter().filter(|(id, known)| {
@@ -437,10 +448,7 @@ impl Scheduling for MemoryStore {
         decide: AdmitFn,
     ) -> Result<Admitted, StoreError> {
         let mut tables = self.tables();
-        let Some(limit) = tables.schedules.workflows.get(&workflow).map(|known| known.max_active_runs) else {
-            return Ok(Admitted::NoWorkflow);
-        };
-        let load = tables.load_of(workflow);
+        let Some(Room { load, limit }) = tables.room(workflow) else { return Ok(Admitted::NoWorkflow) };
         let Some(commit) = decide(load, limit) else { return Ok(Admitted::Nothing) };
         if !matches!(commit.expected, Expected::New(_)) {
             return Err(StoreError::Other("a new run is expected".to_owned()));
