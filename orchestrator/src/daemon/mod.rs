@@ -147,6 +147,10 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
     // Its runs are carried out by every worker of their queue, so that more is dispatched than it takes itself.
     config.dispatch_window = Limits::for_slots(slots).window;
     let engine = Arc::new(Engine::start(config).await.map_err(compose::engine_failure)?);
+    if options.is_alone() {
+        // It does not live until they are taken up by themselves.
+        engine.take_up_logs().await;
+    }
     let checked_against = spec(registry, &connections);
 
     let mut catalog = None;

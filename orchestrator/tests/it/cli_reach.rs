@@ -178,6 +178,9 @@ fn what_a_killed_process_leaves_is_in_nobodys_way() {
     place.write("workflows/waits.yaml", WAITS);
     let daemon = Daemon::start(&place);
     let run = place.json(&["trigger", "waits", "--json"])["id"].as_str().unwrap().to_owned();
+    let follower = place.start(&["logs", &run, "waiting", "-f"]);
+    follower.wait_for_line(Stream::Out, |line| line.ends_with("here")).unwrap();
+    follower.kill().unwrap();
     daemon.running.kill().unwrap();
     let sockets = || {
         let left = std::fs::read_dir(place.path(".updraft")).unwrap().flatten();
@@ -191,6 +194,8 @@ fn what_a_killed_process_leaves_is_in_nobodys_way() {
         assert!(well(&finished, &["runs"]).contains(&run), "{}", finished.out);
     }
     assert_eq!(sockets(), 0);
+    // What it had said and not yet shipped is read from where it lies.
+    assert!(well(&place.updraft(&["logs", &run]), &["logs"]).contains("here"));
     // A run that nobody carries out any more is ended by the cancel itself.
     assert_eq!(place.json(&["cancel", &run, "--json"])["state"], "cancelled");
 }

@@ -125,6 +125,18 @@ fn a_changed_file_is_live_a_broken_one_keeps_its_last_version() {
 }
 
 #[test]
+fn a_workflow_that_was_first_run_by_hand_is_scheduled_all_the_same() {
+    let place = workflows(&[("ticks.yaml", TICKS)]);
+    assert_eq!(place.updraft(&["run", "workflows/ticks.yaml"]).code(), Some(0));
+    let daemon = Daemon::start(&place, &["dev"], &[]);
+    daemon.until("a scheduled run", |daemon| {
+        daemon.json(&["runs", "--trigger", "schedule"])["items"].as_array().is_some_and(|runs| !runs.is_empty())
+    });
+    assert_eq!(daemon.json(&["workflows"])["items"][0]["version"], 1, "the same content is one version");
+    daemon.stop();
+}
+
+#[test]
 fn kill_of_dev_in_the_middle_of_a_run_loses_nothing_and_repeats_nothing_accepted() {
     let place = workflows(&[("waits.yaml", WAITS)]);
     let daemon = Daemon::start(&place, &["dev"], &[]);

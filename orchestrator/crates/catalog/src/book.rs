@@ -301,9 +301,11 @@ impl Book {
         let (Some(content), Some(id), true) = (content, &entry.id, entry.runnable) else { return };
         let Content { source, workflow: Some(workflow), .. } = *content else { return };
         let known = self.known.get(id);
-        let current = known.is_some_and(|known| known.sha256 == entry.sha256 && !known.retired);
+        // What a foreground `run` published belongs to nobody, and has no schedule.
+        let owned = |known: &&Standing| !known.retired && !known.source.is_empty();
+        let current = known.filter(owned).is_some_and(|known| known.sha256 == entry.sha256);
         // Whoever published something else later is right.
-        let overruled = published && known.is_some_and(|known| !known.retired);
+        let overruled = published && known.filter(owned).is_some();
         if current || overruled {
             return;
         }

@@ -343,6 +343,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Ships logs that processes which are gone have left in their files, at once instead of after some seconds.
+    pub async fn take_up_logs(&self) {
+        if let Some(logs) = &self.shared.config.logs {
+            ship::take_up(&self.shared, &**logs).await;
+        }
+    }
+
     /// Looks for changes and cancels that others have written, now instead of at the next heartbeat.
     pub fn nudge(&self) {
         self.shared.beat_wanted.notify_one();

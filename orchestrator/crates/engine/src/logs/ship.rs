@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use updraft_model::id::{MapIndex, RunId, TaskId, TaskKey};
+use updraft_model::record::AttemptRow;
+use updraft_store::StoreError;
 use updraft_store::logs::{FOLLOWED, LogChunk, LogKey, LogMark, LogPart, Logs};
-use updraft_store::{Reader, StoreError};
 
 use super::segments;
 use super::writer::Written;
@@ -111,6 +112,17 @@ pub(crate) async fn run(shared: Arc<Shared>, logs: Arc<dyn Logs>) {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Ships what processes that are gone have left in this folder, now.
+pub(crate) async fn take_up(shared: &Arc<Shared>, logs: &dyn Logs) {
+    let taken = async {
+        recover(shared, logs).await?;
+        ship(shared, logs, true).await
+    };
+    if let Err(error) = taken.await {
+        tracing::warn!("logs left by another process stay in their files: {error}");
     }
 }
 
@@ -262,7 +274,7 @@ async fn recover(shared: &Arc<Shared>, logs: &dyn Logs) -> Result<(), ShipError>
     let found = tokio::task::spawn_blocking(move || left_behind(&folder)).await;
     let found = found.map_err(|error| ShipError::Io(std::io::Error::other(error)))?;
     for (log, path) in found {
-        if locked(&shared.shipping.logs).contains_key(&log) || !is_over(&*shared.config.reader, &log).await? {
+        if locked(&shared.shipping.logs).contains_key(&log) || !is_left(shared, &log).await? {
             continue;
         }
         let written = written_of(&path)?;
@@ -279,11 +291,15 @@ async fn recover(shared: &Arc<Shared>, logs: &dyn Logs) -> Result<(), ShipError>
     Ok(())
 }
 
-/// An attempt of this store that has ended: its result is there, so its process will write no more.
-async fn is_over(reader: &dyn Reader, log: &LogKey) -> Result<bool, StoreError> {
-    let detail = reader.detail(log.run_id).await?;
+/// An attempt of this store whose process will write no more: it has ended, or the store has one owner, which is this
+/// process, and it is not this one's.
+async fn is_left(shared: &Shared, log: &LogKey) -> Result<bool, StoreError> {
+    let config = &shared.config;
+    let alone = config.store.kind() == "sqlite";
+    let detail = config.reader.detail(log.run_id).await?;
     Ok(detail.is_some_and(|detail| {
-        detail.attempts.iter().any(|attempt| attempt.key == log.key && attempt.dispatch_no == log.dispatch_no)
+        let same = |attempt: &AttemptRow| attempt.key == log.key && attempt.dispatch_no == log.dispatch_no;
+        alone || detail.attempts.iter().any(same)
     }))
 }
 
