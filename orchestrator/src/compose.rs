@@ -337,7 +337,12 @@ pub enum StoreHealth {
     /// There is none yet.
     Missing,
     /// A process holds it.
-    Held(u32),
+    Held {
+        /// Which.
+        pid: u32,
+        /// Whether it answers on its socket.
+        answers: bool,
+    },
     /// It answers.
     Good {
         /// Whether commits are durable; else the setting that is off.
@@ -356,7 +361,8 @@ pub async fn store_health(session: &Session) -> Result<StoreHealth, Failure> {
             return Ok(StoreHealth::Missing);
         }
         if let Some(pid) = updraft_store_sqlite::owner(path)? {
-            return Ok(StoreHealth::Held(pid));
+            let answers = sockets(&session.store, &session.project).live().await.is_some();
+            return Ok(StoreHealth::Held { pid, answers });
         }
     }
     let opened = open(session).await?;

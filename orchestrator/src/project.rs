@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use updraft_auth::connections::{PREFIX, variable_name};
-use updraft_task::{Connection, Registry};
+use updraft_auth::Sources;
+use updraft_auth::connections::PREFIX;
 
 use crate::exit_code::Failure;
 
@@ -183,134 +183,20 @@ impl Project {
         self.dir.join(DATA_DIR)
     }
 
-    /// The entries of a profile as they are written.
+    /// What connections are made of besides the store: the entries of a profile, and the variables for them.
     ///
     /// # Errors
     /// An unknown profile.
-    pub fn profile_entries(&self, profile: Option<&str>) -> Result<BTreeMap<String, Map<String, Value>>, Failure> {
-        Ok(self.profile(profile)?.1.connections.clone())
-    }
-
-    fn profile(&self, name: Option<&str>) -> Result<(&str, &Profile), Failure> {
-        let name = name.unwrap_or(&self.default_profile);
-        let (name, profile) = self.profiles.get_key_value(name).ok_or_else(|| {
+    pub fn sources(&self, profile: Option<&str>, environment: &BTreeMap<String, String>) -> Result<Sources, Failure> {
+        let name = profile.unwrap_or(&self.default_profile);
+        let profile = self.profiles.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
             Failure::input(format!("there is no profile `{name}`; known: {}", known.join(", ")))
                 .hint(format!("profiles stand in {}", self.dir.join(FILE).display()))
         })?;
-        Ok((name, profile))
-    }
-
-    /// The connections of a profile with the environment over them, and warnings about variables that fit none.
-    ///
-    /// # Errors
-    /// An unknown profile, a connection without a known kind, two names that collide in the environment, a variable for a
-    /// field that the kind does not have, or whose value does not fit.
-    pub fn connections(
-        &self,
-        profile: Option<&str>,
-        registry: &Registry,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Connections, Failure> {
-        let (name, profile) = self.profile(profile)?;
-        let mut variables: BTreeMap<&str, &str> =
-            environment.iter().filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value.as_str()))).collect();
-        let (mut connections, mut warnings) = (BTreeMap::new(), Vec::new());
-        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
-        for (name, entry) in &profile.connections {
-            let upper = variable_name(name);
-            if let Some(other) = taken.insert(upper.clone(), name) {
-                return Err(Failure::input(format!(
-                    "the connections `{other}` and `{name}` collide in the environment (`{PREFIX}{upper}__…`): rename one"
-                )));
-            }
-            let mut fields = entry.clone();
-            let kind_key = format!("{upper}__KIND");
-            let kind = match (variables.remove(kind_key.as_str()), fields.remove("kind")) {
-                (Some(kind), _) => kind.to_owned(),
-                (None, Some(Value::String(kind))) => kind,
-                (None, Some(_) | None) => {
-                    return Err(Failure::input(format!("connection `{name}` has no `kind`"))
-                        .hint(format!("known kinds: {}", kinds(registry))));
-                }
-            };
-            let Some(schema) = registry.connection(&kind) else {
-                // Not fatal: a build without some tasks still runs what needs none of them. A task that names it is refused.
-                if self.has_file {
-                    let known = kinds(registry);
-                    warnings.push(format!(
-                        "connection `{name}` has the kind `{kind}`, which this build does not know ({known})"
-                    ));
-                }
-                variables.retain(|key, _| !key.starts_with(&format!("{upper}__")));
-                continue;
-            };
-            let properties = schema.schema.get("properties").and_then(Value::as_object);
-            let mut known: BTreeMap<String, (&str, &Value)> = BTreeMap::new();
-            for (field, property) in properties.into_iter().flatten() {
-                if let Some((other, _)) = known.insert(variable_name(field), (field, property)) {
-                    return Err(Failure::input(format!(
-                        "the fields `{other}` and `{field}` of kind `{kind}` collide in the environment"
-                    )));
-                }
-            }
-            let prefix = format!("{upper}__");
-            let own: Vec<(&str, &str)> = variables
-                .iter()
-                .filter_map(|(key, value)| Some((key.strip_prefix(prefix.as_str())?, *value)))
-                .collect();
-            for (field_upper, value) in own {
-                variables.remove(format!("{prefix}{field_upper}").as_str());
-                let Some((field, property)) = known.get(field_upper) else {
-                    let fields: Vec<&str> = known.values().map(|(field, _)| *field).collect();
-                    return Err(Failure::input(format!(
-                        "{PREFIX}{prefix}{field_upper}: kind `{kind}` has no such field; it has {}",
-                        fields.join(", ")
-                    )));
-                };
-                fields.insert(
-                    (*field).to_owned(),
-                    typed(value, property).map_err(|reason| {
-                        Failure::input(format!("{PREFIX}{prefix}{field_upper} does not fit field `{field}`: {reason}"))
-                    })?,
-                );
-            }
-            connections.insert(name.clone(), Connection { name: name.clone(), kind, fields });
-        }
-        let unused = |key: &&str| format!("{PREFIX}{key} fits no connection of profile `{name}` and is not used");
-        warnings.extend(variables.keys().map(unused));
-        Ok(Connections { by_name: connections, warnings })
-    }
-}
-
-/// The connections of the chosen profile.
-#[derive(Debug)]
-pub struct Connections {
-    /// The connections.
-    pub by_name: BTreeMap<String, Connection>,
-    /// Variables that were not used.
-    pub warnings: Vec<String>,
-}
-
-fn kinds(registry: &Registry) -> String {
-    registry.connections().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
-}
-
-/// A variable's value in the field's type: text as it is, everything else as JSON. The value is never repeated: it may be secret.
-fn typed(value: &str, property: &Value) -> Result<Value, String> {
-    if accepts(property, "string") {
-        return Ok(Value::String(value.to_owned()));
-    }
-    serde_json::from_str(value).map_err(|_| "it is not JSON (true, 5, [\"a\"])".to_owned())
-}
-
-fn accepts(schema: &Value, wanted: &str) -> bool {
-    match schema.get("type") {
-        Some(Value::String(name)) => name == wanted,
-        Some(Value::Array(names)) => names.iter().any(|name| name == wanted),
-        Some(_) | None => ["anyOf", "oneOf"].iter().any(|key| {
-            schema.get(key).and_then(Value::as_array).is_some_and(|any| any.iter().any(|one| accepts(one, wanted)))
-        }),
+        let own = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX));
+        let environment = own.map(|(variable, value)| (variable.clone(), value.clone())).collect();
+        Ok(Sources { profile: profile.connections.clone(), environment })
     }
 }
 
@@ -329,27 +215,6 @@ fn built_in_profiles() -> BTreeMap<String, Profile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemars::JsonSchema;
-    use updraft_task::{ConnectionKind, Secret};
-
-    #[derive(Deserialize, JsonSchema)]
-    #[expect(dead_code, reason = "read through its schema only")]
-    struct Api {
-        base_url: String,
-        client_secret: Option<Secret>,
-        port: Option<u16>,
-    }
-
-    impl ConnectionKind for Api {
-        const KIND: &'static str = "api";
-        const SUMMARY: &'static str = "a test kind";
-    }
-
-    fn registry() -> Registry {
-        let mut registry = Registry::new();
-        registry.add_connection::<Api>();
-        registry
-    }
 
     fn project(text: &str) -> (tempfile::TempDir, Result<Project, Failure>) {
         let dir = tempfile::tempdir().unwrap();
@@ -360,51 +225,19 @@ mod tests {
         (dir, project)
     }
 
-    const YAML: &str =
-        "default_profile: dev\nprofiles:\n  dev:\n    connections:\n      my-api: {kind: api, base_url: http://a}\n";
-
-    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
-    fn the_file_is_found_by_walking_up_and_the_environment_wins() {
-        let (dir, project) = project(YAML);
+    fn the_file_is_found_by_walking_up_and_profiles_are_chosen_by_name() {
+        let (dir, project) = project(
+            "default_profile: dev\nprofiles:\n  dev:\n    connections:\n      my-api: {kind: api, base_url: http://a}\n",
+        );
         let project = project.unwrap();
         assert_eq!(project.dir, dir.path());
-        let variables = env(&[
-            ("UPDRAFT_CONN_MY_API__BASE_URL", "http://b"),
-            ("UPDRAFT_CONN_MY_API__PORT", "81"),
-            ("UPDRAFT_CONN_OTHER__X", "1"),
-        ]);
-        let connections = project.connections(None, &registry(), &variables).unwrap();
-        let api = &connections.by_name["my-api"];
-        assert_eq!(api.fields["base_url"], "http://b");
-        assert_eq!(api.fields["port"], 81);
-        assert_eq!(connections.warnings, ["UPDRAFT_CONN_OTHER__X fits no connection of profile `dev` and is not used"]);
-    }
-
-    #[test]
-    fn a_variable_for_an_unknown_field_is_refused_without_its_value() {
-        let (_dir, project) = project(YAML);
-        let project = project.unwrap();
-        let error = project
-            .connections(None, &registry(), &env(&[("UPDRAFT_CONN_MY_API__CLIENT_SECRT", "hunter2")]))
-            .unwrap_err();
-        assert!(error.message.contains("client_secret"), "{}", error.message);
-        assert!(!error.message.contains("hunter2"));
-        let error =
-            project.connections(None, &registry(), &env(&[("UPDRAFT_CONN_MY_API__PORT", "hunter2")])).unwrap_err();
-        assert!(!error.message.contains("hunter2"), "{}", error.message);
-    }
-
-    #[test]
-    fn names_that_collide_in_the_environment_are_refused() {
-        let (_dir, project) = project(
-            "profiles:\n  embedded:\n    connections:\n      a-b: {kind: api, base_url: x}\n      a_b: {kind: api, base_url: y}\n",
-        );
-        let error = project.unwrap().connections(None, &registry(), &env(&[])).unwrap_err();
-        assert!(error.message.contains("collide"), "{}", error.message);
+        let variables = ["UPDRAFT_CONN_MY_API__PORT", "HOME"].map(|name| (name.to_owned(), "1".to_owned()));
+        let sources = project.sources(None, &BTreeMap::from(variables)).unwrap();
+        assert_eq!(sources.profile["my-api"]["base_url"], "http://a");
+        assert_eq!(sources.environment.keys().collect::<Vec<_>>(), ["UPDRAFT_CONN_MY_API__PORT"]);
+        let unknown = project.sources(Some("prod"), &BTreeMap::new()).unwrap_err();
+        assert!(unknown.message.contains("known: dev"), "{}", unknown.message);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Args {
 /// Carries it out.
 pub fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
     let connections = session.connections(args.profile.as_deref())?;
-    let catalog = files::catalog(session, &connections);
+    let catalog = files::spec_of(&session.registry, &connections);
     let mut checked = check_files(session, &files::find(session, &args.files)?, &catalog)?;
     check_together(&mut checked);
     let ok = checked.iter().all(Checked::is_ok);

@@ -2,9 +2,12 @@
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
+use updraft_auth::connections::probe;
+use updraft_auth::{ConnectionView, Snapshot};
 
-use super::{Session, files, output, reach};
+use super::{Session, files, output};
 use crate::compose;
+use crate::daemon::kinds;
 use crate::exit_code::{ExitCode, Failure};
 
 /// Arguments of `updraft doctor`.
@@ -112,7 +115,12 @@ async fn store(session: &Session) -> Finding {
         Ok(compose::StoreHealth::Missing) => {
             finding("store", State::Ok, format!("{shown} is not there yet: the first run makes it"))
         }
-        Ok(compose::StoreHealth::Held(pid)) => finding("store", State::Ok, format!("{shown}, held by process {pid}")),
+        Ok(compose::StoreHealth::Held { pid, answers: true }) => {
+            finding("store", State::Ok, format!("{shown}, had by process {pid}, which answers commands"))
+        }
+        Ok(compose::StoreHealth::Held { pid, answers: false }) => {
+            finding("store", State::Warning, format!("{shown} is held by process {pid}, which answers no commands now"))
+        }
         Ok(compose::StoreHealth::Good { durable: Ok(()) }) => {
             finding("store", State::Ok, format!("{shown}, commits are durable"))
         }
@@ -124,38 +132,35 @@ async fn store(session: &Session) -> Finding {
 }
 
 async fn connections(session: &Session, profile: Option<&str>, found: &mut Vec<Finding>) {
-    match session.project.connections(profile, &session.registry, &session.environment) {
-        Err(failure) => found.push(finding("connections", State::Error, failure.message)),
-        Ok(connections) => {
-            for connection in connections.by_name.values() {
-                found.push(judge(session, connection).await);
-            }
-            found.extend(connections.warnings.iter().map(|text| finding("environment", State::Warning, text.clone())));
-        }
+    let sources = match session.project.sources(profile, &session.environment) {
+        Ok(sources) => sources,
+        Err(failure) => return found.push(finding("connections", State::Error, failure.message)),
+    };
+    let all = Snapshot::of_files(kinds(&session.registry), &sources);
+    for view in all.views() {
+        found.extend(judge(session, &all, view).await);
     }
+    found.extend(all.warnings().iter().map(|text| finding("environment", State::Warning, text.clone())));
 }
 
 /// Whether a connection's fields fit its kind, and the services that they name answer; secret values are not repeated.
-async fn judge(session: &Session, connection: &updraft_task::Connection) -> Finding {
-    let what = format!("connection {}", connection.name);
-    let Some(kind) = session.registry.connection(&connection.kind) else {
-        return finding(what, State::Error, format!("unknown kind {}", connection.kind));
+async fn judge(session: &Session, all: &Snapshot, view: &ConnectionView) -> Option<Finding> {
+    let what = format!("connection {}", view.name);
+    let error = view.error.clone();
+    let (Some(kind), Some(resolved)) = (session.registry.connection(&view.kind), all.get(&view.name)) else {
+        // The built-in profile names kinds that this build may lack.
+        let state = if view.kind.is_empty() { State::Error } else { State::Warning };
+        return session.project.has_file.then(|| finding(what, state, error.unwrap_or_default()));
     };
-    let fields = serde_json::Value::Object(connection.fields.clone());
-    let wrong: Vec<String> = match jsonschema::validator_for(&kind.schema) {
-        Ok(validator) => validator.iter_errors(&fields).map(|error| error.masked().to_string()).collect(),
-        Err(error) => vec![format!("the schema of kind {}: {error}", kind.name)],
-    };
-    if !wrong.is_empty() {
-        return finding(what, State::Error, wrong.join("; "));
+    if let Some(error) = error {
+        return Some(finding(what, State::Error, error));
     }
-    let mut silent = Vec::new();
-    for address in reach::addresses(&connection.fields) {
-        silent.extend(reach::probe(&address).await.err());
-    }
-    if silent.is_empty() {
+    let probed = probe(&resolved.fields, false).await;
+    let silent = probed.checks.iter().filter(|check| !check.ok);
+    let silent: Vec<String> = silent.map(|check| format!("{}: {}", check.address, check.text)).collect();
+    Some(if silent.is_empty() {
         finding(what, State::Ok, format!("{}: {}", kind.name, kind.summary))
     } else {
         finding(what, State::Unreachable, format!("{} cannot be reached: {}", kind.name, silent.join("; ")))
-    }
+    })
 }

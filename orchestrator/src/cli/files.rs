@@ -2,29 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use updraft_auth::Snapshot;
 use updraft_spec::{Catalog, ConnNeed, TaskSpec};
 use updraft_task::{ConnectionNeed, Registry};
 
 use super::Session;
 use crate::exit_code::Failure;
-use crate::project::Connections;
 
-/// Task types of the binary and connections of the profile.
-pub fn catalog(session: &Session, connections: &Connections) -> Catalog {
-    let mut catalog = task_types(&session.registry);
-    for connection in connections.by_name.values() {
-        catalog.add_connection(&connection.name, &connection.kind);
-    }
-    catalog
-}
-
-/// The same for a daemon, whose connections come from the store as well.
-pub fn spec_of(registry: &Registry, connections: &updraft_auth::Connections) -> Catalog {
+/// Task types of the binary and connections: what workflow files are checked against.
+pub fn spec_of(registry: &Registry, connections: &Snapshot) -> Catalog {
     let mut catalog = task_types(registry);
-    for name in connections.names() {
-        if let Some(connection) = connections.get(&name) {
-            catalog.add_connection(connection.name, connection.kind);
-        }
+    for connection in connections.all() {
+        catalog.add_connection(&connection.name, &connection.kind);
     }
     catalog
 }

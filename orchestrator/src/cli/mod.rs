@@ -17,7 +17,6 @@ mod migrate;
 mod output;
 mod plan;
 mod progress;
-mod reach;
 mod run;
 mod runs;
 mod schema;
@@ -39,6 +38,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use updraft_auth::{ConnectionView, Snapshot};
 use updraft_task::Registry;
 
 pub use cancel::who;
@@ -46,8 +46,9 @@ pub use files::spec_of;
 pub use summary::now;
 
 use crate::compose::StoreUrl;
+use crate::daemon::kinds;
 use crate::exit_code::{ExitCode, Failure};
-use crate::project::{Connections, Project};
+use crate::project::Project;
 
 /// The hidden command that the engine starts child processes through; never shown, never parsed by clap.
 const CHILD: &str = "__child";
@@ -170,14 +171,32 @@ pub struct Session {
 }
 
 impl Session {
-    /// The connections of a profile; variables that fit none are warned of.
+    /// The connections of a profile where there is no store to look into.
     ///
     /// # Errors
-    /// What [`Project::connections`] says.
-    pub fn connections(&self, profile: Option<&str>) -> Result<Connections, Failure> {
-        let connections = self.project.connections(profile, &self.registry, &self.environment)?;
-        connections.warnings.iter().for_each(|warning| output::warning(warning));
-        Ok(connections)
+    /// An unknown profile, and as [`Session::judge`].
+    pub fn connections(&self, profile: Option<&str>) -> Result<Snapshot, Failure> {
+        let sources = self.project.sources(profile, &self.environment)?;
+        let found = Snapshot::of_files(kinds(&self.registry), &sources);
+        self.judge(&found)?;
+        Ok(found)
+    }
+
+    /// Warns of what is not used.
+    ///
+    /// # Errors
+    /// What was written wrongly, all of it.
+    pub fn judge(&self, found: &Snapshot) -> Result<(), Failure> {
+        found.warnings().iter().for_each(|warning| output::warning(warning));
+        // Not fatal: a build without some tasks still runs what needs none of them. A task that names it is refused.
+        let unknown = |view: &&ConnectionView| !view.kind.is_empty() && self.registry.connection(&view.kind).is_none();
+        for view in found.views().filter(|view| self.project.has_file && unknown(view)) {
+            output::warning(&format!("connection `{}`: {}", view.name, view.error.as_deref().unwrap_or_default()));
+        }
+        if found.refused().is_empty() {
+            return Ok(());
+        }
+        Err(Failure::input(found.refused().join("\n       ")))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value};
-use updraft_auth::Connections;
 use updraft_engine::{Engine, NewRun, RunEnd, RunHandle};
 use updraft_model::graph::Compiled;
 use updraft_model::id::{RunId, TaskId};
@@ -71,7 +70,7 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     let prepared = match &args.file {
         Some(file) if compose::is_missing(&session.store) => {
             let connections = session.connections(args.profile.as_deref())?;
-            Some(prepare(session, file, &args, &files::catalog(session, &connections))?)
+            Some(prepare(session, file, &args, &files::spec_of(&session.registry, &connections))?)
         }
         Some(_) | None => None,
     };
@@ -89,7 +88,7 @@ async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Pr
     let checked_against = Arc::clone(&spec.borrow());
     let prepared = match (prepared, &args.file) {
         (None, Some(file)) => {
-            warn_of(&front.connections);
+            session.judge(&front.connections.snapshot())?;
             Some(prepare(session, file, args, &checked_against)?)
         }
         (prepared, _) => prepared,
@@ -123,10 +122,6 @@ async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Pr
     };
     engine.shutdown().await;
     done
-}
-
-fn warn_of(connections: &Connections) {
-    connections.warnings().iter().for_each(|warning| output::warning(warning));
 }
 
 async fn carry_out(

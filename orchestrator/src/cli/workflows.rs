@@ -188,7 +188,7 @@ pub fn read(session: &Session, file: &str) -> Result<Workflow, Failure> {
         return Err(Failure::input(format!("there is no file {file}")));
     }
     let bytes = files::read(session, &path)?;
-    let checked = check_bytes(&files::shown(session, &path), &bytes, &files::catalog(session, &connections));
+    let checked = check_bytes(&files::shown(session, &path), &bytes, &files::spec_of(&session.registry, &connections));
     check::print(&checked);
     checked.workflow.ok_or_else(|| Failure::silent(ExitCode::BadInput))
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use updraft_auth::{Connections, KindSpec, Sources, Vault};
+use updraft_auth::{Connections, KindSpec, Vault};
 use updraft_engine::ConnectionSource;
-use updraft_task::Connection;
+use updraft_task::{Connection, Registry};
 
 use crate::cli::Session;
 use crate::compose::Desk;
@@ -20,25 +20,18 @@ pub async fn open(
     vault: Arc<Vault>,
     profile: Option<&str>,
 ) -> Result<Connections, Failure> {
-    let sources = Sources {
-        profile: session.project.profile_entries(profile)?,
-        environment: session
-            .environment
-            .iter()
-            .filter(|(name, _)| name.starts_with(updraft_auth::connections::PREFIX))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    };
-    let kinds = session
-        .registry
-        .connections()
-        .map(|kind| KindSpec {
-            name: kind.name.to_owned(),
-            summary: kind.summary.to_owned(),
-            schema: kind.schema.clone(),
-        })
-        .collect();
-    Ok(Connections::open(Arc::clone(&desk.accounts), vault, kinds, sources).await?)
+    let sources = session.project.sources(profile, &session.environment)?;
+    Ok(Connections::open(Arc::clone(&desk.accounts), vault, kinds(&session.registry), sources).await?)
+}
+
+/// The kinds that this build knows.
+pub fn kinds(registry: &Registry) -> Vec<KindSpec> {
+    let kinds = registry.connections().map(|kind| KindSpec {
+        name: kind.name.to_owned(),
+        summary: kind.summary.to_owned(),
+        schema: kind.schema.clone(),
+    });
+    kinds.collect()
 }
 
 /// What tasks get: always the newest.

@@ -66,12 +66,12 @@ pub fn beside(socket: &Path) -> Result<Listener, Failure> {
 /// What workflow files are checked against, made anew when connections change.
 pub fn spec(registry: &Arc<Registry>, connections: &Arc<Connections>) -> watch::Receiver<Arc<updraft_spec::Catalog>> {
     let (registry, mut changes) = (Arc::clone(registry), connections.changes());
-    let (told, spec) = watch::channel(Arc::new(cli::spec_of(&registry, connections)));
+    let (told, spec) = watch::channel(Arc::new(cli::spec_of(&registry, &connections.snapshot())));
     let connections = Arc::downgrade(connections);
     tokio::spawn(async move {
         while changes.changed().await.is_ok() {
             let Some(connections) = connections.upgrade() else { return };
-            if told.send(Arc::new(cli::spec_of(&registry, &connections))).is_err() {
+            if told.send(Arc::new(cli::spec_of(&registry, &connections.snapshot()))).is_err() {
                 return;
             }
         }

@@ -25,6 +25,7 @@ use updraft_model::run::Limits;
 use updraft_store::Store;
 use updraft_task::Registry;
 
+pub use connections::kinds;
 pub use front::{Around, Front, Served, beside, spec};
 pub use roles::{Role, Roles};
 

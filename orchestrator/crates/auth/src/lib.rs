@@ -21,7 +21,7 @@ pub mod vault;
 pub use audit::Audit;
 pub use authenticator::{AuthConfig, Authenticator, Clock, NewSession, OneTime, SetupLink};
 pub use connections::{
-    ConnectionError, ConnectionView, Connections, FieldView, KindSpec, Probed, Resolved, Source, Sources,
+    ConnectionError, ConnectionView, Connections, FieldView, KindSpec, Probed, Resolved, Snapshot, Source, Sources,
 };
 pub use door::{
     BehindProxy, Door, DoorConfig, LogIn, Refusal, SESSION_COOKIE, ShellPolicy, StoreFacts, TlsFiles, check_host,

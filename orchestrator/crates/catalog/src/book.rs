@@ -302,10 +302,10 @@ impl Book {
         let Content { source, workflow: Some(workflow), .. } = *content else { return };
         let known = self.known.get(id);
         // What a foreground `run` published belongs to nobody, and has no schedule.
-        let owned = |known: &&Standing| !known.retired && !known.source.is_empty();
-        let current = known.filter(owned).is_some_and(|known| known.sha256 == entry.sha256);
+        let owned = |known: &Standing| !known.retired && !known.source.is_empty();
+        let current = known.is_some_and(|known| known.sha256 == entry.sha256 && owned(known));
         // Whoever published something else later is right.
-        let overruled = published && known.filter(owned).is_some();
+        let overruled = published && known.is_some_and(owned);
         if current || overruled {
             return;
         }

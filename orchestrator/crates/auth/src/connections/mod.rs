@@ -6,9 +6,10 @@
 
 mod environment;
 mod field;
+mod merge;
 mod probe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use secrecy::ExposeSecret as _;
@@ -20,8 +21,10 @@ use updraft_store::StoreError;
 use updraft_store::accounts::{Accounts, StoredConnection};
 
 pub use environment::{PREFIX, variable_name};
-pub use probe::{ProbeCheck, Probed, addresses, refuse_address};
+pub use merge::Snapshot;
+pub use probe::{ProbeCheck, Probed, addresses, probe, refuse_address};
 
+use self::merge::Merge;
 use crate::audit;
 use crate::vault::{Vault, VaultError};
 
@@ -226,14 +229,6 @@ impl std::fmt::Display for FieldProblem {
     }
 }
 
-/// What a look at all sources found.
-#[derive(Default, PartialEq)]
-struct Snapshot {
-    resolved: BTreeMap<String, Resolved>,
-    views: BTreeMap<String, ConnectionView>,
-    warnings: Vec<String>,
-}
-
 /// The service.
 pub struct Connections {
     accounts: Arc<dyn Accounts>,
@@ -262,7 +257,12 @@ impl Connections {
         Ok(connections)
     }
 
-    fn snapshot(&self) -> Arc<Snapshot> {
+    fn merge(&self) -> Merge<'_> {
+        Merge { kinds: &self.kinds, sources: &self.sources }
+    }
+
+    /// What the last look found.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -272,7 +272,7 @@ impl Connections {
     /// The store cannot be read.
     pub async fn refresh(&self) -> Result<bool, StoreError> {
         let stored = self.accounts.connections().await?;
-        let new = Arc::new(self.look(&stored));
+        let new = Arc::new(self.merge().look(&stored, &|row| self.secrets(row)));
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         let changed = *snapshot != new;
         *snapshot = new;
@@ -290,27 +290,27 @@ impl Connections {
 
     /// A connection as tasks get it; `None` if there is none of that name with a kind.
     pub fn get(&self, name: &str) -> Option<Resolved> {
-        self.snapshot().resolved.get(name).cloned()
+        self.snapshot().get(name).cloned()
     }
 
     /// Names of all connections that tasks can get.
     pub fn names(&self) -> Vec<String> {
-        self.snapshot().resolved.keys().cloned().collect()
+        self.snapshot().all().map(|one| one.name.clone()).collect()
     }
 
     /// All connections as people see them.
     pub fn list(&self) -> Vec<ConnectionView> {
-        self.snapshot().views.values().cloned().collect()
+        self.snapshot().views().cloned().collect()
     }
 
     /// One of them.
     pub fn view(&self, name: &str) -> Option<ConnectionView> {
-        self.snapshot().views.get(name).cloned()
+        self.snapshot().view(name).cloned()
     }
 
     /// Variables that fit no connection, and the like.
     pub fn warnings(&self) -> Vec<String> {
-        self.snapshot().warnings.clone()
+        self.snapshot().warnings().to_vec()
     }
 
     /// The kinds that this build knows.
@@ -378,8 +378,8 @@ impl Connections {
             updated_at: at,
             updated_by: by.to_owned(),
         };
-        let (resolved, _, _) = self.merge(name, Some(&row));
-        if let Some(resolved) = resolved {
+        let merged = self.merge().one(name, Some(&row), &|row| self.secrets(row));
+        if let Some(resolved) = merged.resolved {
             let problems = self.kinds.get(&resolved.kind).map(|kind| kind.problems(&resolved.fields));
             let problems = problems.unwrap_or_default();
             if !problems.is_empty() {
@@ -422,7 +422,7 @@ impl Connections {
             return Ok(Probed { ok: false, text: error, checks: Vec::new() });
         }
         let resolved = self.get(name).ok_or_else(missing)?;
-        Ok(probe::probe_all(&resolved.fields, exposed).await)
+        Ok(probe(&resolved.fields, exposed).await)
     }
 
     fn check_name(&self, name: &str) -> Result<(), ConnectionError> {
@@ -434,8 +434,10 @@ impl Connections {
         }
         let variable = variable_name(name);
         let snapshot = self.snapshot();
-        match snapshot.views.keys().find(|other| *other != name && variable_name(other) == variable) {
-            Some(other) => Err(ConnectionError::Collides { name: name.to_owned(), other: other.clone(), variable }),
+        match snapshot.views().find(|other| other.name != name && variable_name(&other.name) == variable) {
+            Some(other) => {
+                Err(ConnectionError::Collides { name: name.to_owned(), other: other.name.clone(), variable })
+            }
             None => Ok(()),
         }
     }
@@ -449,93 +451,5 @@ impl Connections {
             Ok((field.clone(), value))
         };
         row.sealed.iter().map(open).collect()
-    }
-
-    fn look(&self, stored: &[StoredConnection]) -> Snapshot {
-        let stored: BTreeMap<&str, &StoredConnection> = stored.iter().map(|row| (row.name.as_str(), row)).collect();
-        let names: BTreeSet<&str> =
-            self.sources.profile.keys().map(String::as_str).chain(stored.keys().copied()).collect();
-        let mut snapshot = Snapshot::default();
-        let mut used = BTreeSet::new();
-        for name in names {
-            let (resolved, view, variables) = self.merge(name, stored.get(name).copied());
-            used.extend(variables);
-            snapshot.resolved.extend(resolved.map(|resolved| (name.to_owned(), resolved)));
-            snapshot.views.insert(name.to_owned(), view);
-        }
-        let unused = self.sources.environment.keys().filter(|key| !used.contains(*key));
-        snapshot.warnings = unused.map(|key| format!("{key} fits no connection and is not used")).collect();
-        snapshot
-    }
-
-    /// One connection out of its three sources, and the variables that belong to it.
-    fn merge(&self, name: &str, row: Option<&StoredConnection>) -> (Option<Resolved>, ConnectionView, Vec<String>) {
-        let own = environment::of_connection(name, &self.sources.environment);
-        let variables: Vec<String> = own.iter().map(|variable| variable.key.to_owned()).collect();
-        let profile = self.sources.profile.get(name);
-        let in_profile = profile.and_then(|entry| entry.get("kind")).and_then(Value::as_str);
-        let in_environment = own.iter().find(|variable| variable.field == "KIND").map(|variable| variable.value);
-        let (kind, source) = match (in_environment, in_profile, row) {
-            (Some(kind), _, _) => (kind, Source::Environment),
-            (None, Some(kind), _) => (kind, Source::File),
-            (None, None, Some(row)) => (row.kind.as_str(), Source::Store),
-            (None, None, None) => ("", Source::Unset),
-        };
-        let mut view = ConnectionView {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            source,
-            fields: Vec::new(),
-            updated_at: row.map(|row| row.updated_at),
-            updated_by: row.map(|row| row.updated_by.clone()),
-            error: None,
-        };
-        let Some(known) = self.kinds.get(kind) else {
-            view.error = Some(if kind.is_empty() {
-                "it has no `kind`".to_owned()
-            } else {
-                format!("this build does not know the kind `{kind}`")
-            });
-            return (None, view, variables);
-        };
-        let mut problems = Vec::new();
-        let mut fields: BTreeMap<String, (Value, Source)> = BTreeMap::new();
-        let mut put = |from: &Map<String, Value>, source: Source| {
-            for (field, value) in from.iter().filter(|(field, _)| *field != "kind") {
-                fields.insert(field.clone(), (value.clone(), source));
-            }
-        };
-        // The weakest source first.
-        match row {
-            Some(row) if row.kind == kind => {
-                put(&row.fields, Source::Store);
-                match self.secrets(row) {
-                    Ok(secrets) => put(&secrets, Source::Store),
-                    Err(error) => problems.push(error.to_string()),
-                }
-            }
-            Some(row) => problems.push(format!(
-                "the store holds a connection of kind `{}` under this name, which is not used beside `{kind}`",
-                row.kind
-            )),
-            None => {}
-        }
-        if let Some(profile) = profile {
-            put(profile, Source::File);
-        }
-        for variable in own.iter().filter(|variable| variable.field != "KIND") {
-            match known.of_variable(variable) {
-                Ok((field, value)) => drop(fields.insert(field, (value, Source::Environment))),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let merged: Map<String, Value> =
-            fields.iter().map(|(field, (value, _))| (field.clone(), value.clone())).collect();
-        problems.extend(known.unknown(&merged).iter().chain(&known.problems(&merged)).map(ToString::to_string));
-        view.fields = known.views(&fields);
-        if !problems.is_empty() {
-            view.error = Some(problems.join("; "));
-        }
-        (Some(Resolved { name: name.to_owned(), kind: kind.to_owned(), fields: merged }), view, variables)
     }
 }
