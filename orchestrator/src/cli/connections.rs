@@ -209,6 +209,7 @@ async fn test(session: &Session, name: &str) -> Result<ExitCode, Failure> {
 
 /// Works on the store itself: it needs the master keys, which no daemon hands out.
 async fn rotate(session: &Session) -> Result<ExitCode, Failure> {
+    session.needs_store("connections rotate")?;
     let vault = crate::daemon::vault(session)?;
     let opened = crate::compose::open(session).await?;
     let rotated = vault.rotate(&opened.desk()?.accounts).await;

@@ -17,6 +17,7 @@ pub struct Args {
 
 /// Carries it out.
 pub async fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
+    session.needs_store("migrate")?;
     if !args.status {
         let applied = compose::migrate(&session.store).await?;
         if session.json {

@@ -182,6 +182,20 @@ impl Session {
         Ok(found)
     }
 
+    /// Refuses `--server` for what is done to the store itself.
+    ///
+    /// # Errors
+    /// Another server is named.
+    pub fn needs_store(&self, command: &str) -> Result<(), Failure> {
+        match &self.server {
+            None => Ok(()),
+            Some((url, _)) => {
+                Err(Failure::input(format!("`updraft {command}` works on the store itself, not over {url}"))
+                    .hint("leave out --server (and UPDRAFT_SERVER), and run it where the store is"))
+            }
+        }
+    }
+
     /// Warns of what is not used.
     ///
     /// # Errors

@@ -3,10 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 use updraft_api::dto::{NextFires, SchedulePreview, WorkflowPage};
-use updraft_model::schedule::fires::FireError;
-use updraft_model::schedule::preview::{preview, schedule_zone};
-use updraft_model::schedule::timetable::Timetable;
-use updraft_model::schedule::words::words;
+use updraft_api::schedule_preview;
 use updraft_model::workflow::Workflow;
 use updraft_spec::check_bytes;
 
@@ -20,12 +17,25 @@ pub struct Args {
     /// Only those whose id, description or tags hold this
     #[arg(long)]
     search: Option<String>,
-    /// Only these: active, paused, retired, failing, late, running
-    #[arg(long)]
+    /// Only these
+    #[arg(long, value_parser = ["active", "paused", "retired", "failing", "late", "running"])]
     state: Option<String>,
+    /// With this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Of this owner
+    #[arg(long)]
+    owner: Option<String>,
+    /// In this order; `-` turns it round
+    #[arg(long, allow_hyphen_values = true,
+          value_parser = ["attention", "-attention", "name", "-name", "last_run", "-last_run", "next_fire", "-next_fire"])]
+    sort: Option<String>,
     /// At most this many
-    #[arg(long, default_value_t = 100)]
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
+    /// Goes on after the page before: its `next`
+    #[arg(long)]
+    cursor: Option<String>,
 }
 
 /// Arguments of `updraft schedules`.
@@ -57,8 +67,15 @@ struct Next {
 /// `updraft workflows`.
 pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
     let mut query = vec![("limit", args.limit.to_string())];
-    query.extend(args.search.map(|text| ("search", text)));
-    query.extend(args.state.map(|state| ("state", state)));
+    let given = [
+        ("search", args.search),
+        ("state", args.state),
+        ("tag", args.tag),
+        ("owner", args.owner),
+        ("sort", args.sort),
+        ("cursor", args.cursor),
+    ];
+    query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
     let answer: Value = remote::with(session, async |api| api.get("/workflows", &query).await).await?;
     if session.json {
         output::json(&answer)?;
@@ -76,6 +93,9 @@ pub async fn run(session: &Session, args: Args) -> Result<ExitCode, Failure> {
         vec![one.id.clone(), last.to_owned(), schedule.to_owned(), when]
     });
     output::table(&["WORKFLOW", "LAST RUN", "SCHEDULE", "NEXT"], rows);
+    if let Some(next) = &page.next {
+        output::note(&output::dim(&format!("there are more: --cursor {next}")));
+    }
     Ok(ExitCode::Success)
 }
 
@@ -92,38 +112,11 @@ pub async fn schedules(session: &Session, args: Schedules) -> Result<ExitCode, F
 /// Without a store: what the file says.
 fn of_file(session: &Session, file: &str, args: &Next) -> Result<ExitCode, Failure> {
     let workflow = read(session, file)?;
-    let now = super::now();
-    let Some(schedule) = &workflow.schedule else {
+    if workflow.schedule.is_none() {
         return Err(Failure::input(format!("`{}` has no schedule: it runs by hand only", workflow.id)));
-    };
-    let wrong = |error: FireError| Failure::input(error.to_string());
-    let timetable = Timetable::of(&workflow, now).map_err(wrong)?;
-    let zone = args.zone.as_deref().unwrap_or(schedule_zone(schedule)).to_owned();
-    let fires = match &timetable {
-        Some(timetable) => preview(timetable, now, usize::from(args.n), &zone).map_err(wrong)?,
-        None => Vec::new(),
-    };
-    if session.json {
-        let items: Vec<Value> = fires
-            .iter()
-            .map(|one| {
-                json!({ "at": one.fire.at.to_string(), "local": one.local, "offset": one.offset,
-                    "logical_date": one.fire.logical_at.to_string(),
-                    "interval": { "start": one.fire.interval.start.to_string(), "end": one.fire.interval.end.to_string() },
-                    "note": one.note })
-            })
-            .collect();
-        output::json(&json!({ "workflow": workflow.id, "timezone": zone, "next": items }))?;
-        return Ok(ExitCode::Success);
     }
-    output::line(&format!("{}: {}", workflow.id, words(schedule)));
-    table(
-        &zone,
-        fires
-            .into_iter()
-            .map(|one| (one.local, one.offset, one.fire.at.to_string(), one.fire.logical_at.to_string(), one.note)),
-    );
-    Ok(ExitCode::Success)
+    let found = schedule_preview(&workflow, args.zone.as_deref(), usize::from(args.n), super::now());
+    show(session, args, &json!(found.map_err(Failure::input)?))
 }
 
 async fn of_workflow(session: &Session, workflow: &str, args: &Next) -> Result<ExitCode, Failure> {
@@ -131,21 +124,26 @@ async fn of_workflow(session: &Session, workflow: &str, args: &Next) -> Result<E
     query.extend(args.zone.clone().map(|zone| ("zone", zone)));
     let path = format!("/workflows/{}/schedule", super::segment(workflow));
     let answer: Value = remote::with(session, async |api| api.get(&path, &query).await).await?;
+    show(session, args, &answer)
+}
+
+fn show(session: &Session, args: &Next, answer: &Value) -> Result<ExitCode, Failure> {
     if session.json {
-        output::json(&answer)?;
+        output::json(answer)?;
         return Ok(ExitCode::Success);
     }
-    let found: SchedulePreview = super::typed(&answer)?;
-    let said = found.words.unwrap_or_else(|| "by hand only".to_owned());
-    output::line(&format!("{workflow}: {said}{}", if found.paused { " (paused)" } else { "" }));
-    let zone = args.zone.clone().or(found.timezone).unwrap_or_else(|| "UTC".to_owned());
-    table(
-        &zone,
-        found
-            .next
-            .into_iter()
-            .map(|one| (one.local, one.offset, one.at.to_string(), one.logical_date.to_string(), one.note)),
-    );
+    let found: SchedulePreview = super::typed(answer)?;
+    let said = found.words.as_deref().unwrap_or("by hand only");
+    output::line(&format!("{}: {said}{}", found.workflow, if found.paused { " (paused)" } else { "" }));
+    if !found.next.is_empty() {
+        let zone = args.zone.as_deref().or(found.timezone.as_deref()).unwrap_or("UTC");
+        let local = format!("LOCAL ({zone})");
+        let rows = found.next.into_iter().map(|one| {
+            let logical = one.logical_date.to_string();
+            vec![format!("{} {}", one.local, one.offset), one.at.to_string(), logical, one.note.unwrap_or_default()]
+        });
+        output::table(&[&local, "UTC", "LOGICAL DATE", ""], rows);
+    }
     if found.skipped.total > 0 {
         output::note(&output::dim(&format!("{} fires did not become runs, ever", found.skipped.total)));
     }
@@ -167,14 +165,6 @@ async fn of_all(session: &Session, args: &Next) -> Result<ExitCode, Failure> {
     let rows = found.items.into_iter().map(|one| vec![one.at.to_string(), one.workflow, one.schedule]);
     output::table(&["AT (UTC)", "WORKFLOW", "SCHEDULE"], rows);
     Ok(ExitCode::Success)
-}
-
-fn table(zone: &str, fires: impl Iterator<Item = (String, String, String, String, Option<String>)>) {
-    let local = format!("LOCAL ({zone})");
-    let rows = fires.map(|(local, offset, at, logical, note)| {
-        vec![format!("{local} {offset}"), at, logical, note.unwrap_or_default()]
-    });
-    output::table(&[&local, "UTC", "LOGICAL DATE", ""], rows);
 }
 
 /// The workflow of a file, if it has no errors.

@@ -156,6 +156,45 @@ fn a_connection_is_written_tested_and_sealed_anew_and_its_secret_is_never_shown(
     dev.stop();
 }
 
+/// Answers every request with an empty object, and says with which `Authorization`.
+fn answering() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, (told, heard)) = (listener.local_addr().unwrap(), std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+            let found = head.iter().find(|line| line.to_lowercase().starts_with("authorization:"));
+            let _ = told.send(found.cloned().unwrap_or_default());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
+        }
+    });
+    (address, heard)
+}
+
+#[test]
+fn a_connection_of_the_store_reaches_a_run_in_the_foreground() {
+    let place = place();
+    place.write("calls.yaml", "id: calls\ntasks: [{id: call, type: http.request, conn: shop}]\n");
+    let unknown = place.updraft(&["run", "calls.yaml"]);
+    ends(&unknown, 2, &["shop"]);
+    assert!(!place.path(".updraft").exists(), "a refused run made a store");
+    let (address, heard) = answering();
+    let dev = Dev::start(&place);
+    let base = format!("base_url=http://{address}");
+    ends(&place.updraft(&["connections", "set", "shop", "--kind", "http", &base]), 0, &["is written"]);
+    let mut secret = place.start(&["connections", "set", "shop", "--secret", "token"]);
+    secret.write("a-very-secret-thing\n").unwrap();
+    secret.close_input();
+    ends(&secret.wait(PATIENCE).unwrap(), 0, &["is written"]);
+    dev.stop();
+    ends(&place.updraft(&["run", "calls.yaml"]), 0, &["call", "succeeded"]);
+    assert!(heard.recv().unwrap().ends_with("Bearer a-very-secret-thing"));
+    assert!(!place.updraft(&["logs", "latest"]).out.contains("a-very-secret-thing"));
+}
+
 #[test]
 fn a_server_from_afar_is_asked_with_a_token_and_answers_as_the_store_would() {
     let (place, elsewhere) = (place(), Place::new(&[]));

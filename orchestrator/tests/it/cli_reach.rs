@@ -24,7 +24,7 @@ const COMMANDS: [(&[&str], &str); 20] = [
     (&["logs", "latest", "fails", "--level", "error"], "LogLine"),
     (&["logs", "RUN", "greet", "--tail", "1"], "LogLine"),
     (&["logs", "RUN", "greet", "-f"], "LogLine"),
-    (&["workflows"], "WorkflowPage"),
+    (&["workflows", "--sort", "name"], "WorkflowPage"),
     (&["schedules", "next", "hourly", "-n", "2"], "SchedulePreview"),
     (&["connections"], "ConnectionList"),
     (&["users"], "UserPage"),
@@ -116,6 +116,8 @@ fn every_way_prints_the_same_and_it_is_the_contracts() {
         fits(shape, &by_socket, &words);
         beside.push(by_socket);
     }
+    let of_file = ["schedules", "next", "workflows/hourly.yaml", "-n", "2", "--json"];
+    fits("SchedulePreview", &well(&place.updraft(&of_file), &of_file), &of_file);
     daemon.stop();
     for ((words, _), by_socket) in commands.iter().zip(&beside) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -170,6 +172,21 @@ fn beside_a_run_in_the_foreground_every_command_goes_through_its_socket() {
     let followed = waits.wait(PATIENCE).unwrap();
     assert_eq!(followed.code(), Some(0), "{}", followed.err);
     assert_eq!(place.json(&["runs", "show", "latest", "--json"])["state"], "cancelled");
+}
+
+#[test]
+fn a_project_deep_in_folders_has_its_socket_too() {
+    let outer = Place::new(&[]);
+    let deep = format!("{}/project", ["a-long-name-of-a-folder"; 6].join("/"));
+    outer.write(&format!("{deep}/workflows/chain.yaml"), CHAIN);
+    let at = |arguments: &[&str]| outer.program(&[&["-C", &deep], arguments].concat());
+    let running = at(&["dev", "--json", "--listen", "127.0.0.1:0"]).start().unwrap();
+    running.wait_for_line(Stream::Out, |line| line.starts_with('{')).unwrap();
+    let words = ["trigger", "chain", "--wait"];
+    well(&at(&words).run().unwrap(), &words);
+    running.signal(Signal::SIGINT).unwrap();
+    assert_eq!(running.wait(PATIENCE).unwrap().code(), Some(0));
+    well(&at(&["run", "workflows/chain.yaml"]).run().unwrap(), &["run"]);
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub use datasets::{DatasetPreviewer, SAMPLE_ROWS};
 pub use graph::layout;
 pub use openapi::{BASE, openapi_json};
 pub use problem::ProblemBody;
+pub use schedules::schedule_preview;
 pub use security::CONTENT_SECURITY_POLICY;
 pub use serve::{GRACE, Listener, Peer, serve};
 pub use state::{ApiConfig, ApiState, UpkeepSource};

@@ -97,6 +97,11 @@ impl Problem {
         self.0.status
     }
 
+    /// What is wrong, in words.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// Stable code.
     pub fn code(&self) -> &str {
         &self.0.code

@@ -4,9 +4,10 @@ use std::collections::BinaryHeap;
 
 use updraft_model::schedule::plan::SkipReason;
 use updraft_model::time::Timestamp;
+use updraft_model::workflow::Workflow;
 use updraft_store::scheduling::{ScheduleRow, SkippedFire};
 
-use crate::dto::{LateFire, NextFire, SkippedFires, SkippedSpan, Time};
+use crate::dto::{LateFire, NextFire, SchedulePreview, SkippedFires, SkippedSpan, Time};
 use crate::problem::Problem;
 use crate::read::schedule::{Standing, next_fires, text};
 use crate::state::ApiState;
@@ -59,6 +60,21 @@ pub(crate) async fn source(api: &ApiState, found: &Found) -> Result<Option<Strin
     let published = api.scheduling().workflows().await?;
     let own = published.into_iter().find(|one| one.workflow_id == found.line.workflow_id);
     Ok(own.map(|one| one.source).filter(|source| !source.is_empty()))
+}
+
+/// The schedule of a workflow that no store knows yet, as `GET /workflows/{workflow}/schedule` answers it: what counts from its
+/// first publication counts from `now`.
+///
+/// # Errors
+/// An unknown zone, or a schedule that cannot be computed, in words.
+pub fn schedule_preview(
+    workflow: &Workflow,
+    zone: Option<&str>,
+    n: usize,
+    now: Timestamp,
+) -> Result<SchedulePreview, String> {
+    let standing = Standing { paused: workflow.paused, anchor: now, ..Standing::default() };
+    crate::read::schedule::schedule(workflow, standing, zone, n, now).map_err(|problem| problem.detail().to_owned())
 }
 
 /// The next fires of a workflow that is neither paused nor retired.

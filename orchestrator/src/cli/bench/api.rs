@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
@@ -235,14 +235,9 @@ impl Measuring {
 
     /// Opens a stream and reads it until it is ended; returns when its first bytes have come.
     async fn listen(&self, path: &str, streams: &mut JoinSet<()>) -> Result<(), Failure> {
-        let failed = |error: reqwest::Error| Failure::unreachable(format!("an event stream: {error}"));
-        let request = reqwest::Client::new()
-            .get(format!("{}{}{path}", self.url, updraft_api::BASE))
-            .bearer_auth(self.token.expose_secret())
-            .header("accept", "text/event-stream");
-        let mut response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        response.chunk().await.map_err(failed)?;
-        streams.spawn(async move { while let Ok(Some(_)) = response.chunk().await {} });
+        let mut events = Api::server(&self.url, Some(self.token.clone()))?.events(path, &[]).await?;
+        events.next().await?;
+        streams.spawn(async move { while let Ok(Some(_)) = events.next().await {} });
         Ok(())
     }
 }
