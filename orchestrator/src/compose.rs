@@ -44,7 +44,12 @@ impl StoreUrl {
             if path.is_empty() {
                 return Err(Failure::input("`--store sqlite:` names no file").hint("write sqlite:PATH"));
             }
-            return Ok(Self::Sqlite(cwd.join(path)));
+            let path = cwd.join(path);
+            if path.is_dir() {
+                return Err(Failure::input(format!("`--store sqlite:{}` is a folder", path.display()))
+                    .hint("name a file in it: sqlite:FOLDER/updraft.db"));
+            }
+            return Ok(Self::Sqlite(path));
         }
         if url == "memory" {
             return Ok(Self::Memory);
@@ -139,11 +144,11 @@ pub async fn open(session: &Session) -> Result<Opened, Failure> {
 pub async fn open_existing(session: &Session) -> Result<Opened, Failure> {
     match &session.store {
         StoreUrl::Sqlite(path) => {
-            if path.is_dir() {
-                return Err(Failure::input(format!("{} is a folder, not a store", session.store.shown()))
-                    .hint("name the file: sqlite:FOLDER/updraft.db"));
-            }
-            if !path.exists() {
+            let unseen = |error: std::io::Error| {
+                Failure::unreachable(format!("the store {} cannot be looked at: {error}", session.store.shown()))
+                    .hint("it belongs to another user: run this as that one, or ask a server (--server)")
+            };
+            if !path.try_exists().map_err(unseen)? {
                 return Err(Failure::input(format!("there is no store {} yet", session.store.shown())).hint(
                     "`updraft dev` or the first `updraft run FILE` makes it; `--store` or `-C` names another one",
                 ));
@@ -163,7 +168,7 @@ pub async fn open_existing(session: &Session) -> Result<Opened, Failure> {
 
 /// Whether the store is a file that is not there.
 pub fn is_missing(url: &StoreUrl) -> bool {
-    matches!(url, StoreUrl::Sqlite(path) if !path.exists())
+    matches!(url, StoreUrl::Sqlite(path) if path.try_exists().is_ok_and(|there| !there))
 }
 
 /// Why a store was not opened.

@@ -129,7 +129,11 @@ fn chosen(tasks: &[String]) -> Value {
 pub async fn of_run(session: &Session, run: &str, verb: &str, body: Value, how: &How) -> Result<ExitCode, Failure> {
     let asked = remote::with(session, async |api| {
         let run = find::run(api, run).await?;
-        ask(session, api, &format!("/runs/{run}/{verb}"), body, how).await
+        let answer = ask(session, api, &format!("/runs/{run}/{verb}"), body, how).await?;
+        if verb == "retry" && answer.is_some() {
+            tell_if_nobody_runs(api);
+        }
+        Ok(answer)
     });
     let Some(answer) = asked.await? else { return Ok(ExitCode::Success) };
     if session.json {
@@ -139,6 +143,13 @@ pub async fn of_run(session: &Session, run: &str, verb: &str, body: Value, how: 
         output::line(&format!("{} {} is {}", run.summary.workflow, run.summary.id, run.summary.state.name()));
     }
     Ok(ExitCode::Success)
+}
+
+/// Says that nothing will happen yet, where there is no daemon.
+pub fn tell_if_nobody_runs(api: &Api) {
+    if api.is_momentary() {
+        output::note("no daemon is running on this store: the run goes on when one does (updraft dev, updraft serve)");
+    }
 }
 
 /// `updraft pause` and `updraft unpause`.

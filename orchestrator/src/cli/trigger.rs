@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use updraft_api::dto::Run;
 use updraft_model::time::Timestamp;
 
-use super::{Session, output, plan};
+use super::{Session, change, output, plan};
 use crate::exit_code::{ExitCode, Failure};
 use crate::remote::{self, Api};
 
@@ -71,9 +71,7 @@ async fn trigger(session: &Session, api: &Api, args: Args) -> Result<Option<Stri
     } else if !args.wait {
         output::line(&format!("{} {} is {}", run.summary.workflow, run.summary.id, run.summary.state.name()));
     }
-    if api.is_momentary() {
-        output::note("no daemon is running on this store: the run begins when one does (updraft dev, updraft serve)");
-    }
+    change::tell_if_nobody_runs(api);
     Ok(Some(run.summary.id.to_string()))
 }
 

@@ -127,7 +127,7 @@ fn a_logical_date_takes_its_interval_from_the_schedule() {
     ] {
         let finished = place.updraft(&["run", "hourly.yaml", "--json", "--logical-date", at]);
         let document: Value = serde_json::from_str(&finished.out).unwrap();
-        let millis = |at: &str| at.replace("Z", ".000Z");
+        let millis = |at: &str| at.replace('Z', ".000Z");
         assert_eq!(document["data_interval"], json!({ "start": millis(start), "end": millis(end) }), "{at}");
         assert_eq!(document["logical_date"], millis(start), "{at}");
         assert_eq!(finished.err.contains("does not fire at"), warned, "{}", finished.err);
