@@ -8,7 +8,7 @@ use updraft_auth::StoreFacts;
 use updraft_engine::{ConnectionSource, EngineConfig, EngineError};
 use updraft_store::accounts::Accounts;
 use updraft_store::schema::MigrationStatus;
-use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store, StoreError};
+use updraft_store::{History, Idempotency, Logs, Reader, Scheduling, Store, StoreError, Upkeep};
 use updraft_task::Registry;
 
 use crate::cli::Session;
@@ -99,6 +99,8 @@ pub struct Desk {
     pub history: Arc<dyn History>,
     /// Keys under which requests may be made again.
     pub idempotency: Arc<dyn Idempotency>,
+    /// Old runs, statistics, logs in few pieces.
+    pub upkeep: Arc<dyn Upkeep>,
     /// How the way to it is protected.
     pub facts: StoreFacts,
 }
@@ -212,6 +214,7 @@ async fn open_url(url: &StoreUrl) -> Result<Opened, Refused> {
                     accounts: Arc::<SqliteStore>::clone(&store),
                     history: Arc::<SqliteStore>::clone(&store),
                     idempotency: Arc::<SqliteStore>::clone(&store),
+                    upkeep: Arc::<SqliteStore>::clone(&store),
                     facts: StoreFacts::Sqlite,
                 }),
                 store,
@@ -243,6 +246,7 @@ async fn on_postgres(store: updraft_store_postgres::PgStore) -> Result<Opened, S
             accounts: Arc::<PgStore>::clone(&store),
             history: Arc::<PgStore>::clone(&store),
             idempotency: Arc::<PgStore>::clone(&store),
+            upkeep: Arc::<PgStore>::clone(&store),
             facts: StoreFacts::Postgres { here: way.here, ssl_mode: way.ssl_mode.to_owned(), superuser: way.superuser },
         }),
         store,

@@ -92,11 +92,14 @@ pub struct Retention {
     /// Logs of attempts.
     #[serde(default = "default_log_retention", with = "updraft_model::span::text")]
     pub logs: std::time::Duration,
+    /// Runs that are over, with all they have; for ever if not said.
+    #[serde(default, with = "updraft_model::span::option")]
+    pub runs: Option<std::time::Duration>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { logs: default_log_retention() }
+        Self { logs: default_log_retention(), runs: None }
     }
 }
 

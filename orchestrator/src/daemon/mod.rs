@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use updraft_api::Listener;
-use updraft_auth::{Authenticator, Door, KeyOrigin, LogIn, ShellPolicy, Vault};
+use updraft_auth::{Audit, Authenticator, Door, KeyOrigin, LogIn, ShellPolicy, Vault};
 use updraft_catalog::{Catalog, CatalogConfig};
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
-use updraft_engine::{Engine, Probe, SystemClock, Watch};
+use updraft_engine::{Clock as _, Engine, Probe, SystemClock, Watch};
 use updraft_model::run::Limits;
 use updraft_store::Store;
 use updraft_task::Registry;
@@ -134,7 +134,8 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
     config.scheduling = Some(Arc::clone(&opened.scheduling));
     let scheduler = options.roles.has(Role::Scheduler).then(|| {
         let clock = Arc::<SystemClock>::clone(&clock);
-        Scheduler::start(SchedulerConfig::new(Arc::clone(&opened.scheduling), clock, opened.store.kind()))
+        let config = SchedulerConfig::new(Arc::clone(&opened.scheduling), clock, opened.store.kind());
+        Scheduler::start(SchedulerConfig { store_clock: true, ..config })
     });
     config.scheduler = scheduler.as_ref().map(Scheduler::handle);
     // Without slots nothing is claimed from them; a run that is re-opened out of a private queue moves to the first.
@@ -178,7 +179,12 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         });
     }
 
+    let (desk, audit_clock) = (opened.desk()?, Arc::clone(&clock));
     let upkeep = upkeep::Upkeep::start(upkeep::Work {
+        store: Arc::clone(&desk.upkeep),
+        idempotency: Arc::clone(&desk.idempotency),
+        audit: Audit::new(Arc::clone(&desk.accounts), Arc::new(move || audit_clock.now())),
+        compacted: Arc::default(),
         logs: Arc::clone(&opened.logs),
         authenticator: Arc::clone(&front.authenticator),
         connections: Arc::clone(&connections),

@@ -29,6 +29,7 @@ mod scheduling;
 mod sql;
 mod store;
 mod target;
+mod upkeep;
 mod wake;
 mod worker;
 

@@ -26,6 +26,7 @@ mod rows;
 mod scheduling;
 mod sql;
 mod store;
+mod upkeep;
 mod writer;
 
 pub use lock::{lock_path, owner};

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod read;
 pub mod scheduling;
 pub mod schema;
+pub mod upkeep;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -39,6 +40,7 @@ pub use logs::Logs;
 pub use memory::MemoryStore;
 pub use read::Reader;
 pub use scheduling::Scheduling;
+pub use upkeep::Upkeep;
 
 /// The decision made under a run's lock: what to write, or nothing.
 pub type LaneFn = Box<dyn FnOnce(Locked) -> Option<RunCommit> + Send>;

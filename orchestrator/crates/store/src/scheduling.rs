@@ -20,6 +20,11 @@ use crate::{LoadedRun, NewVersion, Published, RunCommit, StoreError};
 /// Most schedules that one transaction of [`Scheduling::fire`] moves on.
 pub const FIRE_BATCH: u32 = 100;
 
+/// Under which shared value the release of the zone database stands that next fires were computed by.
+pub const ZONE_SCOPE: &str = "updraft";
+/// See [`ZONE_SCOPE`].
+pub const ZONE_KEY: &str = "tzdb";
+
 /// A version to be made current, with its schedule.
 #[derive(Debug, Clone)]
 pub struct ScheduledVersion {
@@ -310,6 +315,14 @@ pub trait Scheduling: Send + Sync + 'static {
 
     /// One of them.
     async fn schedule(&self, workflow: &str) -> Result<Option<ScheduleRow>, StoreError>;
+
+    /// Says by which release of the zone database fires are computed from now on. If it is another one than before,
+    /// schedules in a zone are looked at at once, so that their next fire is computed anew; what their cursors have passed
+    /// stays decided. Says how many.
+    async fn zone_rules(&self, release: &str, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// The clock that decides what is due, where that is not this host's: the database's (reliability.md §3.16).
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The schedules that fire next.
     async fn next_schedules(&self, limit: u32) -> Result<Vec<ScheduleRow>, StoreError>;

@@ -25,3 +25,10 @@ async fn logs_are_kept_and_read() {
     let world = updraft_store::conformance::World::new(Arc::clone(&store) as _, Arc::clone(&store) as _).await;
     updraft_store::conformance::logs::everything(&world, store).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_kept_small_and_reads_the_same() {
+    let store = Arc::new(MemoryStore::new(|| Timestamp::from_datetime(chrono::Utc::now())));
+    let world = updraft_store::conformance::World::new(Arc::clone(&store) as _, Arc::clone(&store) as _).await;
+    updraft_store::conformance::upkeep::everything(&world, &*store, &*store).await;
+}

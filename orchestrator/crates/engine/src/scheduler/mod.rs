@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use updraft_model::id::WorkflowId;
 use updraft_model::run::Limits;
+use updraft_model::schedule::fires::TZDB;
 use updraft_model::time::Timestamp;
 use updraft_store::Scheduling;
 
@@ -51,6 +52,11 @@ pub struct SchedulerConfig {
     pub backoff: (Duration, Duration),
     /// Most task runs dispatched per run.
     pub limits: Limits,
+    /// The store's clock says what is due, where it has one of its own: another host's scheduler, or a person who set this
+    /// host's clock, fires nothing early or late.
+    pub store_clock: bool,
+    /// Release of the zone database that fires are computed by.
+    pub tzdb: &'static str,
 }
 
 impl SchedulerConfig {
@@ -67,6 +73,8 @@ impl SchedulerConfig {
             sweep: Duration::from_secs(if shared { 2 } else { 5 }),
             backoff: (Duration::from_millis(100), Duration::from_secs(5)),
             limits: Limits::default(),
+            store_clock: false,
+            tzdb: TZDB,
         }
     }
 

@@ -20,6 +20,10 @@ use crate::shared::locked;
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// How long to leave schedules alone that somebody else holds, or that this build cannot read.
 const LEAVE_ALONE: Duration = Duration::from_millis(250);
+/// Time between two looks at the store's clock.
+const SAMPLE: Duration = Duration::from_secs(30);
+/// Clocks that differ by less are as clocks are, in milliseconds.
+const WORTH_SAYING: i64 = 2000;
 /// Runs of one workflow that are started before others get their turn.
 const ROUNDS: usize = 4;
 
@@ -33,6 +37,11 @@ pub(super) struct Service {
     /// The next look at what nobody told of.
     next_look: Instant,
     next_sweep: Instant,
+    /// What the store's clock is ahead of this host's, in milliseconds.
+    ahead: i64,
+    next_sample: Instant,
+    /// The store knows by which zone database fires are computed.
+    zones_told: bool,
     failures: u32,
 }
 
@@ -59,8 +68,34 @@ impl Service {
             next_fire: None,
             next_look: now,
             next_sweep: now,
+            ahead: 0,
+            next_sample: now,
+            zones_told: false,
             failures: 0,
         }
+    }
+
+    /// The time that decides.
+    fn now(&self) -> Timestamp {
+        let here = self.config.clock.now();
+        Timestamp::from_millis(here.as_millis().saturating_add(self.ahead))
+    }
+
+    /// Compares this host's clock with the store's.
+    async fn sample(&mut self) -> Result<(), StoreError> {
+        let before = self.config.clock.now();
+        let Some(there) = self.config.scheduling.clock().await? else { return Ok(()) };
+        // The answer was made somewhere between.
+        let here = before.as_millis().midpoint(self.config.clock.now().as_millis());
+        let ahead = there.as_millis() - here;
+        if ahead.abs() >= WORTH_SAYING && (ahead - self.ahead).abs() >= WORTH_SAYING {
+            tracing::warn!(
+                ahead_ms = ahead,
+                "the store's clock and this host's differ; the store's decides what is due"
+            );
+        }
+        self.ahead = ahead;
+        Ok(())
     }
 
     pub(super) async fn run(mut self) {
@@ -71,7 +106,7 @@ impl Service {
                 Ok(()) => {
                     self.failures = 0;
                     let mut health = locked(&self.signals.health);
-                    (health.looked_at, health.error) = (Some(self.config.clock.now()), None);
+                    (health.looked_at, health.error) = (Some(self.now()), None);
                 }
                 Err(error) => {
                     self.failures += 1;
@@ -104,7 +139,7 @@ impl Service {
     }
 
     async fn sleep(&mut self) -> Woken {
-        let until_fire = self.next_fire.map(|next| next.since(self.config.clock.now()).min(LONGEST_SLEEP));
+        let until_fire = self.next_fire.map(|next| next.since(self.now()).min(LONGEST_SLEEP));
         let fire = until_fire.map(|span| Instant::now() + span);
         let look = self.config.poll.filter(|_| self.config.fires).map(|_| self.next_look);
         let wake = fire.into_iter().chain(look).chain([self.next_sweep]).min().unwrap_or(self.next_sweep);
@@ -119,6 +154,21 @@ impl Service {
 
     /// One round of what there is to do. What is left of `start` after an error is done in the next one.
     async fn turn(&mut self, changed: bool, start: &mut BTreeSet<WorkflowId>) -> Result<(), StoreError> {
+        if self.config.store_clock && Instant::now() >= self.next_sample {
+            self.sample().await?;
+            self.next_sample = Instant::now() + SAMPLE;
+        }
+        if self.config.fires && !self.zones_told {
+            let hurried = self.config.scheduling.zone_rules(self.config.tzdb, self.now()).await?;
+            if hurried > 0 {
+                tracing::info!(
+                    release = self.config.tzdb,
+                    schedules = hurried,
+                    "next fires follow another zone database"
+                );
+            }
+            self.zones_told = true;
+        }
         if Instant::now() >= self.next_sweep {
             start.extend(self.config.scheduling.startable().await?);
             self.next_sweep = Instant::now() + self.config.sweep;
@@ -131,14 +181,14 @@ impl Service {
         if !self.config.fires {
             return Ok(());
         }
-        let now = self.config.clock.now();
+        let now = self.now();
         if look || self.next_fire.is_some_and(|next| next <= now) {
             let left = self.fire().await?;
             if let Some(poll) = self.config.poll {
                 self.next_look = Instant::now() + poll;
             }
             self.next_fire = self.config.scheduling.next_fire().await?;
-            let now = self.config.clock.now();
+            let now = self.now();
             if left && self.next_fire.is_some_and(|next| next <= now) {
                 self.next_fire = Some(now + LEAVE_ALONE);
             }
@@ -151,7 +201,7 @@ impl Service {
         let scheduling = &self.config.scheduling;
         let mut due = false;
         for _ in 0..ROUNDS {
-            let now = self.config.clock.now();
+            let now = self.now();
             let (decide, not_started) = start_fn(&self.config, &self.versions, now);
             let did = scheduling.start_runs(workflow, now, decide).await?;
             due |= did.schedule_due;
@@ -179,7 +229,7 @@ impl Service {
     /// Fires everything that is due; true if something due was left alone.
     async fn fire(&self) -> Result<bool, StoreError> {
         loop {
-            let now = self.config.clock.now();
+            let now = self.now();
             let due = self.config.scheduling.due_schedules(now, FIRE_BATCH).await?;
             if due.is_empty() {
                 return Ok(false);

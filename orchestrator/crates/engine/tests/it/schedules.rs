@@ -495,3 +495,29 @@ async fn the_bench_of_schedules_counts_what_two_schedulers_made_on_postgres() {
     place.store.close().await;
     benched(vec![on_postgres(database.url()).await, on_postgres(database.url()).await]).await;
 }
+
+/// This host's clock is ten minutes fast: nothing fires early, and what is due fires.
+#[tokio::test]
+async fn the_stores_clock_decides_what_is_due() {
+    let (here, there) = (Hands::at("2026-01-01T01:05:00Z"), Hands::at("2026-01-01T00:55:00Z"));
+    let clock = Arc::clone(&there);
+    let store = Arc::new(MemoryStore::new(move || clock.now()));
+    store.publish_all(&[version_of(&hourly(json!({})))], there.now()).await.unwrap();
+    let config = SchedulerConfig::new(Arc::clone(&store) as _, Arc::clone(&here) as _, "memory");
+    let scheduler = Scheduler::start(SchedulerConfig { store_clock: true, ..config });
+    scheduler.notify();
+    while scheduler.health().looked_at.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(store.next_fire().await.unwrap(), Some(t("2026-01-01T01:00:00Z")), "it fired early");
+    assert_eq!(scheduler.health().created, 0);
+    there.set("2026-01-01T01:00:00.5Z");
+    here.set("2026-01-01T01:10:00.5Z");
+    scheduler.notify();
+    while scheduler.health().created == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(store.next_fire().await.unwrap(), Some(t("2026-01-01T02:00:00Z")));
+    scheduler.shutdown().await;
+}

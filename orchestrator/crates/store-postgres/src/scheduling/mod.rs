@@ -3,6 +3,8 @@
 //! Locks: `fire` takes schedules with their workflows, as many as are free, and never waits. Everything else locks its
 //! workflow first and then its schedule; nothing here waits for a run.
 
+#[cfg(test)]
+mod plans;
 mod rows;
 mod sql;
 mod work;
@@ -253,6 +255,27 @@ impl Scheduling for PgStore {
             })
         })
         .await
+    }
+
+    async fn zone_rules(&self, release: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let release = release.to_owned();
+        self.together(Purpose::Admin, move |transaction, _| {
+            Box::pin(async move {
+                let said = sqlx::query(sql::ZONE_RULES).bind(release).bind(now.to_datetime());
+                if said.fetch_all(&mut **transaction).await.map_err(plain)?.is_empty() {
+                    return Ok((0, false));
+                }
+                let look = sqlx::query(sql::LOOK_AT_ZONES).bind(now.to_datetime());
+                let hurried = look.fetch_all(&mut **transaction).await.map_err(plain)?;
+                Ok((hurried.len() as u64, true))
+            })
+        })
+        .await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let found = self.glance(Purpose::Poll, |c| Box::pin(sqlx::query(sql::CLOCK).fetch_all(c))).await?;
+        found.first().map(|row| row::at(row, 0)).transpose()
     }
 
     async fn start_runs(

@@ -81,6 +81,18 @@ pub(super) const BROKEN_FILES: &str = "SELECT source, folder, path, workflow, sh
 pub(super) const FORGET_FILES: &str =
     "DELETE FROM source_file WHERE source = $1 AND folder = $2 AND path = ANY($3::text[])";
 
+/// $1 release, $2 now. A row if it is another one than before.
+pub(super) const ZONE_RULES: &str = "INSERT INTO shared_state AS old (scope, key, value, version, updated_at) \
+VALUES ('updraft', 'tzdb', $1, 1, $2) ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, \
+version = old.version + 1, updated_at = excluded.updated_at WHERE old.value <> excluded.value RETURNING version";
+
+/// $1 now.
+pub(super) const LOOK_AT_ZONES: &str = "UPDATE schedule s SET next_fire_at = $1 FROM workflow_version v \
+WHERE s.next_fire_at > $1 AND v.version_id = s.version_id AND v.compiled::jsonb #>> '{schedule,cron,timezone}' <> 'UTC' \
+RETURNING s.workflow_id";
+
+pub(super) const CLOCK: &str = "SELECT clock_timestamp()";
+
 pub(super) const KEEP_FILES: &str = "INSERT INTO source_file AS old (source, folder, path, workflow, sha256, diagnostics, broken, since) \
 SELECT $1, $2, p, w, h, d, b, to_timestamp(s::float8 / 1000) \
 FROM json_to_recordset($3::text::json) AS j(p text, w text, h text, d text, b bool, s int8) ORDER BY p \

@@ -222,6 +222,30 @@ impl Scheduling for SqliteStore {
         self.write(Purpose::Engine, sql::LOOK, arguments).await.map(drop)
     }
 
+    async fn zone_rules(&self, release: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let release = release.to_owned();
+        self.writer
+            .job(Purpose::Admin, move |connection| {
+                Box::pin(async move {
+                    let said = arguments(|a| {
+                        a.add(release)?;
+                        a.add(now.as_millis())
+                    })?;
+                    if fetch(connection, sql::ZONE_RULES, said).await?.is_empty() {
+                        return Ok((0, false));
+                    }
+                    let hurried = fetch(connection, sql::LOOK_AT_ZONES, arguments(|a| a.add(now.as_millis()))?).await?;
+                    Ok((hurried.len() as u64, true))
+                })
+            })
+            .await
+    }
+
+    /// This host's is the store's.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     async fn start_runs(
         &self,
         workflow: WorkflowId,

@@ -53,6 +53,16 @@ paused_by = iif($2, $4, NULL), paused_reason = iif($2, $5, NULL) WHERE workflow_
 pub(super) const LOOK: &str = "/* look at a schedule */ UPDATE schedule SET next_fire_at = $2, below = $3, error = $4, updated_at = $5 \
 WHERE workflow_id = $1 RETURNING workflow_id";
 
+/// $1 release, $2 now. A row if it is another one than before.
+pub(super) const ZONE_RULES: &str = "/* zone rules */ INSERT INTO shared_state (scope, key, value, version, updated_at) \
+VALUES ('updraft', 'tzdb', $1, 1, $2) ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, \
+version = shared_state.version + 1, updated_at = excluded.updated_at WHERE shared_state.value <> excluded.value RETURNING version";
+
+/// $1 now.
+pub(super) const LOOK_AT_ZONES: &str = "/* look at zones */ UPDATE schedule SET next_fire_at = $1 WHERE next_fire_at > $1 \
+AND (SELECT v.compiled ->> '$.schedule.cron.timezone' FROM workflow_version v WHERE v.version_id = schedule.version_id) <> 'UTC' \
+RETURNING workflow_id";
+
 pub(super) const FILES: &str = "/* files */ SELECT path, workflow, sha256, diagnostics, broken, since FROM source_file \
 WHERE source = $1 AND folder = $2 ORDER BY path";
 

@@ -30,6 +30,7 @@ mod readers;
 mod reopens;
 pub mod replays;
 pub mod scheduling;
+pub mod upkeep;
 mod workers;
 pub mod world;
 

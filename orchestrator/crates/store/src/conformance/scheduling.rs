@@ -558,6 +558,41 @@ pub async fn many_are_published_at_once_and_listed_page_by_page(world: &Schedule
     assert_eq!((totals.active, totals.next), (1_203, Some(t("2026-01-01T00:31:00Z"))));
 }
 
+/// Another release of the zone database: next fires in a zone are computed anew, and what has fired fires no second time.
+pub async fn another_zone_database_has_next_fires_computed_anew(world: &Scheduled) {
+    let scheduling = &world.scheduling[0];
+    let zone = |zone: &str| Schedule::Cron {
+        patterns: vec!["0 6 * * *".to_owned()],
+        timezone: zone.to_owned(),
+        dst: Dst::default(),
+    };
+    let local = scheduled_workflow("local", Some(zone("Europe/Berlin")));
+    let at = t("2026-01-01T00:30:00Z");
+    let numbers = published(world, &local, at).await;
+    published(world, &scheduled_workflow("utc", Some(zone("UTC"))), at).await;
+    published(world, &scheduled_workflow("often", Some(Schedule::Every(Duration::from_hours(1)))), at).await;
+    let told = async |release: &str, now: &str| scheduling.zone_rules(release, t(now)).await.expect("told");
+    let look = async |now: &str| {
+        let fired = scheduling.fire(&[numbers.workflow_id], t(now), by_plan(&local, t(now))).await.expect("fire");
+        let row = scheduling.schedule("local").await.expect("row").expect("there").schedule.expect("schedule");
+        (fired.moved, fired.created, row.next_fire_at)
+    };
+
+    assert_eq!(told("2025a", "2026-01-01T00:40:00Z").await, 1, "nobody knows by which it was computed");
+    let due = scheduling.due_schedules(t("2026-01-01T00:40:00Z"), 10).await.expect("due");
+    assert_eq!(due.iter().map(|due| due.workflow_id).collect::<Vec<_>>(), [numbers.workflow_id]);
+    assert_eq!(look("2026-01-01T00:40:00Z").await, (1, 0, Some(t("2026-01-01T05:00:00Z"))));
+    assert_eq!(look("2026-01-01T05:00:00.1Z").await, (1, 1, Some(t("2026-01-02T05:00:00Z"))));
+
+    let other = world.scheduling.last().expect("a handle");
+    assert_eq!(other.zone_rules("2025a", t("2026-01-01T05:00:01Z")).await.expect("told"), 0, "as before");
+    assert_eq!(told("2025b", "2026-01-01T05:00:01Z").await, 1);
+    assert_eq!(look("2026-01-01T05:00:01Z").await, (1, 0, Some(t("2026-01-02T05:00:00Z"))), "no second run");
+
+    scheduling.set_paused("local", true, "ada", None, t("2026-01-01T06:00:00Z")).await.expect("pause");
+    assert_eq!(told("2025c", "2026-01-01T06:00:01Z").await, 0, "what is paused is computed when it goes on");
+}
+
 /// Makes one test of each case, for a factory of `Option<(Scheduled, guard)>`.
 #[macro_export]
 macro_rules! scheduling_conformance {
@@ -574,6 +609,7 @@ macro_rules! scheduling_conformance {
             a_schedule_that_waits_for_room_is_due_when_there_is,
             a_re_opened_run_waits_until_there_is_room,
             files_are_reported_and_forgotten,
+            another_zone_database_has_next_fires_computed_anew,
             many_are_published_at_once_and_listed_page_by_page,
         }
     };

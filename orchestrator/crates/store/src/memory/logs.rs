@@ -13,8 +13,8 @@ use crate::{Purpose, StoreError, Wake};
 /// One log.
 #[derive(Debug, Clone)]
 pub(super) struct Log {
-    info: LogInfo,
-    chunks: BTreeMap<u64, LogChunk>,
+    pub(super) info: LogInfo,
+    pub(super) chunks: BTreeMap<u64, LogChunk>,
 }
 
 #[async_trait]

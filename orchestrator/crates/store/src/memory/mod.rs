@@ -7,6 +7,7 @@ mod logs;
 mod read;
 mod scheduling;
 mod tables;
+mod upkeep;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

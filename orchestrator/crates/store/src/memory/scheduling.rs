@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use updraft_model::id::{RunId, VersionId, WorkerNo, WorkflowId};
+use updraft_model::schedule::Schedule;
 use updraft_model::schedule::plan::{Load, Next, Progress, Room, Skipped};
 use updraft_model::state::{Place, RunState, Trigger};
 use updraft_model::time::Timestamp;
@@ -45,6 +46,15 @@ struct Kept {
     next: Next,
     skipped: u64,
     error: Option<String>,
+}
+
+/// Whether a stored version's schedule follows a zone's clock.
+fn is_in_a_zone(compiled: &str) -> bool {
+    let workflow: Option<updraft_model::workflow::Workflow> = serde_json::from_str(compiled).ok();
+    match workflow.and_then(|workflow| workflow.schedule) {
+        Some(Schedule::Cron { timezone, .. }) => timezone != "UTC",
+        Some(Schedule::Every(_) | Schedule::Dates(_) | Schedule::Once | Schedule::Continuous) | None => false,
+    }
 }
 
 impl Schedules {
@@ -369,6 +379,34 @@ impl Scheduling for MemoryStore {
         self.count(Purpose::Engine, fired.moved > 0);
         self.tell(&runs);
         Ok(fired)
+    }
+
+    async fn zone_rules(&self, release: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let mut tables = self.tables();
+        let mut hurried = 0;
+        if tables.zone_rules(release) {
+            let in_a_zone: Vec<VersionId> = tables
+                .schedules
+                .schedules
+                .values()
+                .filter(|kept| kept.next.at.is_some_and(|at| at > now))
+                .map(|kept| kept.version_id)
+                .filter(|version| tables.version(*version).is_some_and(|version| is_in_a_zone(&version.compiled)))
+                .collect();
+            for kept in tables.schedules.schedules.values_mut() {
+                if in_a_zone.contains(&kept.version_id) {
+                    kept.next.at = Some(now);
+                    hurried += 1;
+                }
+            }
+        }
+        drop(tables);
+        self.count(Purpose::Admin, hurried > 0);
+        Ok(hurried)
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(Some((self.clock)()))
     }
 
     async fn quarantine(&self, workflow: WorkflowId, error: &str, _at: Timestamp) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use updraft_model::time::Timestamp;
 
 use crate::logs::LogKey;
 use crate::read::VersionView;
+use crate::scheduling::{ZONE_KEY, ZONE_SCOPE};
 use crate::schema::TAIL_ROWS;
 use crate::{
     Batch, Committed, Expected, Loaded, LoadedRun, LogEntry, NewVersion, NextDue, Peer, Published, Refusal, RunCommit,
@@ -49,6 +50,43 @@ pub(super) struct Tables {
 }
 
 impl Tables {
+    /// Removes runs that were over before an instant, with all that belongs to them.
+    pub(super) fn purge_runs(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let mut over: Vec<(Timestamp, RunId)> = self
+            .runs
+            .iter()
+            .filter_map(|(id, run)| Some((run.row.projection.ended_at.filter(|ended| *ended < before)?, *id)))
+            .collect();
+        over.sort_unstable();
+        over.truncate(limit as usize);
+        let gone: HashSet<RunId> = over.iter().map(|(_, run)| *run).collect();
+        for run in &gone {
+            if let Some(run) = self.runs.remove(run) {
+                self.run_keys.remove(&(run.row.facts.workflow_id, run.row.facts.run_key.clone()));
+            }
+        }
+        self.task_runs.retain(|(run, _), _| !gone.contains(run));
+        self.cleared.retain(|(run, _), _| !gone.contains(run));
+        self.attempts.retain(|(run, ..), _| !gone.contains(run));
+        self.items.retain(|(run, ..), _| !gone.contains(run));
+        self.metrics.retain(|(run, ..), _| !gone.contains(run));
+        self.logs.retain(|log, _| !gone.contains(&log.run_id));
+        self.task_state.retain(|(run, ..), _| !gone.contains(run));
+        gone.len() as u64
+    }
+
+    /// Says by which release of the zone database fires are computed; true if it is another one than before.
+    pub(super) fn zone_rules(&mut self, release: &str) -> bool {
+        let key = (ZONE_SCOPE.to_owned(), ZONE_KEY.to_owned());
+        let (value, version) = self.shared_state.entry(key).or_insert_with(|| (String::new(), 0));
+        let another = value != release;
+        if another {
+            release.clone_into(value);
+            *version += 1;
+        }
+        another
+    }
+
     pub(super) fn log(&self, run: RunId) -> &[LogEntry] {
         self.runs.get(&run).map_or(&[], |run| &run.log)
     }
