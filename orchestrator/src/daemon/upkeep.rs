@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a request may be made again under its key.
 const KEYS_KEPT: Duration = Duration::from_hours(7 * 24);
 /// A log is put together when nothing was added to it for so long.
-const LOG_AT_REST: Duration = Duration::from_hours(1);
+const LOG_AT_REST: Duration = Duration::from_hours(6);
 /// Runs that began earlier were looked at before, unless this process has just started.
 const LOGS_LOOKED_AT: Duration = Duration::from_hours(48);
 /// The first time after a start: a daemon may not live until a job's interval has passed.

@@ -14,8 +14,9 @@ use tower_http::compression::predicate::{NotForContentType, Predicate as _, Size
 use tower_http::timeout::TimeoutLayer;
 
 use crate::problem::Problem;
+use crate::routes::Access;
 use crate::state::ApiState;
-use crate::{auth, etag, metrics, openapi, problem, request_id, security, statics};
+use crate::{auth, docs_page, etag, metrics, openapi, problem, request_id, security, statics};
 
 /// Largest body of a request.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -32,6 +33,10 @@ pub fn app(state: ApiState) -> Router {
         .and(NotForContentType::new("font/"));
     Router::new()
         .merge(api)
+        .route(
+            &format!("{}{}", openapi::BASE, docs_page::PATH),
+            get(docs_page::page).route_layer(from_fn_with_state(Access::Known, auth::guard)),
+        )
         .route("/livez", get(|| async { StatusCode::OK }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::scrape))

@@ -15,6 +15,7 @@ mod app;
 mod auth;
 mod datasets;
 mod denials;
+mod docs_page;
 pub mod dto;
 mod etag;
 mod events;

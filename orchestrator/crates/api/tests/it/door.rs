@@ -180,3 +180,25 @@ async fn large_answers_are_packed_for_who_can_unpack_them() {
     assert!(!small.headers().contains_key("content-encoding"));
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_api_is_for_who_is_known_and_only_where_it_is_on() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/api/v1/docs", "").await.status(), StatusCode::UNAUTHORIZED);
+    let token = server.token(Role::Viewer).await;
+    let page = server.get("/api/v1/docs", &token).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(page.text().await.unwrap().contains("POST /api/v1/workflows/{workflow}/runs"));
+    server.end().await;
+
+    let server = Server::with(|config| {
+        let mut door = (*config.door).clone();
+        door.api_docs = false;
+        config.door = std::sync::Arc::new(door);
+    })
+    .await;
+    let token = server.token(Role::Viewer).await;
+    assert_eq!(server.get("/api/v1/docs", &token).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(server.get("/api/v1/openapi.json", &token).await.status(), StatusCode::OK);
+    server.end().await;
+}

@@ -1,7 +1,7 @@
 //! docs/security.md names a test for each of its rows: they exist.
 
 const DOCUMENT: &str = include_str!("../../../../../docs/security.md");
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     include_str!("../../../model/src/access.rs"),
     include_str!("../../src/audit.rs"),
     include_str!("../../src/connections/probe.rs"),
@@ -17,6 +17,7 @@ const SOURCES: [&str; 15] = [
     include_str!("tokens.rs"),
     include_str!("users.rs"),
     include_str!("../../../../tests/it/e2e_daemon.rs"),
+    include_str!("../../../api/tests/it/door.rs"),
 ];
 
 #[test]

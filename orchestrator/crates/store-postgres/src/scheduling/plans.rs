@@ -29,7 +29,8 @@ const STATEMENTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Read from their beginning: in the order that is asked for, or they hold only what is wanted.
-const READ_FROM_THE_START: &[&str] = &["schedule_due", "schedule_below", "run_open", "workflow_name_key"];
+const READ_FROM_THE_START: &[&str] =
+    &["schedule_due", "schedule_below", "run_open", "workflow_name_key", "skipped_fire_at"];
 
 const BIG: &[&str] = &["schedule", "workflow", "workflow_version", "run", "skipped_fire"];
 
