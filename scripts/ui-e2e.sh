@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The pages in a real browser, against a real daemon on a planted history: `scripts/ui-e2e.sh UPDRAFT UPDRAFT_HISTORY [WORDS…]`.
+# UPDRAFT_E2E_LOG_MIB=1024 plants a log of a GiB; UPDRAFT_E2E_YEAR=20 a year of 20 workflows, and the one with the wide grid.
 # Words choose the steps whose names hold one of them. Screenshots and the daemon's output land in ${CARGO_TARGET_DIR:-target}/ui-e2e.
 # Without Chromium it says so in the file that UPDRAFT_SKIPS names, and passes.
 set -euo pipefail
@@ -41,8 +42,10 @@ out="$(realpath "$out")"
 find "$out" -maxdepth 1 -name '*.png' -delete
 rm -f "$out"/daemon.*
 project="$(mktemp -d)"
-daemon=""
 finish() {
+  # One step kills the daemon and starts it again: whichever runs now.
+  local daemon
+  daemon="$(cat "$project/daemon.pid" 2>/dev/null || true)"
   if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
     # The first signal lets running attempts end, the second stops them.
     kill -TERM "$daemon" 2>/dev/null || true
@@ -50,7 +53,6 @@ finish() {
     kill -TERM "$daemon" 2>/dev/null || true
     for _ in $(seq 50); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.1; done
     kill -KILL "$daemon" 2>/dev/null || true
-    wait "$daemon" 2>/dev/null || true
   fi
   rm -rf "$project"
 }
@@ -59,18 +61,23 @@ trap 'exit 130' INT TERM
 
 mkdir -p "$project/.updraft" "$project/workflows"
 cp ui/e2e/workflows/*.yaml "$project/workflows/"
-"$history" --store "sqlite:$project/.updraft/updraft.db" --files "$project/planted" >"$out/planted.txt"
+"$history" --store "sqlite:$project/.updraft/updraft.db" --files "$project/planted" \
+  ${UPDRAFT_E2E_LOG_MIB:+--log-mib "$UPDRAFT_E2E_LOG_MIB"} ${UPDRAFT_E2E_YEAR:+--year --workflows "$UPDRAFT_E2E_YEAR"} \
+  >"$out/planted.txt"
 # One file that does not say what a workflow is.
 cp "$project/planted/flight_prices.yaml" "$project/workflows/"
 tail -n 1 "$out/planted.txt" >"$out/planted.json"
 
-# Nothing of whoever runs this decides what is tested.
-env -u UPDRAFT_STORE -u UPDRAFT_SERVER -u UPDRAFT_TOKEN "$updraft" dev --json --listen 127.0.0.1:0 --folder workflows -C "$project" \
-  >"$out/daemon.out" 2>"$out/daemon.err" &
-daemon=$!
+# `start.sh ADDRESS`; nothing of whoever runs this decides what is tested.
+cat >"$project/start.sh" <<EOF
+echo \$\$ >"$project/daemon.pid"
+exec env -u UPDRAFT_STORE -u UPDRAFT_SERVER -u UPDRAFT_TOKEN "$updraft" dev --json --listen "\$1" --folder workflows -C "$project" \\
+  >>"$out/daemon.out" 2>>"$out/daemon.err"
+EOF
+bash "$project/start.sh" 127.0.0.1:0 &
 for _ in $(seq 300); do
   [ -s "$out/daemon.out" ] && break
-  kill -0 "$daemon" 2>/dev/null || break
+  kill -0 $! 2>/dev/null || break
   sleep 0.1
 done
 if ! [ -s "$out/daemon.out" ]; then
@@ -80,6 +87,10 @@ if ! [ -s "$out/daemon.out" ]; then
 fi
 field() { head -n 1 "$out/daemon.out" | node -pe "JSON.parse(require('fs').readFileSync(0, 'utf8')).$1"; }
 
+large="$(node -pe "JSON.parse(require('fs').readFileSync('$out/planted.json', 'utf8')).large_log ?? ''")"
+url="$(field url)"
+
 cd "$root/ui"
-CHROMIUM="$chromium" UPDRAFT_E2E_URL="$(field url)" UPDRAFT_E2E_LOGIN_URL="$(field login_url)" UPDRAFT_E2E_OUT="$out" \
-  UPDRAFT_E2E_PLANTED="$out/planted.json" npm run --silent e2e -- "$@"
+CHROMIUM="$chromium" UPDRAFT_E2E_URL="$url" UPDRAFT_E2E_LOGIN_URL="$(field login_url)" UPDRAFT_E2E_OUT="$out" \
+  UPDRAFT_E2E_PLANTED="$out/planted.json" UPDRAFT_E2E_HUGE="${UPDRAFT_E2E_HUGE:-$large}" UPDRAFT_E2E_PID="$project/daemon.pid" \
+  UPDRAFT_E2E_START="bash '$project/start.sh' '${url#http://}'" npm run --silent e2e -- "$@"

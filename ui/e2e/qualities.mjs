@@ -1,6 +1,8 @@
 // What holds on every page: silence, no other host, honest loading, small headers, logs of any size.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { ready, until, window } from "./lib.mjs";
 
 const IDLE = Number(process.env.UPDRAFT_E2E_IDLE ?? 60);
@@ -134,6 +136,45 @@ export async function qualities(world, { step }) {
     assert.ok(blocked);
     assert.equal(await w.page.locator("#content li").count(), rows);
     await w.close();
+  });
+
+  await step("the daemon is killed and comes back: said, marked, read again", async () => {
+    const { UPDRAFT_E2E_PID: pidFile, UPDRAFT_E2E_START: start } = process.env;
+    if (!pidFile || !start) return { skip: "UPDRAFT_E2E_PID and UPDRAFT_E2E_START name no daemon" };
+    const w = await window(world);
+    await w.goto("/");
+    const content = w.page.locator("#content");
+    const rows = await content.locator("li").count();
+    await w.page.evaluate(() => {
+      globalThis.untouched = true;
+    });
+    process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL");
+    const banner = w.page.getByText(/No connection to the daemon since \d\d:\d\d:\d\d/);
+    await banner.waitFor();
+    const mark = "#content[data-stale]";
+    assert.equal(await w.page.locator(mark).count(), 1);
+    assert.ok((await content.locator("li").count()) >= rows, "what was known is gone");
+    const filter = await w.page
+      .locator(`${mark} > :last-child`)
+      .evaluate((element) => getComputedStyle(element).filter);
+    assert.match(filter, /grayscale/);
+    const clocks = () => content.innerText().then((text) => text.match(/\d+ m \d+ s/g)?.join());
+    const before = await clocks();
+    await w.page.waitForTimeout(3_000);
+    assert.equal(await clocks(), before, "it goes on counting what nobody confirms");
+    await w.shot("daemon-away");
+    const read = w.page.waitForResponse((response) => response.url().endsWith("/api/v1/home"), {
+      timeout: 60_000,
+    });
+    const begun = Date.now();
+    spawn(start, { stdio: "ignore", detached: true, shell: true }).unref();
+    await read;
+    await banner.waitFor({ state: "detached" });
+    assert.equal(await w.page.locator(mark).count(), 0);
+    assert.ok(await w.page.evaluate(() => globalThis.untouched), "the page was loaded again");
+    await ready(w.page);
+    await w.close();
+    return `read again ${((Date.now() - begun) / 1000).toFixed(1)} s after the start`;
   });
 
   await step("a log of a GiB", async () => {

@@ -8,6 +8,10 @@
 // UPDRAFT_E2E_WORKFLOW workflow that is triggered (mock: airport_report, real: e2e_report)
 // UPDRAFT_E2E_POOL     workflow of which two tasks may run at a time (mock: clickhouse_rebuild, real: e2e_pool)
 // UPDRAFT_E2E_HUGE     path of a task page with a big log (mock: 1 GiB; real: left out without it)
+// UPDRAFT_E2E_PID      file with the daemon's process id, and
+// UPDRAFT_E2E_START    the command that starts it again at the same address: it is killed once
+// UPDRAFT_E2E_WIDE     workflow of 365 runs × 200 tasks (mock: year_matrix, real: wide_daily)
+// UPDRAFT_E2E_JUDGE    1: the figures must hold the budgets
 // UPDRAFT_E2E_IDLE     seconds to watch the idle page, 60
 // UPDRAFT_E2E_PLANTED  what updraft-history said: its troubles are looked at too
 // CHROMIUM             the browser, /usr/bin/chromium
@@ -20,6 +24,7 @@ import { looks } from "./looks.mjs";
 import { troubles } from "./planted.mjs";
 import { idle, qualities } from "./qualities.mjs";
 import { signIn, story } from "./story.mjs";
+import { viewers } from "./viewer.mjs";
 
 const world = await open();
 const run = runner();
@@ -27,6 +32,7 @@ try {
   await signIn(world, run);
   await story(world, run);
   await calls(world, run);
+  await viewers(world, run);
   await qualities(world, run);
   await troubles(world, run);
   await figures(world, run);

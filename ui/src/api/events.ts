@@ -5,7 +5,7 @@
 
 import type { Query, QueryClient, QueryKey } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
-import { now } from "../lib/clock";
+import { holdClock, now } from "../lib/clock";
 import { BASE } from "./client";
 import { meQuery } from "./queries";
 import type { Me } from "./types";
@@ -29,6 +29,8 @@ const listeners = new Set<() => void>();
 function setStream(state: StreamState): void {
   if (stream.state === state) return;
   stream = { state, since: now() };
+  // "running 5 m 12 s" is a fact only while somebody says so.
+  holdClock(state === "lost" ? stream.since : undefined);
   for (const listener of listeners) listener();
 }
 

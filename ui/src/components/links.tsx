@@ -10,7 +10,7 @@ export function WorkflowLink({ workflow, className }: { workflow: string; classN
     <Link
       to="/workflows/$workflow"
       params={{ workflow }}
-      className={cx(plain, "font-medium", className)}
+      className={cx(plain, "min-w-0 font-medium [overflow-wrap:anywhere]", className)}
     >
       {workflow}
     </Link>
@@ -49,7 +49,7 @@ export function TaskLink({ run, task, mapIndex, children, className }: TaskLinkP
       to="/runs/$run/tasks/$task"
       params={{ run, task }}
       search={search as never}
-      className={cx(plain, className)}
+      className={cx(plain, "[overflow-wrap:anywhere]", className)}
     >
       {children ?? taskName(task, mapIndex)}
     </Link>

@@ -53,11 +53,18 @@ function subscribe(every: number, listener: () => void): () => void {
   };
 }
 
+let heldMs: number | undefined;
+
+/** Stops what counts on the page at an instant, while nobody can know how it goes on; `undefined` lets it go. */
+export function holdClock(at: number | undefined): void {
+  heldMs = at;
+}
+
 /** Now, renewed every `every` ms by one timer for the whole page. */
 export function useNow(every = 15_000): number {
   useSyncExternalStore(
     (listener) => subscribe(every, listener),
     () => tickOf(every),
   );
-  return now();
+  return heldMs ?? now();
 }

@@ -1,6 +1,7 @@
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 import { cx } from "./cx";
 import { Icon, type IconName } from "./Icon";
+import { toast } from "./notes";
 
 export type ButtonKind = "primary" | "plain" | "quiet" | "danger";
 
@@ -26,18 +27,32 @@ interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
   icon?: IconName;
   /** Shows that the act is under way, and keeps the width. */
   busy?: boolean;
+  /** Why whoever looks may not do this: the button stays in reach, and says so instead of acting. */
+  refused?: string | undefined;
   children: ReactNode;
 }
 
 /** A button says in words what it does; an icon only goes beside the words. */
-export function Button({ kind, small, icon, busy, children, className, ...rest }: Props) {
+export function Button(props: Props) {
+  const { kind, small, icon, busy, refused, children, className, ...rest } = props;
+  const refusal = refused && {
+    type: "button" as const,
+    "aria-disabled": true,
+    title: refused,
+    onClick: () => toast(refused, "bad"),
+  };
   return (
     <button
       type="button"
       aria-busy={busy || undefined}
       {...rest}
-      disabled={rest.disabled || busy}
-      className={cx(buttonClass(kind, small), className)}
+      {...refusal}
+      disabled={!refused && (rest.disabled || busy)}
+      className={cx(
+        buttonClass(kind, small),
+        refused && "cursor-not-allowed opacity-55",
+        className,
+      )}
     >
       {icon && <Icon name={icon} />}
       {children}

@@ -90,14 +90,14 @@ export function Banner({
     <div
       role="status"
       className={cx(
-        "flex flex-wrap items-center gap-x-4 gap-y-1 border-line border-b px-4 py-2 text-ink text-sm",
+        "flex flex-wrap items-center gap-x-4 gap-y-1 border-line border-b px-4 py-2 text-ink text-sm md:px-6",
         tone === "warn" && "bg-warn-soft",
         tone === "bad" && "bg-bad-soft",
         tone === "info" && "bg-sunken",
       )}
     >
       <Icon
-        name="warn"
+        name={tone === "info" ? "help" : "warn"}
         className={tone === "bad" ? "text-bad" : tone === "warn" ? "text-warn" : "text-ink-3"}
       />
       <div className="min-w-0 flex-1">{children}</div>

@@ -1,14 +1,20 @@
 import type { ReactNode, TdHTMLAttributes, ThHTMLAttributes } from "react";
 import { cx } from "./cx";
 
+const BLEED =
+  "md:[&_td:first-child]:pl-6 md:[&_td:last-child]:pr-6 md:[&_th:first-child]:pl-6 md:[&_th:last-child]:pr-6";
+
 /** Tables are plain: a hairline per row, numbers to the right, the head in small ink. They scroll sideways alone. */
 export function Table({
   children,
   label,
+  bleed,
   className,
 }: {
   children: ReactNode;
   label: string;
+  /** It spans the page: its first and last cells stand where the page's header does. */
+  bleed?: boolean;
   className?: string;
 }) {
   return (
@@ -16,7 +22,7 @@ export function Table({
       aria-label={label}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must take focus
       tabIndex={0}
-      className={cx("relative w-full overflow-x-auto", className)}
+      className={cx("relative w-full overflow-x-auto", bleed && BLEED, className)}
     >
       <table className="w-full border-collapse text-left text-sm">{children}</table>
     </section>

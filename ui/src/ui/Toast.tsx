@@ -1,42 +1,10 @@
 import { useSyncExternalStore } from "react";
 import { IconButton } from "./Button";
 import { Icon } from "./Icon";
-
-interface Note {
-  id: number;
-  text: string;
-  tone: "ok" | "bad";
-}
-
-const SHOWN_MS = 6_000;
-let notes: readonly Note[] = [];
-let nextId = 1;
-const listeners = new Set<() => void>();
-
-function set(next: readonly Note[]): void {
-  notes = next;
-  for (const listener of listeners) listener();
-}
-
-function dismiss(id: number): void {
-  set(notes.filter((note) => note.id !== id));
-}
-
-/** Says what was done. Errors stay until they are closed. */
-export function toast(text: string, tone: "ok" | "bad" = "ok"): void {
-  const id = nextId++;
-  set([...notes.slice(-2), { id, text, tone }]);
-  if (tone === "ok") window.setTimeout(() => dismiss(id), SHOWN_MS);
-}
+import { dismiss, listen, said } from "./notes";
 
 export function Toasts() {
-  const shown = useSyncExternalStore(
-    (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    () => notes,
-  );
+  const shown = useSyncExternalStore(listen, said);
   return (
     <div
       aria-live="polite"

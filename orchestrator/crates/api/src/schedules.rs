@@ -87,7 +87,12 @@ pub(crate) async fn planned(api: &ApiState, found: &Found, n: usize) -> Result<V
 }
 
 /// The next fires of all workflows, or of one, earliest first.
-pub(crate) async fn next(api: &ApiState, workflow: Option<&str>, n: u32) -> Result<Vec<NextFire>, Problem> {
+pub(crate) async fn next(
+    api: &ApiState,
+    workflow: Option<&str>,
+    n: u32,
+    of_one: usize,
+) -> Result<Vec<NextFire>, Problem> {
     let rows = match workflow {
         Some(workflow) => {
             let row = api.scheduling().schedule(workflow).await?;
@@ -106,7 +111,7 @@ pub(crate) async fn next(api: &ApiState, workflow: Option<&str>, n: u32) -> Resu
         let said = text(&version.compiled.workflow).map(|said| said.text).unwrap_or_default();
         let at = written.len();
         written.push((row.workflow.clone(), said));
-        for fire in next_fires(&version.compiled.workflow, state.progress.anchor, now, n) {
+        for fire in next_fires(&version.compiled.workflow, state.progress.anchor, now, n.min(of_one)) {
             if fires.len() == n && fires.peek().is_some_and(|(latest, _)| *latest <= fire) {
                 break;
             }

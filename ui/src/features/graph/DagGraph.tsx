@@ -216,13 +216,15 @@ function TaskNode({ data }: NodeProps<Node<TaskData>>) {
         >
           {data.id}
         </span>
+      </span>
+      <span className="flex items-center gap-1.5 text-2xs text-ink-3">
+        <span className="min-w-0 truncate">{data.mark?.note ?? data.type}</span>
         {data.critical && (
-          <span className="ml-auto text-ink-3" title="On the critical path">
+          <span className="ml-auto" title="On the critical path">
             ◆
           </span>
         )}
       </span>
-      <span className="truncate text-2xs text-ink-3">{data.mark?.note ?? data.type}</span>
       <Handle type="source" position={Position.Right} className="invisible" />
     </div>
   );

@@ -7,6 +7,7 @@ import { count } from "../../lib/duration";
 import { GLYPHS } from "../../lib/states";
 import { Button, buttonClass } from "../../ui/Button";
 import { Kbd } from "../../ui/Feedback";
+import { useMay } from "../shell/may";
 import { cellAt, facts } from "./cell";
 import type { Place } from "./layout";
 
@@ -37,6 +38,7 @@ export function Detail({ grid, place, pinned, onRetry }: Props) {
 type Of = Props & { place: Place };
 
 function CellDetail({ grid, place, pinned, onRetry }: Of) {
+  const allowed = useMay("operator");
   const cell = cellAt(grid, place);
   if (!cell) return <Legend />;
   const { run, task, state, extra } = cell;
@@ -69,7 +71,7 @@ function CellDetail({ grid, place, pinned, onRetry }: Of) {
           <RunLink run={run.id} className={buttonClass("plain", true)}>
             Open run
           </RunLink>
-          <Button small onClick={() => onRetry(place)}>
+          <Button small {...allowed} onClick={() => onRetry(place)}>
             Re-run… <Kbd>r</Kbd>
           </Button>
         </span>
@@ -79,6 +81,7 @@ function CellDetail({ grid, place, pinned, onRetry }: Of) {
 }
 
 function RunDetail({ grid, place, pinned, onRetry }: Of) {
+  const allowed = useMay("operator");
   const run = grid.runs[place.run];
   if (!run) return <Legend />;
   const failed = [...run.cells].filter((letter) => letter === "f").length;
@@ -108,7 +111,7 @@ function RunDetail({ grid, place, pinned, onRetry }: Of) {
           <RunLink run={run.id} className={buttonClass("plain", true)}>
             Open run <Kbd>Enter</Kbd>
           </RunLink>
-          <Button small onClick={() => onRetry(place)}>
+          <Button small {...allowed} onClick={() => onRetry(place)}>
             Re-run… <Kbd>r</Kbd>
           </Button>
         </span>

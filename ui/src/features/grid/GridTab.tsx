@@ -12,6 +12,7 @@ import { Empty, Skeleton } from "../../ui/Feedback";
 import { Select } from "../../ui/Field";
 import { Segments } from "../../ui/Tabs";
 import { useSheet } from "../run-actions/sheet";
+import { useMay } from "../shell/may";
 import { QueryError } from "../shell/Problems";
 import { cellAt, failedTasks, sentence } from "./cell";
 import { Detail } from "./Detail";
@@ -159,6 +160,7 @@ function Loading() {
 
 function None({ search, onSearch, workflow }: Props) {
   const { open } = useSheet();
+  const allowed = useMay("operator");
   const filtered = search.trigger !== undefined || search.state !== undefined;
   return filtered ? (
     <Empty
@@ -171,7 +173,7 @@ function None({ search, onSearch, workflow }: Props) {
     <Empty
       title="This workflow has not run yet"
       action={
-        <Button kind="primary" onClick={() => open("trigger", workflow)}>
+        <Button kind="primary" {...allowed} onClick={() => open("trigger", workflow)}>
           Trigger a run
         </Button>
       }

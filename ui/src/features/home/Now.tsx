@@ -106,12 +106,12 @@ export function BrokenFiles({ files }: { files: readonly FileDiagnostics[] }) {
     <ul className="divide-y divide-line">
       {files.map((file) => (
         <li key={file.path} className="px-4 py-2">
-          <div className="flex flex-wrap items-baseline gap-x-2">
-            <StateGlyph state="broken" className="self-center" />
-            <span className="font-medium font-mono text-xs [overflow-wrap:anywhere]">
+          <div className="flex items-baseline gap-x-2">
+            <StateGlyph state="broken" className="self-start" />
+            <span className="min-w-0 flex-1 font-medium font-mono text-xs [overflow-wrap:anywhere]">
               {file.path}
             </span>
-            <span className="ml-auto text-ink-3 text-xs">
+            <span className="whitespace-nowrap text-ink-3 text-xs">
               <RelativeTime at={file.since} />
             </span>
           </div>

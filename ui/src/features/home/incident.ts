@@ -52,5 +52,7 @@ export function consequences(incident: Incident): string[] {
 /** The first error line, where the cause does not say it already. */
 export function extraLine(incident: Incident): string | undefined {
   const line = incident.line?.trim();
+  // Of a file, the cause holds the message; the place is in the list of broken files.
+  if (incident.kind === "file_broken") return undefined;
   return line && !incident.cause.includes(line) ? line : undefined;
 }

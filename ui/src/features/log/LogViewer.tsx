@@ -10,7 +10,7 @@ import type { LogLine, LogPage } from "../../api/types";
 import { ErrorState } from "../../components/Page";
 import { useZone } from "../../lib/prefs";
 import { Empty, Skeleton } from "../../ui/Feedback";
-import { toast } from "../../ui/Toast";
+import { toast } from "../../ui/notes";
 import { LINE_CLASS, Lines } from "./Lines";
 import { Rail } from "./Rail";
 import type { Level, LogRef } from "./source";

@@ -3,7 +3,7 @@ import { bytes, count } from "../../lib/duration";
 import { Button, buttonClass, IconButton } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Input, SearchInput, Select } from "../../ui/Field";
-import { toast } from "../../ui/Toast";
+import { toast } from "../../ui/notes";
 import { type Level, type LogInfo, type LogRef, wholeLog } from "./source";
 
 interface Props {
@@ -33,7 +33,7 @@ interface Props {
 export function Toolbar(props: Props) {
   const { info, compact } = props;
   return (
-    <div className="flex flex-wrap items-center gap-x-2 gap-y-1 border-line border-b px-4 py-1 md:px-6">
+    <div className="flex items-center gap-x-2 gap-y-1 overflow-x-auto border-line border-b px-4 py-1 [scrollbar-width:none] md:flex-wrap md:px-6">
       <form
         className="flex items-center"
         onSubmit={(event) => {

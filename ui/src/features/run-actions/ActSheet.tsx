@@ -1,12 +1,14 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useState } from "react";
+import { meQuery } from "../../api/queries";
 import type { Plan } from "../../api/types";
 import { ErrorState } from "../../components/Page";
 import { Button, type ButtonKind } from "../../ui/Button";
 import { Field, Input } from "../../ui/Field";
+import { toast } from "../../ui/notes";
 import { Sheet } from "../../ui/Sheet";
-import { toast } from "../../ui/Toast";
+import { useMay } from "../shell/may";
 import { PlanView } from "./PlanView";
 import { useSheet } from "./sheet";
 
@@ -35,10 +37,14 @@ export function ActSheet<Done>(props: Props<Done>) {
   const { close } = useSheet();
   const client = useQueryClient();
   const [reason, setReason] = useState("");
+  const { refused } = useMay("operator");
+  // Nobody asks what an act would touch before it is known that they may act.
+  const known = useQuery(meQuery).data !== undefined;
+  const asked = refused || !known ? undefined : body;
   const preview = useQuery({
-    queryKey: ["plan", title, body],
+    queryKey: ["plan", title, asked],
     queryFn: plan,
-    enabled: body !== undefined,
+    enabled: asked !== undefined,
     placeholderData: keepPreviousData,
     staleTime: 5_000,
     gcTime: 10_000,
@@ -53,9 +59,9 @@ export function ActSheet<Done>(props: Props<Done>) {
       else close();
     },
   });
-  const known = preview.isPlaceholderData ? undefined : preview.data;
-  const nothing = known !== undefined && known.tasks.length === 0 && known.runs === 0;
-  const empty = nothing && !/pause$/.test(known.action);
+  const found = preview.isPlaceholderData ? undefined : preview.data;
+  const nothing = found !== undefined && found.tasks.length === 0 && found.runs === 0;
+  const empty = nothing && !/pause$/.test(found.action);
   return (
     <Sheet
       open
@@ -70,16 +76,18 @@ export function ActSheet<Done>(props: Props<Done>) {
           <Button
             kind={kind}
             busy={doing.isPending}
-            disabled={body === undefined || empty || Boolean(preview.error)}
+            disabled={asked === undefined || empty || Boolean(preview.error)}
+            refused={refused}
             onClick={() => doing.mutate()}
             data-act=""
           >
-            {label(known)}
+            {label(found)}
           </Button>
         </>
       }
     >
       <div className="flex flex-col gap-6">
+        {refused && <p role="status">{refused}</p>}
         {children}
         {props.reason !== false && (
           <Field label="Reason" help="Kept in the audit log, beside who and when.">
@@ -94,7 +102,7 @@ export function ActSheet<Done>(props: Props<Done>) {
           </Field>
         )}
         {doing.error && <ErrorState error={doing.error} />}
-        {body === undefined ? null : (
+        {asked === undefined ? null : (
           <PlanView
             plan={preview.data}
             error={preview.error}

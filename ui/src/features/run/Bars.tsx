@@ -42,7 +42,7 @@ export function Bars({ pieces, scale, width, titleOf, numbered, thin }: Props) {
     const px = share * width;
     const style = { left: pct(left), width: `max(3px, ${pct(share)})` };
     const key = `${piece.kind}-${piece.attempt}-${piece.from}`;
-    const common = cx("absolute", thin ? "top-1 h-1.5" : "top-1.5 h-4");
+    const common = cx("absolute", thin ? "top-2.5 h-1.5" : "top-1.5 h-4");
     if (piece.kind === "wait")
       return (
         <span
@@ -62,7 +62,7 @@ export function Bars({ pieces, scale, width, titleOf, numbered, thin }: Props) {
           style={style}
           className={cx(
             "absolute h-0 border-t-2",
-            thin ? "top-1.5" : "top-3.5",
+            thin ? "top-3" : "top-3.5",
             piece.kind === "retry" ? "border-warn border-dotted" : "border-defer border-dashed",
           )}
         />

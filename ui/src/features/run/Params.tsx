@@ -9,11 +9,12 @@ import { duration } from "../../lib/duration";
 import { useZone } from "../../lib/prefs";
 import { TRIGGER_WORDS } from "../../lib/states";
 import { exact } from "../../lib/time";
-import { Button, buttonClass } from "../../ui/Button";
+import { Button } from "../../ui/Button";
 import { Empty } from "../../ui/Feedback";
 import { Field, Textarea } from "../../ui/Field";
-import { toast } from "../../ui/Toast";
-import { withSheet } from "../run-actions/sheet";
+import { toast } from "../../ui/notes";
+import { ActLink } from "../run-actions/ActLink";
+import { useMay } from "../shell/may";
 
 /** What the run was given, and what is known of it. Empty facts are left out. */
 export function Params({ view }: { view: RunView }) {
@@ -25,13 +26,9 @@ export function Params({ view }: { view: RunView }) {
         title="Params"
         about="as this run was given them"
         actions={
-          <Link
-            to="."
-            search={withSheet("trigger", run.workflow, [run.id]) as never}
-            className={buttonClass("plain", true)}
-          >
+          <ActLink sheet="trigger" of={run.workflow} pick={[run.id]} small>
             Trigger with these…
-          </Link>
+          </ActLink>
         }
       >
         {params.length === 0 ? (
@@ -131,6 +128,7 @@ function Facts({ run }: { run: Run }) {
 
 function Note({ run }: { run: Run }) {
   const [text, setText] = useState<string>();
+  const allowed = useMay("operator");
   const save = useMutation({
     mutationFn: (note: string) => setNote(run.id, note),
     onSuccess: () => {
@@ -154,6 +152,7 @@ function Note({ run }: { run: Run }) {
               {...ids}
               rows={3}
               value={shown}
+              readOnly={allowed.refused !== undefined}
               onChange={(event) => setText(event.target.value)}
             />
           )}
@@ -164,6 +163,7 @@ function Note({ run }: { run: Run }) {
           className="self-start"
           busy={save.isPending}
           disabled={text === undefined}
+          {...allowed}
         >
           Save note
         </Button>

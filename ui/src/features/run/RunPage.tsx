@@ -10,12 +10,11 @@ import { duration } from "../../lib/duration";
 import { useZone } from "../../lib/prefs";
 import { isLive, TRIGGER_WORDS } from "../../lib/states";
 import { clock, day, dayTime } from "../../lib/time";
-import { buttonClass } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Skeleton } from "../../ui/Feedback";
 import { Icon } from "../../ui/Icon";
 import { TabBar, tabClass } from "../../ui/Tabs";
-import { withSheet } from "../run-actions/sheet";
+import { ActLink } from "../run-actions/ActLink";
 import { QueryError } from "../shell/Problems";
 import { Events } from "./Events";
 import { Fact, Frame, Named } from "./Frame";
@@ -199,36 +198,26 @@ function Actions({ view }: { view: RunView }) {
   return (
     <>
       {retry && (
-        <Link
-          to="."
-          search={withSheet("retry", run.id) as never}
-          className={buttonClass("primary")}
-        >
-          <Icon name="retry" />
+        <ActLink sheet="retry" of={run.id} kind="primary" icon="retry">
           <span>
             Re-run failed <span className="max-md:hidden">+ downstream </span>({retry.tasks})
           </span>
-        </Link>
+        </ActLink>
       )}
       {!retry && rerun && (
-        <Link to="." search={withSheet("retry", run.id, ["*"]) as never} className={buttonClass()}>
-          <Icon name="retry" />
+        <ActLink sheet="retry" of={run.id} pick={["*"]} icon="retry">
           {rerun.label}…
-        </Link>
+        </ActLink>
       )}
       {mark && (
-        <Link to="." search={withSheet("mark", run.id) as never} className={buttonClass()}>
+        <ActLink sheet="mark" of={run.id}>
           Mark…
-        </Link>
+        </ActLink>
       )}
       {cancel && (
-        <Link
-          to="."
-          search={withSheet("cancel", run.id) as never}
-          className={cx(buttonClass("danger"), "ml-2")}
-        >
+        <ActLink sheet="cancel" of={run.id} kind="danger" className="ml-2">
           Cancel ({cancel.tasks})…
-        </Link>
+        </ActLink>
       )}
       {repair && (
         <span className="text-ink-2 text-xs">Repair: updraft runs repair {run.id.slice(0, 8)}</span>
@@ -261,7 +250,7 @@ function Neighbour({
     <Link
       to="/runs/$run"
       params={{ run }}
-      search={(previous) => previous as never}
+      search={(({ tab, order }: RunSearch) => ({ tab, order })) as never}
       aria-label={label}
       title={label}
       className={cx(look, "text-ink-2 hover:bg-hover hover:text-ink")}

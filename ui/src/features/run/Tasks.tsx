@@ -5,12 +5,10 @@ import { Duration, Elapsed } from "../../components/Duration";
 import { StateBadge, StateGlyph } from "../../components/StateGlyph";
 import { count, duration } from "../../lib/duration";
 import { taskName } from "../../lib/states";
-import { buttonClass } from "../../ui/Button";
-import { cx } from "../../ui/cx";
 import { Empty } from "../../ui/Feedback";
 import { SearchInput } from "../../ui/Field";
 import { Table, Td, Th } from "../../ui/Table";
-import { withSheet } from "../run-actions/sheet";
+import { ActLink } from "../run-actions/ActLink";
 import { taskLink } from "./links";
 import { byUrgency } from "./order";
 import { WhyNot } from "./WhyNot";
@@ -43,13 +41,16 @@ export function Tasks({ view }: { view: RunView }) {
         />
         <span className="num text-ink-3 text-xs">{count(rows.length, "row")}</span>
         {picked.size > 0 && (
-          <Link
-            to="."
-            search={withSheet("retry", view.run.id, [...picked]) as never}
-            className={cx(buttonClass("primary", true), "ml-auto")}
+          <ActLink
+            sheet="retry"
+            of={view.run.id}
+            pick={[...picked]}
+            kind="primary"
+            small
+            className="ml-auto"
           >
             Re-run {picked.size} chosen…
-          </Link>
+          </ActLink>
         )}
       </div>
       {rows.length === 0 && <Empty title="No task holds these words" />}
@@ -59,7 +60,7 @@ export function Tasks({ view }: { view: RunView }) {
             <PhoneRow key={taskName(task.task, task.map_index)} task={task} view={view} />
           ))}
         </ul>
-        <Table label="Tasks of this run" className="max-md:hidden">
+        <Table bleed label="Tasks of this run" className="max-md:hidden">
           <thead className="sticky top-0 z-10 bg-surface">
             <tr>
               <Th className="w-8">

@@ -191,13 +191,13 @@ function RunRow({
   const { run } = view;
   return (
     <div className={cx("relative px-4 py-0.5 md:px-6", BOTTOM, COLUMNS)}>
-      <span className="flex items-center justify-between gap-2 text-ink-2 text-xs leading-6">
+      <span className="flex items-center justify-between gap-2 text-ink-2 text-xs leading-7">
         The run
         <span className="num text-ink-3 md:hidden">
           {run.seconds != null && duration(run.seconds)}
         </span>
       </span>
-      <div className="relative h-6 min-w-0">
+      <div className="relative h-7 min-w-0">
         <Ghost span={drawn.usual} scale={drawn.scale} thin />
         <Bars
           pieces={drawn.run.map((piece) =>

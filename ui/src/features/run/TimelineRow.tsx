@@ -40,7 +40,7 @@ export function Ghost({
       style={{ left: `${left * 100}%`, width: `max(3px, ${share * 100}%)` }}
       className={cx(
         "absolute rounded-sm border border-control",
-        thin ? "top-3.5 h-1.5" : "top-6 h-1.5",
+        thin ? "top-5 h-1.5" : "top-6 h-1.5",
       )}
     />
   );

@@ -25,12 +25,17 @@ const plain = (value: unknown): string => (text(value) ?? "").replaceAll("_", " 
 
 function causeOf(event: Fields): string {
   const { cause } = event;
-  if (cause && typeof cause === "object") {
-    const fields = cause as Fields;
-    return plain(fields.k ?? fields.kind ?? fields.code ?? "");
-  }
-  return plain(cause);
+  const fields = cause && typeof cause === "object" ? (cause as Fields) : undefined;
+  const code = fields ? (fields.k ?? fields.kind ?? fields.code) : cause;
+  return ORDINARY.has(String(code)) ? "" : plain(code);
 }
+
+/** Causes of an ordinary course: the sentence says as much without them. */
+const ORDINARY = new Set(["task", "first"]);
+const TRIGGERS: Readonly<Record<string, string>> = {
+  schedule: "by the schedule",
+  backfill: "by a backfill",
+};
 
 const BAD = new Set(["failed", "timed_out", "lost", "broken", "upstream_failed"]);
 const because = (why: string) => (why ? `: ${why}` : "");
@@ -55,7 +60,7 @@ export function eventWords(event: Fields): Said {
   const message = text(event.message);
   switch (kind) {
     case "run_created":
-      return tell(`Run created${by(event)}${because(plain(event.trigger))}`);
+      return tell(`Run created ${TRIGGERS[String(event.trigger)] ?? by(event).trim()}`.trim());
     case "run_started":
       return tell("Run started");
     case "run_cancel_requested":
@@ -76,7 +81,9 @@ export function eventWords(event: Fields): Said {
       return tell(`${name} marked ${plain(outcome)}${by(event)}`, tone);
     case "task_dispatched": {
       const due = text(event.due);
-      return tell(`${name}: ${nth} ready${because(plain(event.why))}${due ? `, due ${due}` : ""}`);
+      return tell(
+        `${name}: ${nth} ready${because(event.why === "first" ? "" : plain(event.why))}${due ? `, due ${due}` : ""}`,
+      );
     }
     case "attempt_claimed":
       return tell(`${name}: ${nth} given to a worker`);

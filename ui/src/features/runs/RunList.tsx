@@ -41,7 +41,7 @@ export function RunList({ query, single = false, empty }: Props) {
           ))}
         </ul>
       ) : (
-        <Table label="Runs">
+        <Table bleed label="Runs">
           <thead>
             <tr>
               <Th>
@@ -120,7 +120,7 @@ function Row({ run, single }: RowProps) {
         </span>
       </Td>
       <Td num dense className="text-ink-2">
-        {run.wait_seconds == null ? "" : duration(run.wait_seconds)}
+        {(run.wait_seconds ?? 0) < 1 ? "" : duration(run.wait_seconds ?? 0)}
       </Td>
       <Td num dense className="text-ink-2">
         {run.attempts_extra || ""}

@@ -10,9 +10,9 @@ import { clock, isZone, offset, zones } from "../../lib/time";
 import { Button } from "../../ui/Button";
 import { Field, Input } from "../../ui/Field";
 import { Icon } from "../../ui/Icon";
+import { toast } from "../../ui/notes";
 import { Sheet } from "../../ui/Sheet";
 import { Segments } from "../../ui/Tabs";
-import { toast } from "../../ui/Toast";
 import { PLACES } from "./nav";
 
 const THEMES: readonly { value: Theme; text: string }[] = [

@@ -11,6 +11,7 @@ import { Icon, type IconName } from "../../ui/Icon";
 import { Scrim } from "../../ui/Sheet";
 import { useSheet } from "../run-actions/sheet";
 import { type Command, rank } from "./commands";
+import { useMay } from "./may";
 import { PLACES } from "./nav";
 
 const THEMES: readonly Theme[] = ["system", "light", "dark"];
@@ -27,6 +28,7 @@ export default function Palette({ onClose, onHelp, onMore }: Props) {
   const navigate = useNavigate();
   const { open } = useSheet();
   const { data } = useQuery(workflowsQuery());
+  const acts = useMay("operator").refused === undefined;
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const list = useRef<HTMLDivElement>(null);
@@ -60,6 +62,7 @@ export default function Palette({ onClose, onHelp, onMore }: Props) {
       { id: "help", group: "Settings", text: "Keys", icon: "help", keys: ["?"], run: onHelp },
     ];
     const workflows = data?.items ?? [];
+    const mine = acts ? workflows : [];
     return [
       ...go,
       ...workflows.map((workflow) => ({
@@ -71,14 +74,14 @@ export default function Palette({ onClose, onHelp, onMore }: Props) {
         icon: "workflow" as IconName,
         run: () => void navigate({ to: "/workflows/$workflow", params: { workflow: workflow.id } }),
       })),
-      ...workflows.map((workflow) => ({
+      ...mine.map((workflow) => ({
         id: `t-${workflow.id}`,
         group: "Actions",
         text: `Trigger ${workflow.id}`,
         icon: "play" as IconName,
         run: () => open("trigger", workflow.id),
       })),
-      ...workflows.map((workflow) => ({
+      ...mine.map((workflow) => ({
         id: `p-${workflow.id}`,
         group: "Actions",
         text: `${workflow.paused ? "Unpause" : "Pause"} ${workflow.id}`,
@@ -87,7 +90,7 @@ export default function Palette({ onClose, onHelp, onMore }: Props) {
       })),
       ...settings,
     ];
-  }, [data, navigate, onHelp, onMore, open]);
+  }, [data, acts, navigate, onHelp, onMore, open]);
 
   const found = useMemo(() => rank(commands, text).slice(0, SHOWN), [commands, text]);
   const current = Math.min(at, Math.max(0, found.length - 1));

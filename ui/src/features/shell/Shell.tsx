@@ -1,18 +1,19 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { openEvents, useStream } from "../../api/events";
 import { meQuery } from "../../api/queries";
-import { useNow } from "../../lib/clock";
 import { useZone } from "../../lib/prefs";
 import { clockSeconds } from "../../lib/time";
 import { cx } from "../../ui/cx";
 import { Banner } from "../../ui/Feedback";
 import { Icon, type IconName } from "../../ui/Icon";
+import { toast } from "../../ui/notes";
 import { Toasts } from "../../ui/Toast";
 import { useSheet } from "../run-actions/sheet";
 import { useKeys } from "./keys";
-import { PLACES } from "./nav";
+import { useMay } from "./may";
+import { PLACES, type Place } from "./nav";
 
 const Palette = lazy(() => import("./Palette"));
 const Help = lazy(() => import("./Help"));
@@ -33,6 +34,7 @@ export function Shell() {
   const { data: me } = useQuery(meQuery);
   useKeys({ palette, help });
   useEffect(() => openEvents(client), [client]);
+  const away = useAway();
 
   return (
     <div className="min-h-dvh md:pl-20">
@@ -44,8 +46,13 @@ export function Shell() {
       </a>
       <Rail palette={palette} more={more} />
       <BottomBar palette={palette} more={more} />
-      <main id="content" tabIndex={-1} className="min-w-0 pb-20 focus:outline-none md:pb-0">
-        <OfflineBanner />
+      <main
+        id="content"
+        tabIndex={-1}
+        data-stale={away || undefined}
+        className="min-w-0 pb-20 focus:outline-none md:pb-0"
+      >
+        {away && <OfflineBanner />}
         {me?.must_change_password && (
           <Banner
             tone="warn"
@@ -86,7 +93,7 @@ function Rail({ palette, more }: BarProps) {
         <Mark />
       </Link>
       {PLACES.map((place) => (
-        <RailLink key={place.to} to={place.to} icon={place.icon} word={place.word} />
+        <RailLink key={place.to} place={place} />
       ))}
       <span className="flex-1" />
       <RailButton
@@ -103,15 +110,21 @@ function Rail({ palette, more }: BarProps) {
 const railItem =
   "flex h-12 flex-col items-center justify-center gap-0.5 rounded-md text-2xs no-underline";
 
-function RailLink({
-  to,
-  icon,
-  word,
-}: {
-  to: (typeof PLACES)[number]["to"];
-  icon: IconName;
-  word: string;
-}) {
+function RailLink({ place: { to, icon, word, needs } }: { place: Place }) {
+  const { refused } = useMay(needs ?? "viewer");
+  if (refused)
+    return (
+      <button
+        type="button"
+        aria-disabled
+        title={refused}
+        onClick={() => toast(refused, "bad")}
+        className={cx(railItem, "cursor-not-allowed text-ink-3 opacity-55")}
+      >
+        <Icon name={icon} />
+        {word}
+      </button>
+    );
   return (
     <Link
       to={to}
@@ -199,26 +212,27 @@ export function Mark({ className }: { className?: string }) {
 /** Shown a moment after the stream broke: a restart of the daemon should not flash. */
 const GRACE_MS = 2_500;
 
-function OfflineBanner() {
-  const stream = useStream();
-  const zone = useZone();
-  const now = useNow(1_000 * 5);
+function useAway(): boolean {
+  const lost = useStream().state === "lost";
   const [late, setLate] = useState(false);
-  const away = stream.state === "lost";
   useEffect(() => {
-    if (!away) {
+    if (!lost) {
       setLate(false);
       return;
     }
     const timer = window.setTimeout(() => setLate(true), GRACE_MS);
     return () => window.clearTimeout(timer);
-  }, [away]);
-  const pathname = useRouterState({ select: (state) => state.location.pathname });
-  if (!away || !late || pathname === "/login" || now < stream.since) return null;
+  }, [lost]);
+  return lost && late;
+}
+
+function OfflineBanner() {
+  const { since } = useStream();
+  const zone = useZone();
   return (
     <Banner tone="warn">
-      No connection to the daemon since {clockSeconds(stream.since, zone)}. This page shows what was
-      known then; it asks again by itself.
+      No connection to the daemon since {clockSeconds(since, zone)}. This page shows what was known
+      then, without its colours; it connects again by itself.
     </Banner>
   );
 }

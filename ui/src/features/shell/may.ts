@@ -10,9 +10,9 @@ export function may(role: Role | undefined, needed: Role): boolean {
   return role !== undefined && ORDER.indexOf(role) >= ORDER.indexOf(needed);
 }
 
-/** For a button: disabled with its reason, or nothing. */
-export function useMay(needed: Role): { disabled?: true; title?: string } {
+/** For a button: why it is refused, or nothing. */
+export function useMay(needed: Role): { refused?: string } {
   const { data: me } = useQuery(meQuery);
   if (!me || may(me.role, needed)) return {};
-  return { disabled: true, title: `Needs the role ${needed}; you are ${me.role}.` };
+  return { refused: `This needs the role ${needed}; you are ${me.role}.` };
 }

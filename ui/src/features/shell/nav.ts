@@ -1,5 +1,6 @@
 /** The pages that the rail, the palette and the keys know: one list. */
 
+import type { Role } from "../../api/types";
 import type { IconName } from "../../ui/Icon";
 
 export interface Place {
@@ -8,6 +9,8 @@ export interface Place {
   readonly icon: IconName;
   /** Pressed after `g`. */
   readonly key: string;
+  /** Who may see it; everybody if left out. */
+  readonly needs?: Role;
 }
 
 export const PLACES: readonly Place[] = [
@@ -15,7 +18,7 @@ export const PLACES: readonly Place[] = [
   { to: "/workflows", word: "Workflows", icon: "workflow", key: "w" },
   { to: "/runs", word: "Runs", icon: "runs", key: "r" },
   { to: "/connections", word: "Connections", icon: "plug", key: "c" },
-  { to: "/audit", word: "Audit", icon: "audit", key: "a" },
+  { to: "/audit", word: "Audit", icon: "audit", key: "a", needs: "admin" },
   { to: "/users", word: "Users", icon: "users", key: "u" },
   { to: "/status", word: "Status", icon: "pulse", key: "s" },
 ];

@@ -36,7 +36,7 @@ export function History({ run, task, history }: Props) {
           ? "None needed a second attempt."
           : `${retried} of ${history.length} needed more than one attempt.`}
       </p>
-      <Table label="Last runs of this task">
+      <Table bleed label="Last runs of this task">
         <thead>
           <tr>
             <Th>Logical date</Th>

@@ -46,7 +46,7 @@ export function Items({ items }: { items: readonly ResultItem[] }) {
       <p className="num border-line border-b px-4 py-2 text-ink-2 text-xs md:px-6">
         {count(counts(0), "failure")}, {count(counts(1), "warning")}, {counts(2)} passed
       </p>
-      <Table label="Items">
+      <Table bleed label="Items">
         <thead>
           <tr>
             <Th>Result</Th>

@@ -8,7 +8,6 @@ import { StateBadge, StateGlyph } from "../../components/StateGlyph";
 import { DayTime } from "../../components/When";
 import { duration } from "../../lib/duration";
 import { taskName } from "../../lib/states";
-import { buttonClass } from "../../ui/Button";
 import { cx } from "../../ui/cx";
 import { Empty, Skeleton } from "../../ui/Feedback";
 import { Icon } from "../../ui/Icon";
@@ -16,7 +15,7 @@ import { TabBar, tabClass } from "../../ui/Tabs";
 import { Fact, Frame, Named } from "../run/Frame";
 import { type TaskSearch, type TaskTab, taskLink } from "../run/links";
 import { WhyNot } from "../run/WhyNot";
-import { withSheet } from "../run-actions/sheet";
+import { ActLink } from "../run-actions/ActLink";
 import { QueryError } from "../shell/Problems";
 import { Attempts } from "./Attempts";
 import { usualOf } from "./compare";
@@ -313,18 +312,19 @@ function Actions({ view }: { view: TaskRunView }) {
   return (
     <>
       {OVER.has(task.state) && (
-        <Link
-          to="."
-          search={withSheet("retry", run.id, [name]) as never}
-          className={buttonClass(task.state === "failed" ? "primary" : "plain")}
+        <ActLink
+          sheet="retry"
+          of={run.id}
+          pick={[name]}
+          kind={task.state === "failed" ? "primary" : "plain"}
+          icon="retry"
         >
-          <Icon name="retry" />
           Re-run from here…
-        </Link>
+        </ActLink>
       )}
-      <Link to="." search={withSheet("mark", run.id, [name]) as never} className={buttonClass()}>
+      <ActLink sheet="mark" of={run.id} pick={[name]}>
         Mark…
-      </Link>
+      </ActLink>
       {(before || after) && (
         <span className="flex">
           {before && (

@@ -1,7 +1,7 @@
 import { useId } from "react";
 import { Button } from "../../ui/Button";
 import { Input } from "../../ui/Field";
-import { toast } from "../../ui/Toast";
+import { toast } from "../../ui/notes";
 
 /** A secret that is shown this once, with a way to copy it. */
 export function Once({ what, value, about }: { what: string; value: string; about: string }) {

@@ -9,9 +9,9 @@ import { Button } from "../../ui/Button";
 import { Dialog } from "../../ui/Dialog";
 import { Empty, SkeletonRows, Tag } from "../../ui/Feedback";
 import { Field, Input, Select } from "../../ui/Field";
+import { toast } from "../../ui/notes";
 import { Sheet } from "../../ui/Sheet";
 import { Table, Td, Th } from "../../ui/Table";
-import { toast } from "../../ui/Toast";
 import { Once } from "./Once";
 import { RoleField } from "./RoleField";
 

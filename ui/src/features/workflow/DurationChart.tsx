@@ -18,6 +18,13 @@ function tickWords(at: number, zone: string): string {
   return time === "00:00" ? shortDay(at, zone) : time;
 }
 
+/** Steps of the axis: whole seconds, minutes and hours, as people count them. */
+const SPANS = [
+  ...[0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+  ...[1, 2, 3, 6, 12, 24, 48, 96].map((hours) => hours * 3600),
+];
+
 interface Props {
   data: Durations;
   onOpen: (run: string) => void;
@@ -60,6 +67,7 @@ export function DurationChart({ data, onOpen }: Props) {
           {
             ...axis,
             size: 64,
+            incrs: SPANS,
             values: (_u, ticks) => ticks.map((tick) => (tick === 0 ? "0" : duration(tick))),
           },
         ],

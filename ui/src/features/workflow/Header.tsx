@@ -12,7 +12,7 @@ import { AttentionGlyph } from "../workflows/WorkflowRow";
 export function Facts({ workflow }: { workflow: Workflow }) {
   const last = workflow.last_run;
   return (
-    <>
+    <span className="flex min-w-0 flex-wrap items-center gap-x-4 gap-y-1 md:max-h-5 md:overflow-hidden">
       <span>{workflow.schedule?.words ?? "starts by hand"}</span>
       {workflow.next_fire && !workflow.paused && (
         <span>
@@ -38,15 +38,17 @@ export function Facts({ workflow }: { workflow: Workflow }) {
           </Link>
         ))}
       </span>
-    </>
+    </span>
   );
 }
 
 export function Heading({ workflow }: { workflow: Workflow }) {
   return (
-    <span className="inline-flex min-w-0 items-center gap-2">
+    <span className="flex min-w-0 items-center gap-2">
       <AttentionGlyph workflow={workflow} />
-      <span className="min-w-0 [overflow-wrap:anywhere]">{workflow.id}</span>
+      <span className="min-w-0 [overflow-wrap:anywhere] md:truncate" title={workflow.id}>
+        {workflow.id}
+      </span>
     </span>
   );
 }

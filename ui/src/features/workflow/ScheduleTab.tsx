@@ -4,6 +4,7 @@ import type { SchedulePreview } from "../../api/types";
 import { Section } from "../../components/Page";
 import { DayTime, RelativeTime } from "../../components/When";
 import { count } from "../../lib/duration";
+import { dayTime } from "../../lib/time";
 import { Empty, SkeletonRows } from "../../ui/Feedback";
 import { Table, Td, Th } from "../../ui/Table";
 import { Segments } from "../../ui/Tabs";
@@ -71,13 +72,14 @@ export default function ScheduleTab({ workflow, n, onCount }: Props) {
 }
 
 function Fires({ preview }: { preview: SchedulePreview }) {
+  const zone = preview.timezone ?? "UTC";
   return (
     <Table label="Next starts">
       <thead>
         <tr>
           <Th>In</Th>
-          <Th>{preview.timezone ?? "Local"}</Th>
-          <Th>UTC</Th>
+          <Th>{zone}</Th>
+          {zone !== "UTC" && <Th>UTC</Th>}
           <Th>Data from, until (UTC)</Th>
           <Th className="w-full">Note</Th>
         </tr>
@@ -88,12 +90,17 @@ function Fires({ preview }: { preview: SchedulePreview }) {
             <Td className="num text-ink-2">
               <RelativeTime at={fire.at} />
             </Td>
-            <Td className="num font-medium">
-              {fire.local} <span className="text-ink-3">{fire.offset}</span>
+            <Td className="num whitespace-nowrap font-medium" title={fire.local}>
+              {dayTime(fire.at, zone, Date.now())}
+              {zone !== "UTC" && <span className="text-ink-3"> {fire.offset}</span>}
             </Td>
-            <Td className="num">{utc(fire.at)}</Td>
-            <Td className="num text-ink-2">
-              {utc(fire.interval.start)} – {utc(fire.interval.end)}
+            {zone !== "UTC" && (
+              <Td className="num whitespace-nowrap">{dayTime(fire.at, "UTC", Date.now())}</Td>
+            )}
+            <Td className="num whitespace-nowrap text-ink-2">
+              {dayTime(fire.interval.start, "UTC", Date.now())}
+              {fire.interval.end !== fire.interval.start &&
+                ` – ${dayTime(fire.interval.end, "UTC", Date.now())}`}
             </Td>
             <Td className="min-w-40 text-ink-2">{fire.note}</Td>
           </tr>
@@ -102,8 +109,6 @@ function Fires({ preview }: { preview: SchedulePreview }) {
     </Table>
   );
 }
-
-const utc = (at: string) => at.slice(0, 16).replace("T", " ");
 
 function Rules({ preview }: { preview: SchedulePreview }) {
   const { dst, catchup, text, tzdb, start_date: start, end_date: end } = preview;

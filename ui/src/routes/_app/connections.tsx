@@ -5,6 +5,7 @@ import { connectionsQuery } from "../../api/queries";
 import type { Connection } from "../../api/types";
 import { Page } from "../../components/Page";
 import { RelativeTime } from "../../components/When";
+import { useMay } from "../../features/shell/may";
 import { QueryError } from "../../features/shell/Problems";
 import { count } from "../../lib/duration";
 import { Button } from "../../ui/Button";
@@ -38,6 +39,7 @@ function Connections() {
   const { name, add } = Route.useSearch();
   const navigate = Route.useNavigate();
   const { data, error, refetch } = useQuery(connectionsQuery);
+  const allowed = useMay("editor");
   const open = name !== undefined || add === true;
   const chosen = data?.items.find((each) => each.name === name);
   const close = () => void navigate({ search: {} });
@@ -46,7 +48,12 @@ function Connections() {
       title="Connections"
       facts="what tasks reach by name; a field comes from the environment, else from updraft.yaml, else from here"
       actions={
-        <Button kind="primary" icon="plus" onClick={() => void navigate({ search: { add: true } })}>
+        <Button
+          kind="primary"
+          icon="plus"
+          {...allowed}
+          onClick={() => void navigate({ search: { add: true } })}
+        >
           New connection
         </Button>
       }
@@ -90,7 +97,7 @@ const SOURCES: Record<Connection["source"], string> = {
 
 function List({ items }: { items: readonly Connection[] }) {
   return (
-    <Table label="Connections">
+    <Table bleed label="Connections">
       <thead>
         <tr>
           <Th>Name</Th>

@@ -30,7 +30,7 @@ function Status() {
               )}
             </span>
             <span>
-              up since <RelativeTime at={data.started_at} />
+              started <RelativeTime at={data.started_at} />
             </span>
           </>
         ) : (
@@ -56,23 +56,27 @@ function Loaded({ status }: { status: StatusData }) {
       <Section title="Workers" className="lg:col-span-2">
         <Workers workers={status.workers} />
       </Section>
-      <Section title="Queues">
-        <Queues queues={status.queues} />
-      </Section>
-      <Section title="Store and schedules">
-        <Store status={status} />
-      </Section>
-      <Section title="Catalog">
-        <Catalog catalog={status.catalog} conflicts={conflicts} />
-      </Section>
-      <Section title="Upkeep" about="the daemon's own work">
-        <Upkeep items={status.upkeep} />
-      </Section>
-      {broken.length > 0 && (
-        <Section title="Broken files" about="the last good version keeps running">
-          <BrokenFiles files={broken} />
+      <div className="flex min-w-0 flex-col gap-4">
+        <Section title="Queues">
+          <Queues queues={status.queues} />
         </Section>
-      )}
+        <Section title="Catalog">
+          <Catalog catalog={status.catalog} conflicts={conflicts} />
+        </Section>
+        {broken.length > 0 && (
+          <Section title="Broken files" about="the last good version keeps running">
+            <BrokenFiles files={broken} />
+          </Section>
+        )}
+      </div>
+      <div className="flex min-w-0 flex-col gap-4">
+        <Section title="Store and schedules">
+          <Store status={status} />
+        </Section>
+        <Section title="Upkeep" about="the daemon's own work">
+          <Upkeep items={status.upkeep} />
+        </Section>
+      </div>
     </div>
   );
 }

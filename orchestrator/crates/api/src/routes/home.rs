@@ -21,6 +21,8 @@ const WINDOW: Duration = Duration::from_hours(24);
 const ROWS: u32 = 50;
 /// Next fires.
 const NEXT: u32 = 5;
+/// Next fires of one workflow: what fires each minute does not hide the others.
+const NEXT_OF_ONE: usize = 2;
 
 /// What failed, what is late, what runs and what waits: all that the first page shows.
 #[utoipa::path(get, path = "/home", tag = "home", responses((status = 200, body = Home)))]
@@ -31,7 +33,7 @@ pub(crate) async fn home(State(api): State<ApiState>) -> Answer<Json<Home>> {
     let (found, late, next, broken_files, health) = futures::join!(
         api.history().home(&ask),
         schedules::late(&api, now),
-        schedules::next(&api, None, NEXT),
+        schedules::next(&api, None, NEXT, NEXT_OF_ONE),
         workflows::broken_files(&api),
         health::all(&api, now),
     );

@@ -28,5 +28,5 @@ pub(crate) struct NextQuery {
     responses((status = 200, body = NextFires)))]
 pub(crate) async fn next(State(api): State<ApiState>, Query(query): Query<NextQuery>) -> Answer<Json<NextFires>> {
     let n = page::within("n", query.n, 20, page::MOST)?;
-    Ok(Json(NextFires { items: schedules::next(&api, query.workflow.as_deref(), n).await? }))
+    Ok(Json(NextFires { items: schedules::next(&api, query.workflow.as_deref(), n, usize::MAX).await? }))
 }
