@@ -37,7 +37,12 @@ export function Page({ title, heading, facts, actions, tabs, children, fill }: P
           )}
         >
           <div className="flex min-h-8 min-w-0 flex-1 flex-wrap items-center gap-x-4 gap-y-0.5 max-md:basis-full">
-            <h1 className="min-w-0 font-semibold text-lg [overflow-wrap:anywhere] md:max-w-3/5">
+            <h1
+              className={cx(
+                "font-semibold text-lg",
+                heading ? "min-w-0 [overflow-wrap:anywhere] md:max-w-3/5" : "shrink-0",
+              )}
+            >
               {heading ?? title}
             </h1>
             {facts && (

@@ -68,7 +68,7 @@ function helpOf(schema: JsonSchema, kind: FieldKind): string {
   if (schema.pattern) limits.push(`fits ${schema.pattern}`);
   if (kind === "datetime") limits.push("in UTC");
   if (kind === "json") limits.push("JSON");
-  if (schema.default !== undefined)
+  if (schema.default !== undefined && schema.default !== null)
     limits.push(
       `default ${typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default)}`,
     );

@@ -73,6 +73,7 @@ function Workflows() {
           />
           <Select
             aria-label="Tag"
+            className="max-w-40"
             value={filter.tag ?? ""}
             onChange={(event) => set({ tag: event.target.value })}
           >
@@ -83,6 +84,7 @@ function Workflows() {
           </Select>
           <Select
             aria-label="Owner"
+            className="max-w-40"
             value={filter.owner ?? ""}
             onChange={(event) => set({ owner: event.target.value })}
           >
