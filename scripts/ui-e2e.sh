@@ -75,9 +75,12 @@ exec env -u UPDRAFT_STORE -u UPDRAFT_SERVER -u UPDRAFT_TOKEN "$updraft" dev --js
   >>"$out/daemon.out" 2>>"$out/daemon.err"
 EOF
 bash "$project/start.sh" 127.0.0.1:0 &
+daemon=$!
+# Its end is a step of the tests and no news of the shell.
+disown
 for _ in $(seq 300); do
   [ -s "$out/daemon.out" ] && break
-  kill -0 $! 2>/dev/null || break
+  kill -0 "$daemon" 2>/dev/null || break
   sleep 0.1
 done
 if ! [ -s "$out/daemon.out" ]; then
