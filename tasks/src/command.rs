@@ -101,11 +101,11 @@ impl Task for Command {
         let exit = ctx
             .run_child(spec, &mut |stream, line| match stream {
                 Stream::Stdout => {
-                    log.info(line);
+                    log.log_child(stream, Level::Info, line);
                     tail.push(line);
                 }
                 Stream::Stderr => {
-                    log.log(Level::Warn, line);
+                    log.log_child(stream, Level::Warn, line);
                     if !line.trim().is_empty() {
                         complaint = Some(line.chars().take(500).collect());
                     }
@@ -216,6 +216,18 @@ mod tests {
     async fn a_list_runs_without_a_shell() {
         let output = run(json!({ "argv": ["echo", "$HOME"] })).await.unwrap();
         assert_eq!((output.stdout_tail.as_str(), output.stdout_lines), ("$HOME", 1));
+    }
+
+    #[tokio::test]
+    async fn lines_keep_the_output_that_they_came_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = TestRun::new(dir.path());
+        let params = serde_json::from_value(json!({ "argv": "echo out; echo err >&2", "shell": true })).unwrap();
+        Command::run(params, &run.context("t", 1, None)).await.unwrap();
+        let mut lines = run.child_lines();
+        lines.sort_by_key(|(_, line)| line.clone());
+        assert_eq!(lines, [(Stream::Stderr, "err".to_owned()), (Stream::Stdout, "out".to_owned())]);
+        assert!(run.lines().contains(&(Level::Warn, "err".to_owned())));
     }
 
     #[tokio::test]

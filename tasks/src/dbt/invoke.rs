@@ -150,7 +150,7 @@ fn child(
 fn heard(ctx: &Context, stream: Stream, line: &str, errors: &mut Vec<String>, done: &mut u64) {
     let Ok(parsed) = serde_json::from_str::<LogLine>(line) else {
         // Not JSON: a traceback, or the interpreter's own words.
-        ctx.log(if stream == Stream::Stderr { Level::Warn } else { Level::Info }, line);
+        ctx.log_child(stream, if stream == Stream::Stderr { Level::Warn } else { Level::Info }, line);
         if stream == Stream::Stderr {
             remember(errors, line);
         }
@@ -174,7 +174,7 @@ fn heard(ctx: &Context, stream: Stream, line: &str, errors: &mut Vec<String>, do
         ctx.progress(*done, parsed.data.get("total").and_then(Value::as_u64), "nodes");
     }
     for line in message.lines() {
-        ctx.log(level, line);
+        ctx.log_child(stream, level, line);
     }
 }
 

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use updraft_model::id::{AttemptId, RunId};
 use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_state};
 use updraft_model::time::Timestamp;
-use updraft_store::logs::LogKey;
+use updraft_store::logs::{LogKey, LogStream};
 use updraft_store::{StoreError, TaskStateKey};
-use updraft_task::{ChildExit, ChildSpec, Connection, Host, Level, Lines, Sibling, TaskError};
+use updraft_task::{ChildExit, ChildSpec, Connection, Host, Level, Lines, Output, Sibling, TaskError};
 
 use crate::child::{self, ChildRun};
 use crate::event::EngineEvent;
@@ -85,6 +85,31 @@ impl AttemptHost {
         self.mask_table().apply(text).into_owned()
     }
 
+    fn write(&self, stream: LogStream, level: Level, line: &str) {
+        let masked = self.mask_table().apply(line);
+        let mut log = locked(&self.log);
+        let file = log.get_or_insert_with(|| {
+            let config = &self.shared.config;
+            let path = crate::logs::path(&config.log_dir, self.run_id, &self.dispatch.key, self.dispatch.dispatch_no);
+            let file = LogFile::create(path, config.log_limit_bytes);
+            if config.logs.is_some() {
+                let log = LogKey {
+                    run_id: self.run_id,
+                    key: self.dispatch.key.clone(),
+                    dispatch_no: self.dispatch.dispatch_no,
+                };
+                self.shared.shipping.add(log, file.path(), file.written());
+            }
+            file
+        });
+        if let Err(error) = file.write(self.shared.now(), level, stream, &masked) {
+            self.shared.warn(
+                Some(self.run_id),
+                format!("the log of `{}` cannot be written to {}: {error}", self.dispatch.key, file.path().display()),
+            );
+        }
+    }
+
     fn state_key(&self, name: &str) -> TaskStateKey {
         TaskStateKey {
             run_id: self.run_id,
@@ -106,28 +131,15 @@ fn from_store(error: &StoreError) -> TaskError {
 #[async_trait]
 impl Host for AttemptHost {
     fn log(&self, level: Level, line: &str) {
-        let masked = self.mask_table().apply(line);
-        let mut log = locked(&self.log);
-        let file = log.get_or_insert_with(|| {
-            let config = &self.shared.config;
-            let path = crate::logs::path(&config.log_dir, self.run_id, &self.dispatch.key, self.dispatch.dispatch_no);
-            let file = LogFile::create(path, config.log_limit_bytes);
-            if config.logs.is_some() {
-                let log = LogKey {
-                    run_id: self.run_id,
-                    key: self.dispatch.key.clone(),
-                    dispatch_no: self.dispatch.dispatch_no,
-                };
-                self.shared.shipping.add(log, file.path(), file.written());
-            }
-            file
-        });
-        if let Err(error) = file.write(self.shared.now(), level, &masked) {
-            self.shared.warn(
-                Some(self.run_id),
-                format!("the log of `{}` cannot be written to {}: {error}", self.dispatch.key, file.path().display()),
-            );
-        }
+        self.write(LogStream::Task, level, line);
+    }
+
+    fn log_child(&self, output: Output, level: Level, line: &str) {
+        let stream = match output {
+            Output::Stdout => LogStream::Stdout,
+            Output::Stderr => LogStream::Stderr,
+        };
+        self.write(stream, level, line);
     }
 
     fn progress(&self, done: u64, total: Option<u64>, unit: &str) {

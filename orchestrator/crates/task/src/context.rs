@@ -15,7 +15,7 @@ use updraft_model::state::Trigger;
 use updraft_model::time::{DataInterval, Timestamp};
 
 use crate::TaskError;
-use crate::child::{ChildExit, ChildSpec, Lines};
+use crate::child::{ChildExit, ChildSpec, Lines, Output};
 use crate::connection::{Connection, ConnectionKind};
 use crate::lake::{Lake, LakeConnection};
 
@@ -98,6 +98,8 @@ pub enum Level {
 pub trait Host: Send + Sync + 'static {
     /// Writes one line to the attempt's log (masked and bounded by the host).
     fn log(&self, level: Level, line: &str);
+    /// Writes one line that a child said on this output.
+    fn log_child(&self, output: Output, level: Level, line: &str);
     /// Tells how far the attempt is.
     fn progress(&self, done: u64, total: Option<u64>, unit: &str);
     /// Keeps a row about a part of the work, written with the result.
@@ -191,6 +193,11 @@ impl Context {
     /// Writes a line at level debug.
     pub fn debug(&self, line: impl AsRef<str>) {
         self.host.log(Level::Debug, line.as_ref());
+    }
+
+    /// Writes a line that a child said, so that readers can tell it from the task's own.
+    pub fn log_child(&self, output: Output, level: Level, line: impl AsRef<str>) {
+        self.host.log_child(output, level, line.as_ref());
     }
 
     /// Tells how far the attempt is.

@@ -29,6 +29,7 @@ pub struct TestRun {
 #[derive(Default)]
 struct TestHost {
     lines: Mutex<Vec<(Level, String)>>,
+    child_lines: Mutex<Vec<(Output, String)>>,
     items: Mutex<Vec<TaskItem>>,
     metrics: Mutex<Vec<RunMetric>>,
     connections: Mutex<BTreeMap<String, Connection>>,
@@ -117,6 +118,11 @@ impl TestRun {
         locked(&self.host.lines).clone()
     }
 
+    /// Lines among them that children said.
+    pub fn child_lines(&self) -> Vec<(Output, String)> {
+        locked(&self.host.child_lines).clone()
+    }
+
     /// Items recorded so far.
     pub fn items(&self) -> Vec<TaskItem> {
         locked(&self.host.items).clone()
@@ -147,6 +153,11 @@ async fn signal(child: &tokio::process::Child, stop: StopSignal) -> std::io::Res
 impl Host for TestHost {
     fn log(&self, level: Level, line: &str) {
         locked(&self.lines).push((level, line.to_owned()));
+    }
+
+    fn log_child(&self, output: Output, level: Level, line: &str) {
+        locked(&self.lines).push((level, line.to_owned()));
+        locked(&self.child_lines).push((output, line.to_owned()));
     }
 
     fn progress(&self, _done: u64, _total: Option<u64>, _unit: &str) {}

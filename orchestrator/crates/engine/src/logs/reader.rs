@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use updraft_model::id::{RunId, TaskKey};
 use updraft_model::time::Timestamp;
-use updraft_store::logs::LogGap;
+use updraft_store::logs::{self, LogGap, LogLevel, LogStream};
 use updraft_task::Level;
 
 /// One line.
@@ -15,23 +15,22 @@ pub struct LogLine {
     pub at: Option<Timestamp>,
     /// Its weight.
     pub level: Level,
+    /// Where it comes from.
+    pub stream: LogStream,
     /// What it says.
     pub text: String,
 }
 
 impl LogLine {
-    fn parse(line: &str) -> Self {
-        let other = || Self { at: None, level: Level::Info, text: line.to_owned() };
-        let Some((at, rest)) = line.split_once(' ') else { return other() };
-        let (Some(at), Some((name, text))) = (Timestamp::parse(at), rest.split_at_checked(5)) else { return other() };
-        let level = match name {
-            "DEBUG" => Level::Debug,
-            "INFO " => Level::Info,
-            "WARN " => Level::Warn,
-            "ERROR" => Level::Error,
-            _ => return other(),
+    fn parse(raw: &str) -> Self {
+        let line = logs::LogLine::parse(raw, 0, 0);
+        let level = match line.level {
+            LogLevel::Debug => Level::Debug,
+            LogLevel::Info => Level::Info,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Error => Level::Error,
         };
-        Self { at: Some(at), level, text: text.strip_prefix(' ').unwrap_or(text).to_owned() }
+        Self { at: line.at, level, stream: line.stream, text: line.text }
     }
 }
 
@@ -86,7 +85,7 @@ impl LogReader {
                     until: segment.offset,
                     lines: segment.first_line.saturating_sub(self.line),
                 };
-                lines.push(LogLine { at: None, level: Level::Warn, text: gap.text() });
+                lines.push(LogLine { at: None, level: Level::Warn, stream: LogStream::Task, text: gap.text() });
                 (self.offset, self.line) = (segment.offset, segment.first_line);
                 self.partial.clear();
             }
@@ -114,6 +113,7 @@ impl LogReader {
 mod tests {
     use updraft_model::id::{RunId, TaskKey};
     use updraft_model::time::Timestamp;
+    use updraft_store::logs::LogStream;
     use updraft_task::Level;
     use uuid::Uuid;
 
@@ -137,19 +137,22 @@ mod tests {
         assert!(reader.more().unwrap().is_empty());
         let mut file = LogFile::create(path(folder.path(), run, &key, 1), 1 << 20);
         let at = Timestamp::from_millis(1_767_225_600_123);
-        file.write(at, Level::Warn, "one\ntwo").unwrap();
+        file.write(at, Level::Warn, LogStream::Task, "one\ntwo").unwrap();
         let found = reader.more().unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].at, found[0].level, found[0].text.as_str()), (Some(at), Level::Warn, "one"));
-        file.write(at, Level::Info, "three").unwrap();
-        assert_eq!(reader.more().unwrap()[0].text, "three");
+        file.write(at, Level::Info, LogStream::Stderr, "| three").unwrap();
+        file.write(at, Level::Info, LogStream::Stdout, "").unwrap();
+        file.write(at, Level::Info, LogStream::Stdout, "four").unwrap();
+        let found: Vec<_> = reader.more().unwrap().into_iter().map(|line| (line.stream, line.text)).collect();
+        assert_eq!(found, [(LogStream::Stderr, "| three".to_owned()), (LogStream::Stdout, "four".to_owned())]);
     }
 
     #[test]
     fn a_log_that_passes_its_limit_keeps_its_beginning_and_its_end() {
         let found = lines(4000, |file| {
             for n in 0..1000 {
-                file.write(Timestamp::default(), Level::Info, &format!("line {n}")).unwrap();
+                file.write(Timestamp::default(), Level::Info, LogStream::Task, &format!("line {n}")).unwrap();
             }
         });
         let texts: Vec<_> = found.iter().map(|line| line.text.as_str()).collect();
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_with_a_mark() {
         let found = lines(1 << 20, |file| {
-            file.write(Timestamp::default(), Level::Info, &"é".repeat(MAX_LINE_BYTES)).unwrap();
+            file.write(Timestamp::default(), Level::Info, LogStream::Task, &"é".repeat(MAX_LINE_BYTES)).unwrap();
         });
         assert!(found[0].text.ends_with(&format!("… (cut, {MAX_LINE_BYTES} bytes more)")));
     }

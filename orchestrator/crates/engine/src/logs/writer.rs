@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use updraft_model::time::Timestamp;
-use updraft_store::logs::LogGap;
+use updraft_store::logs::{LogGap, LogStream};
 use updraft_task::Level;
 
 use super::{Segment, segment_path};
@@ -61,11 +61,11 @@ impl LogFile {
         Arc::clone(&self.written)
     }
 
-    /// Writes a text, one log line per line of it.
+    /// Writes a text of this stream, one log line per line of it.
     ///
     /// # Errors
     /// The file cannot be written; told once, then lines are counted as dropped.
-    pub fn write(&mut self, at: Timestamp, level: Level, text: &str) -> std::io::Result<()> {
+    pub fn write(&mut self, at: Timestamp, level: Level, stream: LogStream, text: &str) -> std::io::Result<()> {
         if self.failed {
             self.dropped_lines += text.lines().count() as u64;
             return Ok(());
@@ -73,7 +73,7 @@ impl LogFile {
         let mut out = String::with_capacity(text.len() + 40);
         let mut lines = 0;
         for line in text.lines() {
-            push_line(&mut out, at, level, line);
+            push_line(&mut out, at, level, stream, line);
             lines += 1;
             if self.in_segment + out.len() as u64 >= self.segment_limit() {
                 self.append(&out, lines).inspect_err(|_| self.failed = true)?;
@@ -154,7 +154,7 @@ fn cut(line: &str) -> (&str, usize) {
     (&line[..end], line.len() - end)
 }
 
-fn push_line(out: &mut String, at: Timestamp, level: Level, line: &str) {
+fn push_line(out: &mut String, at: Timestamp, level: Level, stream: LogStream, line: &str) {
     use std::fmt::Write;
     let name = match level {
         Level::Debug => "DEBUG",
@@ -164,7 +164,7 @@ fn push_line(out: &mut String, at: Timestamp, level: Level, line: &str) {
     };
     let (kept, rest) = cut(line);
     let at = at.to_datetime().format("%Y-%m-%dT%H:%M:%S%.3fZ");
-    let _ = write!(out, "{at} {name} ");
+    let _ = write!(out, "{at} {name}{}", stream.mark());
     // Control characters would let a task rewrite a reader's terminal.
     out.extend(kept.chars().map(|c| if c.is_control() && c != '\t' && c != '\u{1b}' { '\u{FFFD}' } else { c }));
     if rest > 0 {

@@ -7,7 +7,7 @@ use updraft_engine::{ConnectionSource, Engine};
 use updraft_model::id::TaskKey;
 use updraft_model::state::RunState;
 use updraft_store::Purpose;
-use updraft_store::logs::{self, LogInfo, LogKey};
+use updraft_store::logs::{self, LogInfo, LogKey, LogStream};
 use updraft_task::{Connection, ConnectionKind, Registry, Secret};
 
 use crate::support::{Act, Place, attempt_started, config, ended, memory, sqlite, start, state_of, until, workflow};
@@ -135,6 +135,31 @@ async fn a_log_is_shipped_while_it_is_followed_and_its_files_go_at_the_end() {
     a_log_is_shipped(sqlite(folder.path()).await).await;
     let Some((place, _database)) = crate::support::postgres().await else { return };
     a_log_is_shipped(place).await;
+}
+
+/// In the store as in the file: marked with their stream, masked, addressed by the bytes that they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_children_are_shipped_with_their_stream() {
+    let place = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&place, folder.path());
+    config.logs = Some(Arc::clone(&place.logs));
+    let mut registry = Registry::new();
+    registry.add::<Act>().add_connection::<Vault>();
+    config.registry = Arc::new(registry);
+    config.connections = Arc::new(OneSecret);
+    let engine = Engine::start(config).await.unwrap();
+    let argv = ["sh", "-c", "echo '! out hunter22'; sleep 0.2; echo '| err hunter22' >&2"];
+    let tasks = json!([{ "id": "a", "type": "act", "with": { "act": "child", "argv": argv } }]);
+    let mut run = start(&engine, &place, workflow(tasks)).await;
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    engine.shutdown().await;
+    let a = key(run.run_id(), "a");
+    let page = logs::lines_from(&*place.logs, &a, logs::LogAt::Offset(0), 10, u64::MAX).await.unwrap();
+    let said: Vec<_> = page.lines.iter().map(|line| (line.stream, line.text.as_str())).collect();
+    assert_eq!(said, [(LogStream::Stdout, "! out ***"), (LogStream::Stderr, "| err ***")]);
+    let from_second = logs::lines_from(&*place.logs, &a, logs::LogAt::Offset(page.lines[1].offset), 10, u64::MAX).await;
+    assert_eq!(from_second.unwrap().lines, page.lines[1..]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,9 @@ use updraft_store::read::RunDetail;
 use updraft_store::{Logs, NewVersion, Published, Reader, Store};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
-use updraft_task::{ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Registry, Sibling, Task, TaskError};
+use updraft_task::{
+    ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Level, Registry, Sibling, Task, TaskError,
+};
 
 pub fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
@@ -95,7 +97,11 @@ impl Task for Act {
                 Ok(ctx.siblings().await?.iter().map(shown).collect())
             }
             "child" => {
-                let exit = ctx.run_child(ChildSpec::new(params.argv), &mut |_, line| ctx.info(line)).await?;
+                let exit = ctx
+                    .run_child(ChildSpec::new(params.argv), &mut |output, line| {
+                        ctx.log_child(output, Level::Info, line)
+                    })
+                    .await?;
                 Ok(json!({ "exit": format!("{exit:?}") }))
             }
             other => Err(TaskError::fail("BadParameters", format!("no such act: {other}"))),
