@@ -1,7 +1,8 @@
 //! The tasks that ship with Updraft, and the connection kinds they speak to. Each lives in a file or folder of its own;
 //! this file only lists them. Tasks know the SDK (`updraft-task`) and nothing of the engine.
 //!
-//! Feature `sql` brings what reads and writes Parquet (DataFusion), feature `kafka` what speaks to brokers (librdkafka).
+//! Feature `sql` brings what reads and writes Parquet (DataFusion), feature `kafka` what speaks to brokers (librdkafka),
+//! feature `parquet` previews of Parquet alone.
 #![warn(missing_docs)]
 
 pub mod archive;
@@ -24,6 +25,7 @@ pub mod dbt;
 pub mod kafka;
 #[cfg(feature = "sql")]
 pub mod parquet;
+pub mod preview;
 #[cfg(feature = "sql")]
 pub mod quality;
 #[cfg(feature = "sql")]

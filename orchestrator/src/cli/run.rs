@@ -109,7 +109,7 @@ async fn on(session: &Session, args: &Args, opened: &Opened, prepared: Option<Pr
         spec,
         upkeep: Arc::new(Vec::new),
     };
-    let served = daemon::beside(&socket).and_then(|listener| front.serve(opened, around, vec![listener]));
+    let served = daemon::beside(&socket).and_then(|listener| front.serve(session, opened, around, vec![listener]));
     let done = match served {
         Ok(served) => {
             let api = Api::socket(&socket, cancel::who(session))?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use updraft_api::{ApiConfig, ApiState, Assets, Listener, UpkeepSource};
+use updraft_api::{ApiConfig, ApiState, Assets, DatasetPreviewer, Listener, UpkeepSource};
 use updraft_auth::{Authenticator, Connections, Door};
 use updraft_catalog::Catalog;
 use updraft_engine::scheduler::SchedulerHandle;
 use updraft_engine::{Clock as _, Engine, SystemClock};
 use updraft_task::Registry;
 
+use super::previews::Previews;
 use super::{Options, connections, door, key_origin, vault};
 use crate::cli::{self, Session};
 use crate::compose::Opened;
@@ -107,8 +108,19 @@ impl Front {
     ///
     /// # Errors
     /// A store in memory.
-    pub fn serve(self, opened: &Opened, around: Around, listeners: Vec<Listener>) -> Result<Served, Failure> {
+    pub fn serve(
+        self,
+        session: &Session,
+        opened: &Opened,
+        around: Around,
+        listeners: Vec<Listener>,
+    ) -> Result<Served, Failure> {
         let desk = opened.desk()?.clone();
+        let previewer: Arc<dyn DatasetPreviewer> = Arc::new(Previews::new(
+            self.connections_for_tasks(),
+            Arc::clone(&around.registry),
+            session.project.dir.clone(),
+        ));
         let stop = CancellationToken::new();
         let state = ApiState::new(ApiConfig {
             engine: around.engine,
@@ -128,7 +140,7 @@ impl Front {
             spec: around.spec,
             clock: self.clock,
             assets: Pages::carried().map(|pages| Arc::new(pages) as Arc<dyn Assets>),
-            previewer: None,
+            previewer: Some(previewer),
             upkeep: around.upkeep,
             build: concat!("updraft ", env!("CARGO_PKG_VERSION")).to_owned(),
             request_timeout: updraft_api::REQUEST_TIMEOUT,

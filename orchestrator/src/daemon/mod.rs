@@ -8,6 +8,7 @@
 mod connections;
 mod door;
 mod front;
+mod previews;
 mod roles;
 mod upkeep;
 
@@ -219,7 +220,7 @@ pub async fn start_on(session: &Session, options: Options, opened: &Opened) -> R
         spec: checked_against,
         upkeep: upkeep.source(),
     };
-    let served = front.serve(opened, around, listeners)?;
+    let served = front.serve(session, opened, around, listeners)?;
     Ok(Daemon { addresses, login_path, door, store, engine, catalog, scheduler, upkeep, served })
 }
 

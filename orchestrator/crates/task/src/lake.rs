@@ -82,6 +82,18 @@ impl Lake {
     /// # Errors
     /// `fail`, class `BadConnection`.
     pub fn open(connection: &LakeConnection, project_dir: &Path) -> Result<Self, TaskError> {
+        Self::reach(connection, project_dir, true)
+    }
+
+    /// Opens the lake of a connection for somebody who only reads.
+    ///
+    /// # Errors
+    /// `fail`, class `BadConnection`; also if a local folder is not there.
+    pub fn existing(connection: &LakeConnection, project_dir: &Path) -> Result<Self, TaskError> {
+        Self::reach(connection, project_dir, false)
+    }
+
+    fn reach(connection: &LakeConnection, project_dir: &Path, make: bool) -> Result<Self, TaskError> {
         let bad = |detail: String| TaskError::fail("BadConnection", format!("the lake `{}`: {detail}", connection.url));
         if let Some(rest) = connection.url.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -107,7 +119,9 @@ impl Lake {
             return Err(bad(format!("`{scheme}://` is not supported: use a folder or `s3://bucket/prefix`")));
         }
         let folder = project_dir.join(connection.url.strip_prefix("file://").unwrap_or(&connection.url));
-        std::fs::create_dir_all(&folder).map_err(|error| bad(format!("cannot make the folder: {error}")))?;
+        if make {
+            std::fs::create_dir_all(&folder).map_err(|error| bad(format!("cannot make the folder: {error}")))?;
+        }
         let folder = folder.canonicalize().map_err(|error| bad(error.to_string()))?;
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| bad(error.to_string()))?.with_fsync(true);
         Ok(Self { store: Arc::new(store), root: folder.display().to_string() })
@@ -116,6 +130,16 @@ impl Lake {
     /// Where it lies: an absolute folder or an `s3://` address. For people and for child processes.
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// Whether an object lies in the lake itself: a link in a local lake may lead out of its folder.
+    pub fn holds(&self, at: &Key) -> bool {
+        if self.root.contains("://") {
+            return true;
+        }
+        // What cannot be followed is found missing by whoever reads it.
+        let place = Path::new(&self.root).join(at.as_ref()).canonicalize();
+        place.is_ok_and(|place| place.starts_with(&self.root))
     }
 
     /// The store itself, for code that speaks `object_store`.

@@ -55,7 +55,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 const DEVELOPMENT: [&str; 3] = ["updraft-testkit", "updraft-store-sqlite", "updraft-store-postgres"];
 
 /// Crates of others that only some of ours may use directly.
-const RESERVED: [(&str, &[&str]); 8] = [
+const RESERVED: [(&str, &[&str]); 9] = [
     ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres", "updraft-testkit"]),
     (
         "tokio",
@@ -75,6 +75,7 @@ const RESERVED: [(&str, &[&str]); 8] = [
         ],
     ),
     ("datafusion", &["updraft-tasks"]),
+    ("parquet", &["updraft-tasks"]),
     ("rdkafka", &["updraft-tasks"]),
     ("axum", &["updraft-api", "updraft-testkit"]),
     ("reqwest", &["updraft-tasks", "updraft-testkit", "updraft"]),

@@ -317,10 +317,11 @@ pub struct DatasetPreview {
     pub sha256: Option<String>,
     /// Its columns.
     pub columns: Vec<DatasetColumn>,
-    /// First rows, one array of values each.
+    /// First rows (at most 50), one array of values each. What JSON cannot say is text: `NaN`, whole numbers beyond 2^53,
+    /// decimals, instants, bytes (`0x…`).
     #[schema(value_type = Option<Vec<Vec<Value>>>)]
     pub sample: Option<Vec<Vec<Value>>>,
-    /// Why there is no preview.
+    /// Why there is no preview, or less of one.
     pub error: Option<String>,
 }
 
