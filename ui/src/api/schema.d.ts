@@ -131,7 +131,7 @@ export interface paths {
             cookie?: never;
         };
         /** All connections. */
-        get: operations["list"];
+        get: operations["list_connections"];
         put?: never;
         post?: never;
         delete?: never;
@@ -288,7 +288,7 @@ export interface paths {
             cookie?: never;
         };
         /** Runs. */
-        get: operations["list"];
+        get: operations["list_runs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -305,7 +305,7 @@ export interface paths {
             cookie?: never;
         };
         /** A run. */
-        get: operations["show"];
+        get: operations["show_run"];
         put?: never;
         post?: never;
         delete?: never;
@@ -459,7 +459,7 @@ export interface paths {
             cookie?: never;
         };
         /** Everything that the page of a run shows. */
-        get: operations["view"];
+        get: operations["view_run"];
         put?: never;
         post?: never;
         delete?: never;
@@ -598,7 +598,7 @@ export interface paths {
             cookie?: never;
         };
         /** Workflows. */
-        get: operations["list"];
+        get: operations["list_workflows"];
         put?: never;
         post?: never;
         delete?: never;
@@ -615,7 +615,7 @@ export interface paths {
             cookie?: never;
         };
         /** A workflow. */
-        get: operations["show"];
+        get: operations["show_workflow"];
         put?: never;
         post?: never;
         delete?: never;
@@ -802,7 +802,7 @@ export interface paths {
             cookie?: never;
         };
         /** Everything that the page of a workflow shows. */
-        get: operations["view"];
+        get: operations["view_workflow"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1181,9 +1181,12 @@ export interface components {
             sha256?: string | null;
             /** @description Its columns. */
             columns: components["schemas"]["DatasetColumn"][];
-            /** @description First rows, one array of values each. */
+            /**
+             * @description First rows (at most 50), one array of values each. What JSON cannot say is text: `NaN`, whole numbers beyond 2^53,
+             *     decimals, instants, bytes (`0x…`).
+             */
             sample?: unknown[][] | null;
-            /** @description Why there is no preview. */
+            /** @description Why there is no preview, or less of one. */
             error?: string | null;
         };
         /** @description Something that is wrong with a file, or with a request. */
@@ -3298,7 +3301,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_connections: {
         parameters: {
             query?: {
                 /** @description With the kinds and the schemas of their fields. */
@@ -3601,7 +3604,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_runs: {
         parameters: {
             query?: {
                 /** @description Of this workflow. */
@@ -3650,7 +3653,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_run: {
         parameters: {
             query?: never;
             header?: never;
@@ -4052,7 +4055,7 @@ export interface operations {
             };
         };
     };
-    view: {
+    view_run: {
         parameters: {
             query?: {
                 /** @description With its first commits, at most so many; without any if left out. */
@@ -4400,7 +4403,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_workflows: {
         parameters: {
             query?: {
                 /** @description Part of the id, the description or a tag. */
@@ -4443,7 +4446,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_workflow: {
         parameters: {
             query?: never;
             header?: never;
@@ -4850,7 +4853,7 @@ export interface operations {
             };
         };
     };
-    view: {
+    view_workflow: {
         parameters: {
             query?: {
                 /** @description The view; the grid if left out. */

@@ -143,9 +143,12 @@ fn known(found: Result<Principal, AuthError>) -> Result<Option<Caller>, Problem>
     }
 }
 
-/// The host that was asked for.
+/// The host that was asked for: what the address itself names goes before the header, and two headers name none.
 fn host(request: &Request) -> Option<&str> {
-    request.headers().get(HOST).and_then(|value| value.to_str().ok()).or_else(|| request.uri().host())
+    let mut headers = request.headers().get_all(HOST).iter();
+    let header = headers.next().filter(|_| headers.next().is_none());
+    let authority = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    authority.or_else(|| header.and_then(|value| value.to_str().ok()))
 }
 
 fn is_plain(name: &str) -> bool {

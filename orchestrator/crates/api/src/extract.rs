@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
@@ -47,17 +47,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// `state=a&x=1&state=b` → `state=a%2Cb&x=1`; keys without a value are left out.
+/// `state=a&x=1&state=b` → `state=a%2Cb&x=1`. A key without a value stays: `?dry_run` alone must not count as left out.
 fn joined(query: &str) -> String {
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for pair in query.split('&') {
-        let Some((key, value)) = pair.split_once('=') else { continue };
+        if pair.is_empty() {
+            continue;
+        }
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         match pairs.iter_mut().find(|(known, _)| *known == key) {
             Some((_, values)) => {
                 values.push_str("%2C");
                 values.push_str(value);
             }
-            None if value.is_empty() => {}
             None => pairs.push((key, value.to_owned())),
         }
     }
@@ -115,6 +117,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (is_json, has_type) = content_type(request.headers());
+        let packed = request.headers().get(CONTENT_ENCODING).is_some_and(|value| value != "identity");
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than 1 MiB")
@@ -124,6 +127,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         })?;
         if bytes.is_empty() {
             return parse(b"{}");
+        }
+        if packed {
+            let text = "the body is packed (`content-encoding`): send it as it is";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text));
         }
         let is_null = bytes.trim_ascii() == b"null";
         if has_type && !is_json {
@@ -146,6 +153,12 @@ fn content_type(headers: &HeaderMap) -> (bool, bool) {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+    // A struct would also be read from a list of its values.
+    if bytes.trim_ascii_start().first() != Some(&b'{') && serde_json::from_slice::<de::IgnoredAny>(bytes).is_ok() {
+        let said = "an object is expected";
+        let problem = Problem::unfit("body_unfit", format!("the body does not fit: {said}"));
+        return Err(problem.errors(vec![wrong("body_unfit", "", said)]));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -188,7 +201,31 @@ mod tests {
 
     #[test]
     fn a_key_may_stand_several_times() {
-        assert_eq!(joined("state=a&x=1&state=b%20c&y=&flag"), "state=a%2Cb%20c&x=1");
+        assert_eq!(joined("state=a&x=1&&state=b%20c&y=&flag"), "state=a%2Cb%20c&x=1&y=&flag=");
+    }
+
+    #[tokio::test]
+    async fn a_key_without_a_value_is_never_left_out_in_silence() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct Asked {
+            dry_run: Option<bool>,
+            until: Option<u64>,
+            state: List<String>,
+        }
+        let read = async |query: &str| {
+            let request = Request::builder().uri(format!("/?{query}")).body(axum::body::Body::empty()).unwrap();
+            Query::<Asked>::from_request_parts(&mut request.into_parts().0, &()).await.map(|Query(asked)| asked)
+        };
+        for bad in ["dry_run", "dry_run=", "until=", "dry_run=true&dry_run=false", "x", "="] {
+            let problem = read(bad).await.unwrap_err();
+            assert_eq!((problem.status().as_u16(), problem.code()), (400, "bad_query"), "{bad}");
+        }
+        let asked = read("dry_run=true&state=&state=a&state=b").await.unwrap();
+        assert_eq!(
+            (asked.dry_run, asked.until, asked.state.0),
+            (Some(true), None, vec!["a".to_owned(), "b".to_owned()])
+        );
     }
 
     #[test]
@@ -201,6 +238,9 @@ mod tests {
         assert_eq!(said(r#"{"what":"some"}"#), "422 body_unfit");
         assert_eq!(said(r#"{"what":"#), "400 bad_json");
         assert_eq!(said("{} {}"), "400 bad_json");
+        assert_eq!(said("[null, null]"), "422 body_unfit");
+        assert_eq!(said("7"), "422 body_unfit");
+        assert_eq!(said("[null"), "400 bad_json");
         let Err(problem) = parse::<NewRun>(br#"{"logical_date":"soon"}"#) else { panic!("it fits") };
         assert_eq!(problem.code(), "body_unfit");
     }

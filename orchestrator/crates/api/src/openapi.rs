@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::COOKIE;
 use crate::dto;
+use crate::links;
 use crate::problem::ProblemBody;
 use crate::routes;
 use crate::state::ApiState;
@@ -52,7 +53,9 @@ pub(crate) fn router() -> (axum::Router<ApiState>, OpenApi) {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("updraft token").build();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE))));
-    OpenApiRouter::with_openapi(document).nest(BASE, routes::table()).split_for_parts()
+    let (router, mut document) = OpenApiRouter::with_openapi(document).nest(BASE, routes::table()).split_for_parts();
+    links::add(&mut document);
+    (router, document)
 }
 
 /// The document as text, as `GET /api/v1/openapi.json` answers it and as `openapi.json` beside this crate holds it.

@@ -25,10 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use crate::stall::Stall;
+
 /// How long requests may go on after the end was asked for.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// How long a peer may take to send its head, and between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may take nothing of an answer.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at one time over all listeners.
@@ -221,7 +225,7 @@ impl Door {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Stall::new(stream, STALL_TIMEOUT)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

@@ -10,7 +10,6 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::etag;
-use crate::openapi::BASE;
 use crate::problem::Problem;
 use crate::state::ApiState;
 
@@ -33,7 +32,8 @@ pub trait Assets: Send + Sync + 'static {
 /// A page or a file of it.
 pub(crate) async fn page(State(api): State<ApiState>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
-    if request.uri().path().starts_with(BASE) {
+    // Also under other versions: a program must not take a page for an answer.
+    if path == "api" || path.starts_with("api/") {
         return Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address").into_response();
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {

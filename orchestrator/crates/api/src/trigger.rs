@@ -123,32 +123,39 @@ pub(crate) async fn run(
     new: NewRun,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let wanted = wanted(api, workflow, &new).await?;
-    let run = RunId(Uuid::now_v7());
-    let Some(mut key) = key(who, workflow, &new, run, wanted.found.now, headers)? else {
-        make(api, who, &wanted, run, &new).await?;
-        return answer(api, run, StatusCode::CREATED).await;
-    };
-    if let Some(taken) = api.idempotency().take_key(&key).await? {
-        if taken.request != key.request {
+    let now = api.now();
+    let mut run = RunId(Uuid::now_v7());
+    let mut key = key(who, workflow, &new, run, now, headers)?;
+    // Before anything is checked: what was made once is answered, also if it could not be made any more.
+    if let Some(asked) = &key
+        && let Some(taken) = api.idempotency().take_key(asked).await?
+    {
+        if taken.request != asked.request {
             let text = "this `Idempotency-Key` was used for another request";
             return Err(Problem::conflict("idempotency_key_reused", text).hint("make a new key for each request"));
         }
         if api.reader().run(taken.run_id).await?.is_some() {
             return answer(api, taken.run_id, StatusCode::OK).await;
         }
-        if wanted.found.now.since(taken.at) < UNDER_WAY {
+        if now.since(taken.at) < UNDER_WAY {
             let text = "the same request is being carried out";
             return Err(Problem::conflict("idempotency_in_progress", text).retry_after(Duration::from_secs(1)));
         }
         // Whoever took the key died before the run was made: it is made now, under the same id.
-        key = taken;
+        run = taken.run_id;
+        key = Some(taken);
     }
-    match make(api, who, &wanted, key.run_id, &new).await {
-        Ok(()) => answer(api, key.run_id, StatusCode::CREATED).await,
+    let made = match wanted(api, workflow, &new).await {
+        Ok(wanted) => make(api, who, &wanted, run, &new).await,
+        Err(problem) => Err(problem),
+    };
+    match made {
+        Ok(()) => answer(api, run, StatusCode::CREATED).await,
         Err(problem) => {
-            if problem.status().is_client_error() {
-                api.idempotency().give_key_back(&key).await?;
+            if problem.status().is_client_error()
+                && let Some(key) = &key
+            {
+                api.idempotency().give_key_back(key).await?;
             }
             Err(problem)
         }
@@ -157,9 +164,13 @@ pub(crate) async fn run(
 
 /// The text of the key, if the caller sent one.
 pub(crate) fn check_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad_request("bad_idempotency_key", "`Idempotency-Key` stands more than once"));
+    }
     let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.len() > KEY_BYTES {
+    if text.is_empty() || text.len() > KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = format!("`Idempotency-Key` must be 1 to {KEY_BYTES} visible ASCII characters");
         return Err(Problem::bad_request("bad_idempotency_key", text));
     }

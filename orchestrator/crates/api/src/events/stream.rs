@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 use updraft_model::id::RunId;
 use updraft_store::logs::LogKey;
 use updraft_store::read::HistoryEntry;
@@ -33,8 +34,13 @@ fn respond(api: &ApiState, events: impl Stream<Item = Said> + Send + 'static) ->
         let _open = &guard;
         event
     });
-    let until_stop = events.take_until(api.stop().clone().cancelled_owned());
-    let mut response = Sse::new(until_stop).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    sent(events, api.stop().clone(), KEEP_ALIVE)
+}
+
+/// Until the server ends; a silent stream says a comment after each `pause`.
+fn sent(events: impl Stream<Item = Said> + Send + 'static, stop: CancellationToken, pause: Duration) -> Response {
+    let until_stop = events.take_until(stop.cancelled_owned());
+    let mut response = Sse::new(until_stop).keep_alive(KeepAlive::new().interval(pause)).into_response();
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     response
 }
@@ -48,17 +54,21 @@ fn json(event: Event, data: &impl serde::Serialize) -> Event {
 
 /// Hints for lists. The first word is always `reset`, with who listens: they read their lists again.
 pub(crate) fn hints(api: &ApiState, who: &Me) -> Response {
-    let hints = stream::unfold(api.hub().subscribe(), |mut hints| async move {
+    let first = stream::iter([Ok(json(Event::default().event("reset"), who))]);
+    let hints = heard(api.hub().subscribe()).map(|hint| Ok(hint_event(&hint)));
+    respond(api, first.chain(hints))
+}
+
+fn heard(hints: Receiver<Arc<Hint>>) -> impl Stream<Item = Arc<Hint>> + Send {
+    stream::unfold(hints, |mut hints| async move {
         let hint = match hints.recv().await {
             Ok(hint) => hint,
             // It read too slowly: what was missed is covered by reading everything again.
             Err(RecvError::Lagged(_)) => Arc::new(Hint::Reset),
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok(hint_event(&hint)), hints))
-    });
-    let first = stream::iter([Ok(json(Event::default().event("reset"), who))]);
-    respond(api, first.chain(hints))
+        Some((hint, hints))
+    })
 }
 
 fn hint_event(hint: &Hint) -> Event {
@@ -184,4 +194,43 @@ pub(crate) fn last_event_id(headers: &axum::http::HeaderMap) -> Result<Option<u6
     text.parse().map(Some).map_err(|_| {
         Problem::bad_request("bad_event_id", format!("`Last-Event-ID: {text}` is no id that this stream sent"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_stream_says_a_comment_now_and_then_and_ends_with_the_server() {
+        let stop = CancellationToken::new();
+        let events = stream::iter([Ok(hint_event(&Hint::Reset))]).chain(stream::pending());
+        let mut body = sent(events, stop.clone(), Duration::from_millis(40)).into_body().into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), "event: reset\ndata: {}\n\n");
+        let begun = std::time::Instant::now();
+        for beat in 1..=3 {
+            let comment = body.next().await.unwrap().unwrap();
+            assert!(comment.starts_with(b":") && comment.ends_with(b"\n\n"), "{comment:?}");
+            assert!(begun.elapsed() >= Duration::from_millis(40 * beat - 5));
+        }
+        stop.cancel();
+        assert!(body.next().await.is_none());
+    }
+
+    /// Whoever reads too slowly is told to read everything again, and goes on.
+    #[tokio::test]
+    async fn hints_that_were_missed_are_a_reset() {
+        let (sender, receiver) = tokio::sync::broadcast::channel(2);
+        for at in 0..5 {
+            let _ = sender.send(Arc::new(Hint::Catalog { workflow: Some(format!("w{at}")) }));
+        }
+        let mut hints = Box::pin(heard(receiver));
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(hints.next().await.unwrap());
+        }
+        drop(sender);
+        assert!(hints.next().await.is_none());
+        assert!(matches!(*seen[0], Hint::Reset), "{seen:?}");
+        assert!(matches!(&*seen[2], Hint::Catalog { workflow: Some(name) } if name == "w4"), "{seen:?}");
+    }
 }

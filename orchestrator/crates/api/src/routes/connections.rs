@@ -28,8 +28,8 @@ pub(crate) struct ConnectionsQuery {
 }
 
 /// All connections.
-#[utoipa::path(get, path = "/connections", tag = "connections", params(ConnectionsQuery),
-    responses((status = 200, body = ConnectionList)))]
+#[utoipa::path(get, operation_id = "list_connections", path = "/connections", tag = "connections",
+    params(ConnectionsQuery), responses((status = 200, body = ConnectionList)))]
 pub(crate) async fn list(
     State(api): State<ApiState>,
     Query(query): Query<ConnectionsQuery>,

@@ -44,7 +44,7 @@ pub(crate) struct DryRun {
 #[utoipa::path(post, path = "/workflows/{workflow}/runs", tag = "runs",
     params(
         ("workflow" = String, Path, description = "Its id"), DryRun,
-        ("idempotency-key" = Option<String>, Header, max_length = 200,
+        ("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]+$",
             description = "The same key and body again answer 200 and the same run; another body 409"),
     ),
     request_body = Option<NewRun>,

@@ -40,15 +40,16 @@ pub(crate) struct LogQuery {
     #[param(minimum = 0)]
     pub map_index: Option<i32>,
     /// From this byte on.
+    #[param(maximum = 9223372036854775807i64)]
     pub offset: Option<u64>,
     /// At most so many bytes (1 MiB); with `search` or `level`, so many are looked through (16 MiB).
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9223372036854775807i64)]
     pub limit: Option<u64>,
     /// The last so many lines.
     #[param(minimum = 1, maximum = 10000)]
     pub tail: Option<u32>,
     /// The lines around this one.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 4294967295i64)]
     pub around: Option<u64>,
     /// Only lines of this weight or more.
     pub level: Option<crate::dto::LogLevel>,
@@ -109,8 +110,12 @@ pub(crate) async fn log(
 
 impl LogQuery {
     fn check(&self) -> Answer<()> {
-        let most = u64::from(u32::MAX);
-        let numbers = [("limit", self.limit, u64::MAX), ("around", self.around, most)];
+        // What the store counts in.
+        let bytes = i64::MAX.unsigned_abs();
+        if self.offset.is_some_and(|offset| offset > bytes) {
+            return Err(Problem::bad_request("bad_query", format!("`offset` must be 0 to {bytes}")));
+        }
+        let numbers = [("limit", self.limit, bytes), ("around", self.around, u64::from(u32::MAX))];
         let tail = ("tail", self.tail.map(u64::from), MOST_LINES as u64);
         for (name, given, most) in numbers.into_iter().chain([tail]) {
             if given.is_some_and(|given| given == 0 || given > most) {

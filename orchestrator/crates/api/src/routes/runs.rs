@@ -90,7 +90,8 @@ pub(crate) struct RunsQuery {
 }
 
 /// Runs.
-#[utoipa::path(get, path = "/runs", tag = "runs", params(RunsQuery), responses((status = 200, body = RunPage)))]
+#[utoipa::path(get, operation_id = "list_runs", path = "/runs", tag = "runs", params(RunsQuery),
+    responses((status = 200, body = RunPage)))]
 pub(crate) async fn list(State(api): State<ApiState>, Query(query): Query<RunsQuery>) -> Answer<Json<RunPage>> {
     let ask = RunsAsk {
         workflow: query.workflow,
@@ -134,7 +135,8 @@ pub(crate) fn model_list<T: Into<M>, M>(list: Option<List<T>>) -> Vec<M> {
 }
 
 /// A run.
-#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = Uuid, Path, description = "Its id")),
+#[utoipa::path(get, operation_id = "show_run", path = "/runs/{run}", tag = "runs",
+    params(("run" = Uuid, Path, description = "Its id")),
     responses((status = 200, body = Run)))]
 pub(crate) async fn show(State(api): State<ApiState>, Path(run): Path<Uuid>) -> Answer<Json<Run>> {
     let loaded = load(&api, RunId(run)).await?;
@@ -152,7 +154,7 @@ pub(crate) struct ViewQuery {
 }
 
 /// Everything that the page of a run shows.
-#[utoipa::path(get, path = "/runs/{run}/view", tag = "runs",
+#[utoipa::path(get, operation_id = "view_run", path = "/runs/{run}/view", tag = "runs",
     params(("run" = Uuid, Path, description = "Its id"), ViewQuery), responses((status = 200, body = RunView)))]
 pub(crate) async fn view(
     State(api): State<ApiState>,

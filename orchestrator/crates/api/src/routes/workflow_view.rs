@@ -94,7 +94,7 @@ pub(crate) struct WorkflowViewQuery {
 }
 
 /// Everything that the page of a workflow shows.
-#[utoipa::path(get, path = "/workflows/{workflow}/view", tag = "workflows",
+#[utoipa::path(get, operation_id = "view_workflow", path = "/workflows/{workflow}/view", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id"), WorkflowViewQuery),
     responses((status = 200, body = WorkflowView)))]
 pub(crate) async fn view(

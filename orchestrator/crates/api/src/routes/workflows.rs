@@ -101,7 +101,7 @@ pub(crate) struct WorkflowsQuery {
 }
 
 /// Workflows.
-#[utoipa::path(get, path = "/workflows", tag = "workflows", params(WorkflowsQuery),
+#[utoipa::path(get, operation_id = "list_workflows", path = "/workflows", tag = "workflows", params(WorkflowsQuery),
     responses((status = 200, body = WorkflowPage)))]
 pub(crate) async fn list(
     State(api): State<ApiState>,
@@ -147,7 +147,7 @@ pub(crate) async fn list(
 }
 
 /// A workflow.
-#[utoipa::path(get, path = "/workflows/{workflow}", tag = "workflows",
+#[utoipa::path(get, operation_id = "show_workflow", path = "/workflows/{workflow}", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id")), responses((status = 200, body = Workflow)))]
 pub(crate) async fn show(State(api): State<ApiState>, Path(workflow): Path<String>) -> Answer<Json<Workflow>> {
     let found = find(&api, &workflow).await?;

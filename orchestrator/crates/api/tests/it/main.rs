@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod door;
+mod http;
 mod openapi;
 mod pages;
 mod postgres;

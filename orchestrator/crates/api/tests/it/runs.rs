@@ -213,3 +213,64 @@ async fn the_pages_answer_in_one_call_each() {
     }
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_asked_for_at_one_time_makes_one_run() {
+    let (server, token) = published().await;
+    let asked = (0..8).map(|_| trigger(&server, &token, "k", json!({ "note": "x" })));
+    let answers = futures::future::join_all(asked).await;
+    let made: Vec<_> = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).collect();
+    assert_eq!(made.len(), 1, "{answers:?}");
+    for (status, answer) in &answers {
+        match status.as_u16() {
+            200 | 201 => assert_eq!(answer["id"], made[0].1["id"]),
+            _ => assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("idempotency_in_progress"))),
+        }
+    }
+    let (status, again) = trigger(&server, &token, "k", json!({ "note": "x" })).await;
+    assert_eq!((status, &again["id"]), (StatusCode::OK, &made[0].1["id"]));
+    let runs = server.json("/api/v1/runs?workflow=w", &token).await;
+    assert_eq!(runs["items"].as_array().unwrap().len(), 1);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_each_callers_own_and_outlive_what_they_were_checked_against() {
+    let (server, token) = published().await;
+    let body = json!({ "params": { "limit": 7 } });
+    let (_, first) = trigger(&server, &token, "k", body.clone()).await;
+    // Another caller's key of the same name is another key.
+    let other = server.token(Role::Admin).await;
+    let (status, second) = trigger(&server, &other, "k", body.clone()).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_ne!(first["id"], second["id"]);
+    // What was made is answered, also when it could not be made any more.
+    server.publish("w", json!({}), json!([{ "id": "load", "type": "act" }])).await;
+    let (status, again) = trigger(&server, &token, "k", body.clone()).await;
+    assert_eq!((status, &again["id"]), (StatusCode::OK, &first["id"]), "{again}");
+    let (status, problem) = trigger(&server, &token, "new", body).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("params_unfit")));
+    for bad in ["", "a b", "é"] {
+        let request =
+            server.ask(Method::POST, "/api/v1/workflows/w/runs", &token).header("idempotency-key", bad.as_bytes());
+        let response = request.json(&json!({})).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let twice = server.ask(Method::POST, "/api/v1/workflows/w/runs", &token);
+    let twice =
+        twice.header("idempotency-key", "a").header("idempotency-key", "b").json(&json!({})).send().await.unwrap();
+    assert_eq!(twice.status(), StatusCode::BAD_REQUEST);
+    server.end().await;
+}
+
+/// Whoever forgets the value must not get the real thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_without_a_value_is_refused() {
+    let (server, token) = published().await;
+    for query in ["dry_run", "dry_run=", "dry_run=1", "dry_run=yes", "dry_run=true&dry_run=true"] {
+        let (status, problem) = server.post(&format!("/api/v1/workflows/w/runs?{query}"), &token, json!({})).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("bad_query")), "{query}");
+    }
+    assert_eq!(server.json("/api/v1/runs", &token).await["items"], json!([]));
+    server.end().await;
+}

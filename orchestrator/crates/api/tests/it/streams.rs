@@ -120,7 +120,9 @@ async fn hints_begin_with_reset_name_the_run_and_end_with_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_text_lines_or_a_stream() {
     let server = Server::start().await;
-    server.publish("w", json!({}), json!([{ "id": "a", "type": "act", "with": { "say": "hello" } }])).await;
+    server
+        .publish("w", json!({}), json!([{ "id": "a", "type": "act", "with": { "say": "hello", "act": "child" } }]))
+        .await;
     let token = server.token(Role::Operator).await;
     let (_, run) = server.post("/api/v1/workflows/w/runs", &token, json!({})).await;
     let id = run["id"].as_str().unwrap();
@@ -133,8 +135,22 @@ async fn a_log_is_text_lines_or_a_stream() {
     assert!(text.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert!(text.text().await.unwrap().contains("saying \"hello\""));
     let lines = server.ask(Method::GET, &path, &token).header("accept", "application/x-ndjson").send().await.unwrap();
-    let first: serde_json::Value = serde_json::from_str(lines.text().await.unwrap().lines().next().unwrap()).unwrap();
-    assert_eq!((&first["level"], &first["stream"], &first["line"]), (&json!("info"), &json!("task"), &json!(1)));
+    let lines = lines.text().await.unwrap();
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> =
+        lines.iter().map(|line| json!([line["line"], line["level"], line["stream"], line["text"]])).collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            [1, "info", "task", "saying \"hello\""],
+            [2, "info", "stdout", "on stdout"],
+            [3, "warn", "stderr", "on stderr"],
+        ])
+    );
+    // The stream goes on behind the byte that was last read.
+    let second = lines[1]["offset"].as_u64().unwrap();
+    let rest = until(stream(&server, &path, &token, Some(second)).await, "event: end").await;
+    assert_eq!((rest.contains("saying"), rest.contains("on stdout"), rest.contains("on stderr")), (false, true, true));
     let missing = server.get(&path.replace("/1/log", "/2/log"), &token).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     server.end().await;

@@ -24,7 +24,7 @@ use updraft_store::scheduling::ScheduledVersion;
 use updraft_store::{History, Idempotency, NewVersion, Reader, Scheduling, Store};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
-use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Registry, Task, TaskError};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Level, Output, Registry, Task, TaskError};
 
 pub fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
@@ -36,7 +36,7 @@ pub struct Act;
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// `ok` (default), `fail`, `hang`.
+    /// `ok` (default), `fail`, `hang`, `child` (lines as if one had said them).
     #[serde(default)]
     act: String,
     /// Goes into the output and the log.
@@ -60,6 +60,10 @@ impl Task for Act {
     async fn run(params: Params, ctx: &Context) -> Result<Value, TaskError> {
         for _ in 0..params.lines.unwrap_or(1) {
             ctx.info(format!("saying {}", params.say));
+        }
+        if params.act == "child" {
+            ctx.log_child(Output::Stdout, Level::Info, "on stdout");
+            ctx.log_child(Output::Stderr, Level::Warn, "on stderr");
         }
         match params.act.as_str() {
             "fail" => Err(TaskError::fail("Broken", "it is broken\nbeyond repair")),
