@@ -38,6 +38,7 @@ pub(super) fn whole(number: i128) -> Value {
 }
 
 /// A floating-point number.
+#[cfg(feature = "parquet")]
 pub(super) fn float(number: f64) -> Value {
     if number.is_nan() {
         return Value::from("NaN");

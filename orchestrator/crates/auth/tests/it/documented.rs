@@ -1,7 +1,7 @@
 //! docs/security.md names a test for each of its rows: they exist.
 
 const DOCUMENT: &str = include_str!("../../../../../docs/security.md");
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("../../../model/src/access.rs"),
     include_str!("../../src/audit.rs"),
     include_str!("../../src/connections/probe.rs"),
@@ -16,6 +16,7 @@ const SOURCES: [&str; 16] = [
     include_str!("login.rs"),
     include_str!("tokens.rs"),
     include_str!("users.rs"),
+    include_str!("../../../../src/daemon/previews.rs"),
     include_str!("../../../../tests/it/e2e_daemon.rs"),
     include_str!("../../../api/tests/it/door.rs"),
 ];
