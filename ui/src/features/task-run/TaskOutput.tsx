@@ -103,10 +103,12 @@ function Dataset({ dataset }: { dataset: DatasetPreview }) {
       <p className="border-line border-b px-4 py-2 font-mono text-ink-2 text-xs [overflow-wrap:anywhere]">
         {dataset.uri}
       </p>
-      {dataset.error && <ErrorNote
+      {dataset.error && (
+        <ErrorNote
           title={dataset.sample ? "Not all is shown" : "No preview"}
           detail={dataset.error}
-        />}
+        />
+      )}
       {dataset.columns.length > 0 && (
         <div className="grid xl:grid-cols-[24rem_1fr]">
           <Table label={`Columns of ${dataset.name}`} className="border-line xl:border-r">
