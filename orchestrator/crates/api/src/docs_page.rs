@@ -1,4 +1,4 @@
-//! The page that documents the API: the OpenAPI document for people, without a script. On for this machine, off where
+//! The page that documents the API: the `OpenAPI` document for people, without a script. On for this machine, off where
 //! others can reach the server (reliability.md §5.4); `openapi.json` itself is for whoever is known.
 
 use axum::extract::State;
@@ -50,18 +50,15 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
     );
     let described = text(operation, "description");
     if !described.is_empty() {
-        out.push_str(&format!("<p>{}</p>", escaped(&described)));
+        out.extend(["<p>", &escaped(&described), "</p>"]);
     }
     let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
-    if !parameters.is_empty() {
-        let rows = parameters.iter().map(|one| {
-            let (name, place) = (escaped(&text(one, "name")), escaped(&text(one, "in")));
-            format!(
-                "<tr><td><code>{name}</code></td><td>{place}</td><td>{}</td></tr>",
-                escaped(&text(one, "description"))
-            )
-        });
-        out.push_str(&format!("<table>{}</table>", rows.collect::<String>()));
+    let mut rows = parameters.iter().map(|one| {
+        let (name, place) = (escaped(&text(one, "name")), escaped(&text(one, "in")));
+        format!("<tr><td><code>{name}</code></td><td>{place}</td><td>{}</td></tr>", escaped(&text(one, "description")))
+    });
+    if let Some(first) = rows.next() {
+        out.extend(["<table>".to_owned(), first].into_iter().chain(rows).chain(["</table>".to_owned()]));
     }
     out
 }
