@@ -106,6 +106,34 @@ export async function qualities(world, { step }) {
     return `layout shift ${shifts.join(", ")}`;
   });
 
+  await step("mapped instances: counted in the cell, listed by index, each opens", async () => {
+    const w = await window(world);
+    const grid = await w.json("/workflows/flights_etl/grid?runs=60");
+    const column = grid.runs.findLast((run) => Object.values(run.extra).some((each) => each.n > 1));
+    if (!column) {
+      await w.close();
+      return { skip: "no run of flights_etl has a mapped task" };
+    }
+    const [at, cell] = Object.entries(column.extra).find(([, each]) => each.n > 1);
+    const task = grid.tasks[Number(at)].id;
+    const view = await w.json(`/runs/${column.id}/view`);
+    const whole = view.tasks.find((each) => each.task === task && each.map_index == null);
+    const parts = view.tasks.filter((each) => each.task === task && each.map_index != null);
+    assert.equal(parts.length, cell.n);
+    assert.equal(whole.instances.total, cell.n);
+    await w.goto(`/runs/${column.id}`);
+    const row = w.page.getByRole("region", { name: "Timeline" }).locator("li", { hasText: task });
+    assert.match(await row.first().innerText(), new RegExp(`\\b${cell.n}\\b`));
+    await w.goto(`/runs/${column.id}/tasks/${task}`);
+    const instances = w.page.locator("#content").getByRole("link", { name: /\[\d+\]/ });
+    assert.ok((await instances.count()) >= Math.min(cell.n, 20));
+    await w.shot("task-instances");
+    await w.goto(`/runs/${column.id}/tasks/${task}?map_index=${parts.at(-1).map_index}`);
+    await w.page.locator("tr[data-attempt]").first().waitFor();
+    await w.close();
+    return `${task} × ${cell.n}`;
+  });
+
   await step("headers are at most 96 px", async () => {
     const w = await window(world);
     const failed = (await w.json("/runs?state=failed&limit=1")).items[0];

@@ -34,7 +34,8 @@ export function Shell() {
   const { data: me } = useQuery(meQuery);
   useKeys({ palette, help });
   useEffect(() => openEvents(client), [client]);
-  const away = useAway();
+  // Who must choose a password first is refused the stream too: that is no lost daemon.
+  const away = useAway() && !me?.must_change_password;
 
   return (
     <div className="min-h-dvh md:pl-20">
