@@ -35,7 +35,7 @@ export function Toolbar(props: Props) {
   return (
     <div className="flex items-center gap-x-2 gap-y-1 overflow-x-auto border-line border-b px-4 py-1 [scrollbar-width:none] md:flex-wrap md:px-6">
       <form
-        className="flex items-center"
+        className="flex shrink-0 items-center"
         onSubmit={(event) => {
           event.preventDefault();
           props.onFind("next");
@@ -70,7 +70,7 @@ export function Toolbar(props: Props) {
         aria-label="Least weight of a line"
         value={props.level ?? ""}
         onChange={(event) => props.onLevel((event.target.value || undefined) as Level | undefined)}
-        className={compact ? "w-28" : "w-36"}
+        className={compact ? "w-28 shrink-0" : "w-36 shrink-0"}
       >
         <option value="">All levels</option>
         <option value="info">Info and up</option>
@@ -78,12 +78,12 @@ export function Toolbar(props: Props) {
         <option value="error">Errors only</option>
       </Select>
       {props.onError && (
-        <Button small kind="danger" onClick={props.onError}>
+        <Button small kind="danger" className="max-md:order-first" onClick={props.onError}>
           First error
         </Button>
       )}
       {!compact && <GoTo onGoTo={props.onGoTo} />}
-      <span className="flex items-center">
+      <span className="flex shrink-0 items-center">
         <Button small kind="quiet" onClick={props.onStart} title="Start of the log (g)">
           Start
         </Button>
@@ -102,7 +102,7 @@ export function Toolbar(props: Props) {
           </Button>
         )}
       </span>
-      <span className="flex items-center md:ml-auto">
+      <span className="flex shrink-0 items-center md:ml-auto">
         <span className="num px-2 text-2xs text-ink-3 max-md:hidden">
           {info &&
             (info.lines === undefined

@@ -277,6 +277,7 @@ function RunTabs({ run, tab, view }: { run: string; tab: RunTab; view: RunView |
           to="/runs/$run"
           params={{ run }}
           search={(each === "timeline" ? {} : { tab: each }) as never}
+          activeOptions={{ exact: true }}
           className={tabClass(each === tab)}
           aria-current={each === tab ? "page" : undefined}
         >

@@ -386,6 +386,7 @@ function Tabs({
         <Link
           key={each}
           {...taskLink(run, task, search.map_index, { ...keep, tab: each })}
+          activeOptions={{ exact: true }}
           className={tabClass(each === tab)}
           aria-current={each === tab ? "page" : undefined}
         >

@@ -142,6 +142,7 @@ function WorkflowPage() {
               to="/workflows/$workflow"
               params={{ workflow }}
               search={each === "grid" ? {} : { tab: each }}
+              activeOptions={{ exact: true }}
               className={tabClass(each === tab)}
               aria-current={each === tab ? "page" : undefined}
             >
