@@ -69,6 +69,7 @@ async fn explained(api: &ApiState, run: &Loaded) -> Result<BTreeMap<TaskKey, exp
         state: run.line.state,
         started_at: run.line.started_at,
         window: Limits::default().window,
+        expanded: &detail.expanded,
         ended: &detail.task_runs,
         work: &detail.work,
     };

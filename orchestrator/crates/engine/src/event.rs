@@ -142,6 +142,7 @@ impl EngineEvent {
             | Event::RunReopened { waits: true, .. }
             | Event::RunCancelRequested { .. }
             | Event::RunAborted { .. }
+            | Event::TaskExpanded { .. }
             | Event::TaskCleared { .. }
             | Event::RunRepaired { .. } => None,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use updraft_model::id::{AttemptId, RunId};
+use updraft_model::id::{AttemptId, RunId, TaskKey};
 use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_state};
 use updraft_model::time::Timestamp;
 use updraft_store::logs::{LogKey, LogStream};
@@ -228,7 +228,8 @@ impl Host for AttemptHost {
             if task.id == self.dispatch.key.task || !chosen {
                 continue;
             }
-            let ended = detail.task_runs.iter().find(|row| row.key.task == task.id).map(|row| row.state);
+            let own = TaskKey::of(task.id.clone());
+            let ended = detail.task_runs.iter().find(|row| row.key == own).map(|row| row.state);
             let work = detail.work.iter().find(|row| row.dispatch.key.task == task.id).map(|row| (row.place, false));
             let last: Option<&AttemptRow> =
                 detail.attempts.iter().filter(|row| row.key.task == task.id).max_by_key(|row| row.dispatch_no);

@@ -1,10 +1,11 @@
 //! What an event does to the cached state. Consumes events only: no clock, no rule that could say something else later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::{Anew, Event, Subject};
-use crate::graph::TaskIndex;
-use crate::id::{TaskKey, VersionId};
+use crate::id::{MapIndex, TaskKey, VersionId};
+use crate::mapped::{At, Mapped};
 use crate::run::{Numbers, Run, Slot};
 use crate::state::{Cause, DispatchWhy, FinalState, RunState};
 use crate::time::Timestamp;
@@ -52,7 +53,7 @@ impl Run {
     ///
     /// # Errors
     /// The event cannot happen in this state.
-    pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+    pub fn apply(&mut self, event: &Event, now: Timestamp) -> Result<(), Illegal> {
         let state = self.projection.state;
         let exists = self.events > 0;
         let live = self.is_live();
@@ -72,12 +73,12 @@ impl Run {
                     return Err(self.illegal(event));
                 }
                 self.projection.state = RunState::Running;
-                self.projection.started_at = Some(at);
+                self.projection.started_at = Some(now);
             }
             Event::RunCancelRequested { .. } => self.stop(event, Cause::CancelRequested, exists)?,
             Event::RunAborted { cause } => self.stop(event, *cause, exists)?,
             Event::RunReopened { generation, version_id, tasks, queue, waits, .. } => {
-                self.reopened(event, (*generation, *version_id), tasks, (!waits).then_some(at))?;
+                self.reopened(event, (*generation, *version_id), tasks, (!waits).then_some(now))?;
                 if let Some(queue) = queue {
                     self.facts.queue.clone_from(queue);
                 }
@@ -89,7 +90,7 @@ impl Run {
                 self.projection.state = *outcome;
                 self.projection.cause = Some(*cause);
                 // An outcome that an operator has changed: the run was over before.
-                self.projection.ended_at.get_or_insert(at);
+                self.projection.ended_at.get_or_insert(now);
             }
             Event::RunBroken { .. } => {
                 if !exists || state.is_final() || state == RunState::Broken {
@@ -103,32 +104,51 @@ impl Run {
                 }
                 self.projection.state = self.state_before_break();
             }
+            Event::TaskExpanded { task, n, generation } => {
+                let subject = Subject { task: task.clone(), map_index: MapIndex::NONE };
+                let (at, slot) = self.subject(&subject)?;
+                let before = matches!(state, RunState::Queued | RunState::Running) && exists;
+                match slot {
+                    Slot::Waiting(numbers)
+                        if before && numbers.generation == *generation && self.mapped(at.task).is_none() =>
+                    {
+                        self.instances.insert(at.task, Mapped::new(*n));
+                        self.weigh(at.task);
+                    }
+                    Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => {
+                        return Err(self.illegal_task(event, &subject));
+                    }
+                }
+            }
             Event::TaskDispatched { subject, dispatch_no, try_no, generation, losses, why, .. } => {
-                let (task, slot) = self.subject(subject)?;
+                let (at, slot) = self.subject(subject)?;
                 let before = match slot {
                     Slot::Waiting(before) | Slot::Ended { numbers: before, .. } => before,
                     // Its wait for the next try is cut short.
                     Slot::Dispatched(before) if *why == DispatchWhy::Manual => before,
                     Slot::Dispatched(_) | Slot::Final { .. } => return Err(self.illegal_task(event, subject)),
                 };
-                if state != RunState::Running || *dispatch_no <= before.dispatch_no {
+                // A mapped task is dispatched instance by instance.
+                let whole = !at.is_instance() && self.mapped(at.task).is_some();
+                if state != RunState::Running || *dispatch_no <= before.dispatch_no || whole || !self.waits(at) {
                     return Err(self.illegal_task(event, subject));
                 }
                 self.dispatched += u32::from(slot.is_waiting());
-                self.startable.remove(&task);
-                self.slots[task as usize] = Slot::Dispatched(Numbers {
+                let numbers = Numbers {
                     dispatch_no: *dispatch_no,
                     try_no: *try_no,
                     losses: *losses,
                     generation: *generation,
                     tries_before: before.tries_before,
-                });
+                };
+                self.put(at, Slot::Dispatched(numbers));
+                self.weigh(at.task);
             }
             Event::AttemptEnded { subject, dispatch_no, started_at, .. } => {
-                let (task, slot) = self.subject(subject)?;
+                let (at, slot) = self.subject(subject)?;
                 match slot {
                     Slot::Dispatched(numbers) if self.is_live() && numbers.dispatch_no == *dispatch_no => {
-                        self.slots[task as usize] = Slot::Ended { numbers, started_at: *started_at };
+                        self.put(at, Slot::Ended { numbers, started_at: *started_at });
                     }
                     Slot::Dispatched(_) | Slot::Waiting(_) | Slot::Ended { .. } | Slot::Final { .. } => {
                         return Err(self.illegal_task(event, subject));
@@ -138,13 +158,13 @@ impl Run {
             Event::TaskFinished { subject, dispatch_no: None, state: FinalState::Removed, cause } => {
                 match self.gone.get_mut(&subject.key()) {
                     Some(Slot::Final { state: ended, cause: why, started_at, ended_at, .. }) if live || reopened => {
-                        (*ended, *why, *started_at, *ended_at) = (FinalState::Removed, *cause, None, at);
+                        (*ended, *why, *started_at, *ended_at) = (FinalState::Removed, *cause, None, now);
                     }
                     Some(_) | None => return Err(self.illegal_task(event, subject)),
                 }
             }
             Event::TaskFinished { subject, dispatch_no, state, cause } => {
-                let (task, slot) = self.subject(subject)?;
+                let (at, slot) = self.subject(subject)?;
                 let (numbers, started_at, was_dispatched) = match (slot, dispatch_no) {
                     (Slot::Waiting(numbers), None) if self.is_live() => (numbers, None, false),
                     // A cancel deleted its row in `work`.
@@ -158,16 +178,24 @@ impl Run {
                         return Err(self.illegal_task(event, subject));
                     }
                 };
+                let mapped = self.mapped(at.task).filter(|_| !at.is_instance());
+                // The task ends with the last of its instances; an instance that never began does not end.
+                if mapped.is_some_and(|mapped| mapped.dispatched() > 0) || at.is_instance() && !was_dispatched {
+                    return Err(self.illegal_task(event, subject));
+                }
+                let started_at = mapped.map_or(started_at, Mapped::started_at);
                 self.dispatched -= u32::from(was_dispatched);
-                self.end(task, numbers, (*state, *cause), started_at, at);
+                self.over(at, numbers, (*state, *cause), started_at, now);
             }
             Event::TaskCleared { subject, generation, .. } => {
-                let (task, slot) = self.subject(subject)?;
+                let (at, slot) = self.subject(subject)?;
                 match slot {
                     Slot::Dispatched(numbers) | Slot::Final { numbers, .. }
-                        if state == RunState::Running && *generation == numbers.generation + 1 =>
+                        if state == RunState::Running
+                            && *generation == numbers.generation + 1
+                            && (!at.is_instance() || self.waits(at)) =>
                     {
-                        self.clear(task, *generation);
+                        self.clear(at, *generation);
                     }
                     Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => {
                         return Err(self.illegal_task(event, subject));
@@ -175,8 +203,9 @@ impl Run {
                 }
             }
             Event::TaskSet { subject, state: set, .. } => {
-                let (task, slot) = self.subject(subject)?;
-                if !(state == RunState::Running || state.is_final()) {
+                let (at, slot) = self.subject(subject)?;
+                let busy = !at.is_instance() && self.mapped(at.task).is_some_and(|mapped| mapped.dispatched() > 0);
+                if !(state == RunState::Running || state.is_final()) || busy {
                     return Err(self.illegal_task(event, subject));
                 }
                 let numbers = match slot {
@@ -186,11 +215,13 @@ impl Run {
                         numbers
                     }
                     Slot::Final { numbers, state, .. } => {
-                        self.reopen(task, state);
+                        if !at.is_instance() {
+                            self.reopen(at.task, state);
+                        }
                         numbers
                     }
                 };
-                self.end(task, numbers, (*set, Cause::Marked), None, at);
+                self.over(at, numbers, (*set, Cause::Marked), None, now);
             }
         }
         self.events += 1;
@@ -210,6 +241,9 @@ impl Run {
         }
         let mut changed = None;
         if version_id != self.facts.version_id {
+            if !self.instances.is_empty() {
+                return Err(self.illegal(event));
+            }
             let known = self.next.as_ref().filter(|next| next.version_id == version_id);
             let compiled = known.map(|next| Arc::clone(&next.compiled)).ok_or(Illegal::UnknownVersion(version_id))?;
             let mut copy = self.clone();
@@ -218,14 +252,18 @@ impl Run {
             changed = Some(copy);
         }
         let after = changed.as_ref().unwrap_or(self);
-        let mut anew = Vec::with_capacity(tasks.len());
+        let mut anew: Vec<(At, u32)> = Vec::with_capacity(tasks.len());
+        let mut begun = BTreeSet::new();
         for one in tasks {
-            let task = after.known(&one.key())?;
-            match after.slots[task as usize] {
-                Slot::Final { numbers, .. } if one.generation == numbers.generation + 1 => {
-                    anew.push((task, one.generation));
+            let at = after.known(&one.key())?;
+            // An instance begins anew with its task, which comes before it.
+            let with_task = !at.is_instance() || begun.contains(&at.task);
+            match after.slot_at(at) {
+                Some(Slot::Final { numbers, .. }) if with_task && one.generation == numbers.generation + 1 => {
+                    anew.push((at, one.generation));
+                    begun.insert(at.task);
                 }
-                Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => {
+                Some(Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. }) | None => {
                     return Err(self.illegal(event));
                 }
             }
@@ -234,8 +272,8 @@ impl Run {
             *self = changed;
         }
         self.next = None;
-        for (task, generation) in anew {
-            self.clear(task, generation);
+        for (at, generation) in anew {
+            self.clear(at, generation);
         }
         self.projection.state = if started_at.is_some() { RunState::Running } else { RunState::Queued };
         self.projection.cause = None;
@@ -272,9 +310,32 @@ impl Run {
         }
     }
 
-    fn subject(&self, subject: &Subject) -> Result<(TaskIndex, Slot), Illegal> {
-        let task = self.known(&subject.key())?;
-        Ok((task, self.slots[task as usize]))
+    fn subject(&self, subject: &Subject) -> Result<(At, Slot), Illegal> {
+        let (at, key) = (self.known(&subject.key())?, subject.key());
+        self.slot_at(at).map(|slot| (at, *slot)).ok_or(Illegal::UnknownTask(key))
+    }
+
+    /// The task of an instance is not over; that of any other task run does not matter.
+    fn waits(&self, at: At) -> bool {
+        !at.is_instance() || self.slots[at.task as usize].is_waiting()
+    }
+
+    /// Ends a task run. What follows from the end of an instance is another event.
+    fn over(
+        &mut self,
+        at: At,
+        numbers: Numbers,
+        (state, cause): (FinalState, Cause),
+        started_at: Option<Timestamp>,
+        ended_at: Timestamp,
+    ) {
+        if at.is_instance() {
+            let numbers = Numbers { tries_before: 0, ..numbers };
+            self.put(at, Slot::Final { numbers, state, cause, started_at, ended_at });
+            self.weigh(at.task);
+        } else {
+            self.end(at.task, numbers, (state, cause), started_at, ended_at);
+        }
     }
 
     fn illegal(&self, event: &Event) -> Illegal {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::{Compiled, TaskIndex};
-use crate::judge::Verdict;
+use crate::mapped::At;
 use crate::run::{Numbers, Run, Slot, counts_as_failure};
 use crate::state::{Cause, FinalState, RunState};
 
@@ -21,27 +21,28 @@ impl Run {
     }
 
     /// Begins a task run anew, from wherever it is.
-    pub(crate) fn clear(&mut self, task: TaskIndex, generation: u32) {
-        let before = match self.slots[task as usize] {
-            Slot::Waiting(numbers) => numbers,
-            Slot::Dispatched(numbers) | Slot::Ended { numbers, .. } => {
+    pub(crate) fn clear(&mut self, at: At, generation: u32) {
+        let before = match self.slot_at(at).copied() {
+            None => return,
+            Some(Slot::Waiting(numbers)) => numbers,
+            Some(Slot::Dispatched(numbers) | Slot::Ended { numbers, .. }) => {
                 self.dispatched -= 1;
                 numbers
             }
-            Slot::Final { numbers, state, .. } => {
-                self.reopen(task, state);
+            Some(Slot::Final { numbers, state, .. }) => {
+                if !at.is_instance() {
+                    self.reopen(at.task, state);
+                }
                 numbers
             }
         };
-        let numbers = Numbers { losses: 0, generation, tries_before: before.try_no, ..before };
-        self.slots[task as usize] = Slot::Waiting(numbers);
-        self.weigh(task);
+        self.put(at, Slot::Waiting(Numbers { losses: 0, generation, tries_before: before.try_no, ..before }));
+        self.weigh(at.task);
     }
 
-    /// Whether a waiting task may start, after upstreams of it have changed.
-    fn weigh(&mut self, task: TaskIndex) {
-        let waits = self.chosen[task as usize] && self.slots[task as usize].is_waiting();
-        if waits && self.verdict(task) == Verdict::Start {
+    /// Whether a waiting task may start, after it or upstreams of it have changed.
+    pub(crate) fn weigh(&mut self, task: TaskIndex) {
+        if self.may_start(task) {
             self.startable.insert(task);
         } else {
             self.startable.remove(&task);
@@ -49,7 +50,7 @@ impl Run {
     }
 
     /// Goes on with another graph: tasks of both keep what is known of them, new ones wait, others are gone. Only for
-    /// runs that are over.
+    /// runs that are over and have no mapped tasks.
     pub(crate) fn remap(&mut self, compiled: Arc<Compiled>) {
         let mut known = std::mem::take(&mut self.gone);
         let before = Arc::clone(&self.compiled);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::event::Event;
-use crate::id::TaskKey;
+use crate::id::{MapIndex, TaskKey};
 use crate::record::{ClearedRow, Dispatch, RunProjection, TaskRunRow};
 use crate::run::{Numbers, Run, Slot};
 use crate::state::RunState;
@@ -51,6 +51,8 @@ enum Begins {
 struct Touch {
     due: Option<Timestamp>,
     begins: Begins,
+    /// It was mapped.
+    expanded: bool,
     /// It may have had a row in `work`.
     worked: bool,
 }
@@ -71,24 +73,25 @@ impl Effects {
         };
         for key in touches.order {
             let Some(touch) = touches.by_key.get(&key) else { continue };
-            let slot = run.position(&key).map(|task| run.slot(task)).or_else(|| run.gone().get(&key));
-            if let Some(slot) = slot {
-                effects.add(key, touch, slot);
+            let expanded_n = run.expanded(&key);
+            if let Some(slot) = run.slot_of(&key).or_else(|| run.gone().get(&key)) {
+                effects.add(key, touch, slot, expanded_n);
             }
         }
         effects
     }
 
-    fn add(&mut self, key: TaskKey, touch: &Touch, slot: &Slot) {
+    fn add(&mut self, key: TaskKey, touch: &Touch, slot: &Slot, expanded_n: Option<u32>) {
         let cleared = |numbers: Numbers, dispatch_no, try_no| ClearedRow {
             key: key.clone(),
             generation: numbers.generation,
             dispatch_no,
             try_no,
+            expanded_n,
         };
         match *slot {
             Slot::Waiting(numbers) => {
-                if touch.begins != Begins::No {
+                if touch.begins != Begins::No || touch.expanded {
                     self.cleared.push(cleared(numbers, numbers.dispatch_no, numbers.try_no));
                 }
                 if touch.worked {
@@ -124,6 +127,7 @@ impl Effects {
                     cause,
                     started_at,
                     ended_at,
+                    expanded_n,
                 });
             }
             Slot::Ended { .. } => {}
@@ -156,6 +160,9 @@ impl Touches {
             Event::TaskCleared { subject, .. } => {
                 let touch = self.of(subject.key());
                 (touch.begins, touch.worked) = (Begins::Anew, true);
+            }
+            Event::TaskExpanded { task, .. } => {
+                self.of(TaskKey { task: task.clone(), map_index: MapIndex::NONE }).expanded = true;
             }
             Event::TaskDispatched { subject, dispatch_no, try_no, due, .. } => {
                 let touch = self.of(subject.key());

@@ -1,7 +1,7 @@
 //! The events of a run. One `run_log` row per run and commit holds a list of them; replaying a run's events
 //! reproduces its rows. A kind's meaning is frozen at its first release; unknown kinds and fields are an error.
 //!
-//! Kinds of later versions (`task_expanded`, `task_blocked`, `task_deferred`, `task_answered`, `run_deadline_missed`)
+//! Kinds of later versions (`task_blocked`, `task_deferred`, `task_answered`, `run_deadline_missed`)
 //! are added when something writes them.
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,18 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A task runs as so many instances, numbered from 0: each is dispatched and ends under its own number, and the task
+    /// ends with the last of them. An instance has no row until it is dispatched.
+    TaskExpanded {
+        /// The task.
+        #[serde(rename = "t")]
+        task: TaskId,
+        /// How many instances.
+        n: u32,
+        /// Generation of the task run that they are of.
+        #[serde(rename = "gen")]
+        generation: u32,
+    },
     /// A task run got a row in `work` under a new fence.
     TaskDispatched {
         /// Which.
@@ -245,6 +257,7 @@ impl Event {
             Self::RunFinished { .. } => "run_finished",
             Self::RunBroken { .. } => "run_broken",
             Self::RunRepaired { .. } => "run_repaired",
+            Self::TaskExpanded { .. } => "task_expanded",
             Self::TaskDispatched { .. } => "task_dispatched",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::TaskFinished { .. } => "task_finished",
@@ -268,7 +281,8 @@ impl Event {
             | Self::RunReopened { .. }
             | Self::RunFinished { .. }
             | Self::RunBroken { .. }
-            | Self::RunRepaired { .. } => None,
+            | Self::RunRepaired { .. }
+            | Self::TaskExpanded { .. } => None,
         }
     }
 }

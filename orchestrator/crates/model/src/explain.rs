@@ -2,7 +2,7 @@
 //!
 //! Nothing is looked up here and nothing is guessed: what the rows do not say, the answer does not say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,8 @@ pub struct RunScene<'a> {
     pub started_at: Option<Timestamp>,
     /// Most task runs that the engine dispatches at a time, besides `max_active_tasks`.
     pub window: u32,
+    /// Its mapped tasks, with the number of their instances.
+    pub expanded: &'a [(TaskId, u32)],
     /// Its task runs that are over.
     pub ended: &'a [TaskRunRow],
     /// Its task runs that are dispatched.
@@ -154,6 +156,7 @@ pub fn task(scene: &RunScene<'_>, key: &TaskKey, queue: &QueueScene, now: Timest
         RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Cancelled => {}
     }
     let task = scene.compiled.graph.position(key.task.as_str())?;
+    // An instance that has not been dispatched waits as its task does.
     Waiting::of(scene).reason(task, now)
 }
 
@@ -237,11 +240,29 @@ fn ready(row: &WorkRow, queue: &QueueScene) -> Reason {
     Reason { position, of, ..plain(ReasonKind::Queue, &text, None) }
 }
 
+/// Where the instances of a mapped task are.
+#[derive(Clone, Copy, Default)]
+struct Instances {
+    n: u32,
+    over: u32,
+    executing: u32,
+    dispatched: u32,
+}
+
+impl Instances {
+    /// Those that have not been dispatched.
+    fn left(self) -> u32 {
+        self.n.saturating_sub(self.over + self.dispatched)
+    }
+}
+
 /// A live run, seen by its waiting tasks.
 struct Waiting<'a> {
     scene: RunScene<'a>,
     ended: HashMap<&'a TaskId, &'a TaskRunRow>,
     work: HashMap<&'a TaskId, &'a WorkRow>,
+    /// Of mapped tasks.
+    instances: HashMap<&'a TaskId, Instances>,
     chosen: Vec<bool>,
 }
 
@@ -253,10 +274,28 @@ impl<'a> Waiting<'a> {
             Some(only) => graph.upstream_closure(only.iter().filter_map(|task| graph.position(task.as_str()))),
         };
         let unmapped = |key: &TaskKey| key.map_index == MapIndex::NONE;
+        let mut instances: HashMap<&TaskId, Instances> =
+            scene.expanded.iter().map(|(task, n)| (task, Instances { n: *n, ..Instances::default() })).collect();
+        for row in scene.work.iter().filter(|row| !unmapped(&row.dispatch.key)) {
+            let of = instances.entry(&row.dispatch.key.task).or_default();
+            of.dispatched += 1;
+            of.executing += u32::from(row.place == Place::Executing);
+        }
+        // An instance that is over and dispatched again is under way.
+        let again: HashSet<&TaskKey> = scene.work.iter().map(|row| &row.dispatch.key).collect();
+        for row in scene.ended.iter().filter(|row| !unmapped(&row.key) && !again.contains(&row.key)) {
+            instances.entry(&row.key.task).or_default().over += 1;
+        }
         Self {
             scene: *scene,
+            instances,
             ended: scene.ended.iter().filter(|row| unmapped(&row.key)).map(|row| (&row.key.task, row)).collect(),
-            work: scene.work.iter().map(|row| (&row.dispatch.key.task, row)).collect(),
+            work: scene
+                .work
+                .iter()
+                .filter(|row| unmapped(&row.dispatch.key))
+                .map(|row| (&row.dispatch.key.task, row))
+                .collect(),
             chosen,
         }
     }
@@ -293,7 +332,8 @@ impl<'a> Waiting<'a> {
 
     fn waits(&self, task: TaskIndex) -> bool {
         let id = self.scene.compiled.graph.id(task);
-        self.chosen[task as usize] && !self.ended.contains_key(id) && !self.work.contains_key(id)
+        let left = self.instances.get(id).is_none_or(|of| of.left() > 0);
+        self.chosen[task as usize] && left && !self.ended.contains_key(id) && !self.work.contains_key(id)
     }
 
     fn reason(&self, task: TaskIndex, now: Timestamp) -> Option<Reason> {
@@ -320,6 +360,11 @@ impl<'a> Waiting<'a> {
             let id = graph.id(up);
             let row = self.work.get(id);
             let since = row.and_then(|row| row.claimed_at);
+            if let Some(of) = self.instances.get(id) {
+                names.push(format!("`{id}` ({} of {} instances over, {} running)", of.over, of.n, of.executing));
+                holders.push(Holder { run: None, key: Some(TaskKey::of(id.clone())), since });
+                continue;
+            }
             names.push(match (row.map(|row| row.place), since) {
                 (Some(Place::Executing), Some(since)) => format!("`{id}` (running for {})", words(now.since(since))),
                 (Some(Place::Timer), _) => format!("`{id}` (waiting for its next try)"),
@@ -354,7 +399,12 @@ impl<'a> Waiting<'a> {
         let line: Vec<TaskIndex> =
             graph.indices().filter(|&other| self.waits(other) && self.verdict(other).0 == Verdict::Start).collect();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let position = number(line.iter().take_while(|&&other| other != task).count() + 1);
+        // A mapped task stands in line with each instance that is left.
+        let places = |tasks: &[TaskIndex]| -> u32 {
+            tasks.iter().map(|&task| self.instances.get(graph.id(task)).map_or(1, |of| of.left())).sum()
+        };
+        let before = line.iter().position(|&other| other == task).unwrap_or(line.len());
+        let position = places(&line[..before]) + 1;
         let limit = self.scene.compiled.workflow.max_active_tasks.unwrap_or(u32::MAX).min(self.scene.window).max(1);
         let mut rows: Vec<&WorkRow> = self.scene.work.iter().collect();
         rows.sort_by_key(|row| (row.place != Place::Executing, row.claimed_at, row.dispatch.key.clone()));
@@ -364,7 +414,7 @@ impl<'a> Waiting<'a> {
             .collect();
         let used = number(rows.len());
         let (of, since_words) =
-            (Some(number(line.len())), since.map_or_else(String::new, |at| format!(" {}", words(now.since(at)))));
+            (Some(places(&line)), since.map_or_else(String::new, |at| format!(" {}", words(now.since(at)))));
         if used < limit {
             let text = format!("is about to be dispatched: {used} of {limit} task slots of this run are used");
             return Reason { position: Some(position), of, ..plain(ReasonKind::MaxActiveTasks, &text, since) };

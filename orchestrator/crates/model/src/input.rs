@@ -184,6 +184,13 @@ pub enum Input {
         /// The chosen tasks; everything upstream of them comes along. `None` = all.
         only: Option<Vec<TaskId>>,
     },
+    /// A task that has not begun runs as so many instances. What it is mapped over was evaluated by the caller.
+    Expand {
+        /// The task.
+        task: TaskId,
+        /// How many; none = it has nothing to do and is skipped.
+        n: u32,
+    },
     /// Give it a run slot and dispatch what can start.
     Start,
     /// An attempt came back.
@@ -271,6 +278,18 @@ pub enum Reject {
     /// The task is not mapped.
     #[error("`{0}` names an instance of a task that is not mapped")]
     NotMapped(TaskKey),
+    /// The task has begun, is over, or is mapped already.
+    #[error("task `{0}` cannot be mapped: it has begun, or is mapped already")]
+    Begun(TaskId),
+    /// The task has no such instance.
+    #[error("`{0}` is not one of the {1} instances of its task")]
+    NoInstance(TaskKey, u32),
+    /// An operator marks a mapped task as a whole.
+    #[error("`{0}` is an instance of a mapped task: mark the task as a whole, or run the instance again")]
+    MarkInstance(TaskKey),
+    /// Its instances belong to the version that it is on.
+    #[error("the run has mapped tasks, whose instances are those of its version: run it again on that one")]
+    MappedVersion,
     /// The attempt is not the one that the run waits for: its result is dropped.
     #[error("attempt {dispatch_no} of `{key}` is not the current one ({current})")]
     Fenced {
@@ -326,6 +345,7 @@ impl Input {
             Self::Retry(retry) => retry.version.as_ref(),
             Self::Create { .. }
             | Self::Start
+            | Self::Expand { .. }
             | Self::Finish { .. }
             | Self::Cancel { .. }
             | Self::Abort { .. }

@@ -18,6 +18,7 @@ pub mod id;
 pub mod input;
 pub mod interval;
 pub mod judge;
+pub mod mapped;
 pub mod preview;
 pub mod record;
 pub mod retry;

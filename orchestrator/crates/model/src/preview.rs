@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::decide;
 use crate::event::Event;
-use crate::id::{TaskKey, VersionId};
+use crate::id::{MapIndex, TaskId, TaskKey, VersionId};
 use crate::input::{Input, Reject};
 use crate::run::{Run, Slot};
 use crate::state::{DispatchWhy, FinalState, Place, RunState, TaskRunState};
@@ -125,6 +125,10 @@ pub fn preview(run: &Run, input: &Input, now: Timestamp) -> Result<Preview, Reje
                 };
                 add(&mut tasks, &mut known, scene.touch(subject.key(), Effect::Start, why.to_owned()));
             }
+            Event::TaskExpanded { task, n, .. } => {
+                let why = format!("it runs as {n} instances");
+                add(&mut tasks, &mut known, scene.touch(TaskKey::of(task.clone()), Effect::Start, why));
+            }
             Event::RunFinished { outcome, .. } => state = *outcome,
             Event::RunCancelRequested { .. } | Event::RunAborted { .. } => {
                 state = RunState::Cancelling;
@@ -150,9 +154,23 @@ pub fn preview(run: &Run, input: &Input, now: Timestamp) -> Result<Preview, Reje
         }
         tasks.sort_by_key(|touched| target.compiled.graph.position(touched.key.task.as_str()).unwrap_or(u32::MAX));
     } else {
-        tasks.sort_by_key(|touched| run.position(&touched.key).unwrap_or(u32::MAX));
+        tasks.sort_by_key(|touched| place(run, &touched.key));
     }
+    // A mapped task stands for its instances only where none of them is touched in the same way.
+    let instances: HashSet<(TaskId, Effect)> = tasks
+        .iter()
+        .filter(|touched| touched.key.map_index != MapIndex::NONE)
+        .map(|touched| (touched.key.task.clone(), touched.effect))
+        .collect();
+    tasks.retain(|touched| {
+        touched.key.map_index != MapIndex::NONE || !instances.contains(&(touched.key.task.clone(), touched.effect))
+    });
     Ok(Preview { text: text(input, &tasks, state), tasks, version, state })
+}
+
+/// In file order, instances after their task; what the run does not have comes last.
+fn place(run: &Run, key: &TaskKey) -> (u32, i32) {
+    run.locate(key).map_or((u32::MAX, 0), |at| (at.task, at.index.0))
 }
 
 /// What is known before.
@@ -186,6 +204,7 @@ impl<'a> Scene<'a> {
             ),
             Input::Create { .. }
             | Input::Start
+            | Input::Expand { .. }
             | Input::Finish { .. }
             | Input::Refresh
             | Input::Break { .. }
@@ -193,7 +212,7 @@ impl<'a> Scene<'a> {
         };
         let mut executing: Vec<TaskKey> =
             places.iter().filter(|(_, place)| **place == Place::Executing).map(|(key, _)| key.clone()).collect();
-        executing.sort_by_key(|key| run.position(key));
+        executing.sort_by_key(|key| place(run, key));
         Self { run, input, places, executing, named }
     }
 
@@ -288,7 +307,7 @@ fn text(input: &Input, tasks: &[Touched], state: RunState) -> String {
                 parts.push(format!("remove {}", tasks_of(remove)));
             }
         }
-        Input::Create { .. } | Input::Start => parts.push(format!("start {}", tasks_of(start))),
+        Input::Create { .. } | Input::Start | Input::Expand { .. } => parts.push(format!("start {}", tasks_of(start))),
         Input::Finish { .. } | Input::Refresh | Input::Break { .. } | Input::Repair { .. } => {
             parts.push(format!("touch {}", tasks_of(tasks.len())));
         }

@@ -73,6 +73,9 @@ pub struct ClearedRow {
     pub dispatch_no: u32,
     /// Last try before; 0 if it was never dispatched.
     pub try_no: u32,
+    /// Of a mapped task: how many instances it has. Its row is there from its expansion on, also in generation 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expanded_n: Option<u32>,
 }
 
 /// One row of `task_run`: a task run that is over. Those that begin anew are [`ClearedRow`].
@@ -96,6 +99,9 @@ pub struct TaskRunRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// Of a mapped task: how many instances it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expanded_n: Option<u32>,
 }
 
 /// The run-owned part of a `work` row.

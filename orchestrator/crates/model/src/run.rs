@@ -12,6 +12,7 @@ use crate::graph::{Compiled, TaskIndex};
 use crate::id::{MapIndex, Stamp, TaskId, TaskKey, VersionId};
 use crate::input::Target;
 use crate::judge::{Counts, Verdict, judge};
+use crate::mapped::{At, Mapped};
 use crate::record::{ClearedRow, Dispatch, RunFacts, RunProjection, RunRow, TaskRunRow};
 use crate::state::{Cause, FinalState, RunState};
 use crate::time::Timestamp;
@@ -166,7 +167,10 @@ pub struct Run {
     pub(crate) gone: BTreeMap<TaskKey, Slot>,
     /// The version that the next `run_reopened` goes on with, if it is another one.
     pub(crate) next: Option<Target>,
-    /// Rule satisfied, waiting for a place in the window, in file order.
+    /// Of mapped tasks.
+    pub(crate) instances: BTreeMap<TaskIndex, Mapped>,
+    /// Rule satisfied, waiting for a place in the window, in file order. A mapped task is among them while an instance is
+    /// left.
     pub(crate) startable: BTreeSet<TaskIndex>,
 }
 
@@ -196,6 +200,7 @@ impl Run {
             blocked: 0,
             gone: BTreeMap::new(),
             next: None,
+            instances: BTreeMap::new(),
             startable: BTreeSet::new(),
             compiled,
         };
@@ -211,6 +216,7 @@ impl Run {
         let total = |task| u32::try_from(graph.upstream(task).len()).unwrap_or(u32::MAX);
         self.counts = graph.indices().map(|task| Counts { total: total(task), ..Counts::default() }).collect();
         (self.dispatched, self.failures, self.blocked) = (0, 0, 0);
+        self.instances.clear();
     }
 
     /// Limits the run to these tasks with all their upstreams. Unknown names are not possible: `decide` refused them.
@@ -222,10 +228,7 @@ impl Run {
         };
         self.open = u32::try_from(self.chosen.iter().filter(|chosen| **chosen).count()).unwrap_or(u32::MAX);
         self.only = only;
-        self.startable = graph
-            .indices()
-            .filter(|&task| self.chosen[task as usize] && self.verdict(task) == Verdict::Start)
-            .collect();
+        self.startable = graph.indices().filter(|&task| self.may_start(task)).collect();
     }
 
     /// From rows.
@@ -240,34 +243,47 @@ impl Run {
         run.version = row.version;
         run.stamp = row.stamp;
         run.events = events;
+        let expanded = task_runs.iter().map(|row| (&row.key, row.expanded_n));
+        for (key, n) in expanded.chain(cleared.iter().map(|row| (&row.key, row.expanded_n))) {
+            if let (Some(task), Some(n)) = (run.position(key), n) {
+                run.instances.insert(task, Mapped::new(n));
+            }
+        }
         for row in task_runs {
-            let TaskRunRow { key, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at } = row;
+            let TaskRunRow { key, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at, .. } =
+                row;
             let numbers = Numbers { dispatch_no, try_no, losses, generation, tries_before: 0 };
-            if state == FinalState::Removed && run.position(&key).is_none() {
+            if state == FinalState::Removed && run.locate(&key).is_none() {
                 run.gone.insert(key, Slot::Final { numbers, state, cause, started_at, ended_at });
                 continue;
             }
-            let task = run.vacant(&key)?;
-            run.end(task, numbers, (state, cause), started_at, ended_at);
+            let at = run.vacant(&key)?;
+            if at.is_instance() {
+                run.put(at, Slot::Final { numbers, state, cause, started_at, ended_at });
+            } else {
+                run.end(at.task, numbers, (state, cause), started_at, ended_at);
+            }
         }
         for row in cleared {
-            let task = run.vacant(&row.key)?;
+            let at = run.vacant(&row.key)?;
             let ClearedRow { generation, dispatch_no, try_no, .. } = row;
             let numbers = Numbers { dispatch_no, try_no, losses: 0, generation, tries_before: try_no };
-            run.slots[task as usize] = Slot::Waiting(numbers);
+            run.put(at, Slot::Waiting(numbers));
         }
         for row in dispatched {
-            let task = run.vacant(&row.key)?;
-            run.startable.remove(&task);
+            let at = run.vacant(&row.key)?;
             run.dispatched += 1;
-            let tries_before = match run.slots[task as usize] {
-                Slot::Waiting(before) => before.tries_before,
-                Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. } => 0,
+            let tries_before = match run.slot_at(at) {
+                Some(Slot::Waiting(before)) => before.tries_before,
+                Some(Slot::Dispatched(_) | Slot::Ended { .. } | Slot::Final { .. }) | None => 0,
             };
             let Dispatch { dispatch_no, try_no, losses, generation, .. } = row;
             let numbers = Numbers { dispatch_no, try_no, losses, generation, tries_before };
-            run.slots[task as usize] = Slot::Dispatched(numbers);
+            run.put(at, Slot::Dispatched(numbers));
+            run.weigh(at.task);
         }
+        let mapped: Vec<TaskIndex> = run.instances.keys().copied().collect();
+        mapped.into_iter().for_each(|task| run.weigh(task));
         Ok(run)
     }
 
@@ -333,14 +349,14 @@ impl Run {
         self.stamp = stamp;
     }
 
-    pub(crate) fn known(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
-        self.position(key).ok_or_else(|| Illegal::UnknownTask(key.clone()))
+    pub(crate) fn known(&self, key: &TaskKey) -> Result<At, Illegal> {
+        self.locate(key).ok_or_else(|| Illegal::UnknownTask(key.clone()))
     }
 
     /// A task run of which no row has spoken yet.
-    fn vacant(&self, key: &TaskKey) -> Result<TaskIndex, Illegal> {
-        let task = self.known(key)?;
-        if self.slots[task as usize].is_waiting() { Ok(task) } else { Err(Illegal::TwoRows(key.clone())) }
+    fn vacant(&self, key: &TaskKey) -> Result<At, Illegal> {
+        let at = self.known(key)?;
+        if self.slot_at(at).is_some_and(Slot::is_waiting) { Ok(at) } else { Err(Illegal::TwoRows(key.clone())) }
     }
 
     pub(crate) fn position(&self, key: &TaskKey) -> Option<TaskIndex> {
@@ -366,10 +382,7 @@ impl Run {
         let compiled = Arc::clone(&self.compiled);
         for &child in compiled.graph.downstream(task) {
             self.counts[child as usize].add(state);
-            if self.chosen[child as usize]
-                && self.slots[child as usize].is_waiting()
-                && self.verdict(child) == Verdict::Start
-            {
+            if self.may_start(child) {
                 self.startable.insert(child);
             }
         }
@@ -429,9 +442,9 @@ impl Run {
         &self.slots[task as usize]
     }
 
-    /// What is known about a task run.
+    /// What is known about a task run, or an instance of one.
     pub fn slot_of(&self, key: &TaskKey) -> Option<&Slot> {
-        self.position(key).map(|task| self.slot(task))
+        self.slot_at(self.locate(key)?)
     }
 
     /// How many task runs are dispatched.

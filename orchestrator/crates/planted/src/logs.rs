@@ -30,6 +30,7 @@ pub async fn plant(history: &dyn History, logs: &dyn Logs, story: &Story) -> Res
         &story.second_try,
         &story.masked,
         &story.lost,
+        &story.instance_failed,
         &story.backfill_failed,
         &story.rebuild,
         &story.running,

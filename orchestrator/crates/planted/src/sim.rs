@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use anyhow::{Context as _, Result, bail};
 use updraft_model::effects::Effects;
 use updraft_model::event::Event;
-use updraft_model::id::{AttemptId, RunId, Stamp, TaskKey, WorkerNo};
+use updraft_model::id::{AttemptId, RunId, Stamp, TaskId, TaskKey, WorkerNo};
 use updraft_model::input::{AttemptResult, Input, Retryable};
 use updraft_model::record::{EndedAttempt, RunFacts, WorkRow};
 use updraft_model::run::{Limits, Run};
@@ -39,6 +39,8 @@ pub struct Spec {
     pub conf: String,
     /// Its priority.
     pub priority: i32,
+    /// Tasks that run as so many instances.
+    pub mapped: Vec<(TaskId, u32)>,
     /// What its attempts do.
     pub script: Script,
 }
@@ -188,6 +190,10 @@ impl<'s> Planter<'s> {
                 Step::Create => {
                     let create = Input::Create { by: one.spec.by.clone(), conf_sha256: "0".repeat(64), only: None };
                     events.extend(take(&mut one.run, create, at)?);
+                    for (task, n) in &one.spec.mapped {
+                        let expand = Input::Expand { task: task.clone(), n: *n };
+                        events.extend(take(&mut one.run, expand, at)?);
+                    }
                     if one.spec.queued_ms > 0 {
                         later(plus(at, one.spec.queued_ms), Step::Start);
                         continue;

@@ -36,6 +36,8 @@ pub struct Story {
     pub masked: Vec<RunId>,
     /// Those with an attempt that was lost before its body began.
     pub lost: Vec<RunId>,
+    /// The one of which an instance of `fetch_region` failed for good.
+    pub instance_failed: Vec<RunId>,
     /// Runs of a backfill, of long ago by their dates, that failed in the last 24 hours.
     pub backfill_failed: Vec<RunId>,
     /// The run of `clickhouse_rebuild` with two tasks that execute and four that wait.
@@ -45,6 +47,13 @@ pub struct Story {
     /// The first run of `flights_etl` on its second version.
     pub changed: Vec<RunId>,
 }
+
+/// Instances of `fetch_region` in each run of `flights_etl`.
+pub const REGIONS: u32 = 20;
+/// The instance that is lost before its body begins, where one is.
+pub const LOST_REGION: i32 = 7;
+/// The instance that fails, where one does.
+pub const BAD_REGION: i32 = 4;
 
 /// The message of the quality check that failed for good.
 pub const QUALITY: &str = "row count 922,906 is 61 % below the mean of the last 7 days (2,366,425)\n\
@@ -179,8 +188,14 @@ fn scheduled(of: &Planted, fire: i64, span: i64, late: i64, script: Script) -> S
         by: "schedule".to_owned(),
         conf: "{}".to_owned(),
         priority: 0,
+        mapped: Vec::new(),
         script,
     }
+}
+
+/// With `fetch_region` as so many instances.
+fn mapped(spec: Spec) -> Spec {
+    Spec { mapped: vec![("fetch_region".into(), REGIONS)], ..spec }
 }
 
 /// A duration around a usual one, the same for the same run and task.
@@ -198,14 +213,39 @@ enum Check {
     Bad,
 }
 
-fn flights_script(seed: u64, check: Check, lost: bool) -> Script {
+/// What happens to an instance of `fetch_region`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// One is lost before it begins.
+    Lost,
+    /// One fails twice and then succeeds.
+    Flaky,
+    /// One fails for good.
+    Bad,
+}
+
+/// A region's part of the day: one is slow, some days the last ones wait for a worker.
+fn region(seed: u64, key: &TaskKey, dispatch_no: u32, trouble: Trouble) -> Act {
+    let index = key.map_index.0;
+    let usual = if index == 11 { 240_000 } else { 70_000 + 1_300 * i64::from(index) };
+    let took = around(seed.wrapping_add(u64::try_from(index).unwrap_or(0)), key, usual);
+    let wait = if seed.is_multiple_of(5) && index >= 16 { 14_000 } else { 40 + 90 * i64::from(index) };
+    let refused = || Act::bad(9_000, "Network", "HTTP 503 from the region's receiver: try later").after(wait);
+    match trouble {
+        Trouble::Lost if index == LOST_REGION && dispatch_no == 1 => Act { end: End::NeverStarted, ..Act::good(0) },
+        Trouble::Bad if index == BAD_REGION => refused(),
+        Trouble::Flaky if index == BAD_REGION && dispatch_no <= 2 => refused(),
+        Trouble::None | Trouble::Lost | Trouble::Flaky | Trouble::Bad => Act::good(took).after(wait),
+    }
+}
+
+fn flights_script(seed: u64, check: Check, trouble: Trouble) -> Script {
     Arc::new(move |key, dispatch_no| {
         let task = key.task.as_str();
         let took = |usual| around(seed, key, usual);
         match task {
-            "fetch_region" if lost && dispatch_no == 1 => Act { end: End::NeverStarted, ..Act::good(0) },
-            "fetch_region" if seed.is_multiple_of(5) => Act::good(took(95_000)).after(14_000),
-            "fetch_region" => Act::good(took(95_000)).after(1_800),
+            "fetch_region" => region(seed, key, dispatch_no, trouble),
             "full_refresh" => Act { end: End::Skip("this day is loaded incrementally".to_owned()), ..Act::good(300) },
             "load_postgres" if seed.is_multiple_of(11) && dispatch_no == 1 => {
                 Act::bad(4_000, "Network", "connection reset by peer while COPY was under way")
@@ -292,10 +332,15 @@ pub async fn plant(store: &dyn Store, planter: &mut Planter<'_>, now: Timestamp)
             3 | 6 | 9 | 13 | 20 | 29 => Check::SecondTry,
             _ => Check::Good,
         };
-        let lost = matches!(back, 5 | 16);
+        let trouble = match back {
+            5 | 16 => Trouble::Lost,
+            12 => Trouble::Flaky,
+            27 => Trouble::Bad,
+            _ => Trouble::None,
+        };
         let seed = u64::try_from(day).unwrap_or(0);
         let of = if back > 17 { &v1 } else { &v2 };
-        let spec = scheduled(of, last - back * DAY, DAY, 60, flights_script(seed, check, lost));
+        let spec = mapped(scheduled(of, last - back * DAY, DAY, 60, flights_script(seed, check, trouble)));
         let planted = planter.plant(vec![spec]).await?;
         if back == 17 {
             story.changed.clone_from(&planted);
@@ -306,8 +351,10 @@ pub async fn plant(store: &dyn Store, planter: &mut Planter<'_>, now: Timestamp)
             (Check::SecondTry, _) => story.second_try.extend(&planted),
             (Check::Good, _) => {}
         }
-        if lost {
-            story.lost.extend(&planted);
+        match trouble {
+            Trouble::Lost => story.lost.extend(&planted),
+            Trouble::Bad => story.instance_failed.extend(&planted),
+            Trouble::None | Trouble::Flaky => {}
         }
         story.flights.extend(planted);
     }
@@ -327,7 +374,13 @@ async fn backfill(planter: &mut Planter<'_>, of: &Planted, now: Timestamp, last:
             queued_ms: 40_000,
             by: "marta".to_owned(),
             priority: -12,
-            ..scheduled(of, fire, DAY, 0, flights_script(u64::try_from(100 + n).unwrap_or(0), check, false))
+            ..mapped(scheduled(
+                of,
+                fire,
+                DAY,
+                0,
+                flights_script(u64::try_from(100 + n).unwrap_or(0), check, Trouble::None),
+            ))
         };
         let planted = planter.plant(vec![spec]).await?;
         if check == Check::Bad {

@@ -119,6 +119,7 @@ fn run(of: &Planted, fire: i64, script: Script) -> Spec {
         by: "schedule".to_owned(),
         conf: "{}".to_owned(),
         priority: 0,
+        mapped: Vec::new(),
         script,
     }
 }

@@ -62,14 +62,15 @@ WITH c AS MATERIALIZED (
     DELETE FROM work w USING kt WHERE w.ctid = kt.tid
 ), finished AS (
     INSERT INTO task_run AS old (run_id, task_id, map_index, generation, dispatch_no, try_no, losses, state, cause,
-        started_at, ended_at)
-    SELECT r, t, i, g, d, y, l, s, c, to_timestamp(b::float8 / 1000), to_timestamp(e::float8 / 1000)
+        started_at, ended_at, expanded_n)
+    SELECT r, t, i, g, d, y, l, s, c, to_timestamp(b::float8 / 1000), to_timestamp(e::float8 / 1000), n
     FROM json_to_recordset($4::text::json) AS t(
-        r uuid, t text, i int4, g int4, d int4, y int4, l int4, s text, c text, b int8, e int8)
+        r uuid, t text, i int4, g int4, d int4, y int4, l int4, s text, c text, b int8, e int8, n int4)
     WHERE (SELECT yes FROM go)
     ON CONFLICT (run_id, task_id, map_index) DO UPDATE SET generation = excluded.generation,
         dispatch_no = excluded.dispatch_no, try_no = excluded.try_no, losses = excluded.losses, state = excluded.state,
-        cause = excluded.cause, started_at = excluded.started_at, ended_at = excluded.ended_at
+        cause = excluded.cause, started_at = excluded.started_at, ended_at = excluded.ended_at,
+        expanded_n = excluded.expanded_n
 ), dispatched AS (
     INSERT INTO work AS old (run_id, task_id, map_index, dispatch_no, try_no, losses, generation, place, due_at, queue,
         rank, worker_no, attempt_id, claimed_at, cancel_at)

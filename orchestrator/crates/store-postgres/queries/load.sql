@@ -7,7 +7,7 @@ SELECT how.how,
     CASE WHEN how.how = 'f' THEN (
         SELECT json_agg(json_build_array(t.task_id, t.map_index, t.generation, t.dispatch_no, t.try_no, t.losses,
             t.state, t.cause, floor(extract(epoch FROM t.started_at) * 1000)::int8,
-            floor(extract(epoch FROM t.ended_at) * 1000)::int8) ORDER BY t.task_id, t.map_index)
+            floor(extract(epoch FROM t.ended_at) * 1000)::int8, t.expanded_n) ORDER BY t.task_id, t.map_index)
         FROM task_run t WHERE t.run_id = asked.run_id)::text END,
     CASE WHEN how.how = 'f' THEN (
         SELECT json_agg(json_build_array(w.task_id, w.map_index, w.dispatch_no, w.try_no, w.losses, w.generation,

@@ -95,6 +95,7 @@ struct TaskRunArg<'a> {
     c: Option<Cause>,
     b: Option<Timestamp>,
     e: Option<Timestamp>,
+    n: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -256,6 +257,7 @@ impl Encoded {
                 c: Some(row.cause),
                 b: row.started_at,
                 e: Some(row.ended_at),
+                n: row.expanded_n,
             }));
             task_runs.extend(commit.cleared.iter().map(|row| TaskRunArg {
                 r,
@@ -269,6 +271,7 @@ impl Encoded {
                 c: None,
                 b: None,
                 e: None,
+                n: row.expanded_n,
             }));
             for row in &commit.work {
                 if row.place == Place::Ready && queues.insert(row.queue.as_str()) {

@@ -15,7 +15,8 @@ use crate::row;
 use crate::sql;
 
 type LogTuple = (u64, Stamp, Timestamp, String, String);
-type TaskRunTuple = (TaskId, MapIndex, u32, u32, u32, u32, String, Option<Cause>, Option<Timestamp>, Option<Timestamp>);
+type TaskRunTuple =
+    (TaskId, MapIndex, u32, u32, u32, u32, String, Option<Cause>, Option<Timestamp>, Option<Timestamp>, Option<u32>);
 type WorkTuple = (
     TaskId,
     MapIndex,
@@ -105,7 +106,9 @@ fn full(run_id: RunId, row: &PgRow) -> Result<LoadedRun, StoreError> {
     let (run, only) = row::run(row, 4)?;
     let events = row::big_count(row, 24)?;
     let (mut task_runs, mut cleared) = (Vec::new(), Vec::new());
-    for (task, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at) in done {
+    for row in done {
+        let (task, map_index, generation, dispatch_no, try_no, losses, ..) = row;
+        let (.., state, cause, started_at, ended_at, expanded_n) = row;
         let key = TaskKey { task, map_index };
         match (cause, ended_at) {
             (Some(cause), Some(ended_at)) => {
@@ -120,10 +123,11 @@ fn full(run_id: RunId, row: &PgRow) -> Result<LoadedRun, StoreError> {
                     cause,
                     started_at,
                     ended_at,
+                    expanded_n,
                 });
             }
             (None, None) if state == row::WAITING => {
-                cleared.push(ClearedRow { key, generation, dispatch_no, try_no });
+                cleared.push(ClearedRow { key, generation, dispatch_no, try_no, expanded_n });
             }
             (Some(_) | None, _) => {
                 let detail = format!("`{key}` is {state} without an end or a cause");

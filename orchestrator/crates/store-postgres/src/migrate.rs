@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     11 "history" "0011_history.sql",
     12 "reopen" "0012_reopen.sql",
     13 "idempotency" "0013_idempotency.sql",
+    14 "expanded" "0014_expanded.sql",
 ];
 
 fn migrator() -> Migrator {

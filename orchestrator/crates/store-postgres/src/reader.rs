@@ -198,8 +198,16 @@ async fn detail(lease: &mut Lease, inner: &Inner, run: RunId) -> Result<Option<R
     let task_runs = rows(
         lease,
         inner,
-        "SELECT task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at
+        "SELECT task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at,
+             expanded_n
          FROM task_run WHERE run_id = $1 AND state <> 'waiting' ORDER BY task_id, map_index",
+        run,
+    )
+    .await?;
+    let expanded = rows(
+        lease,
+        inner,
+        "SELECT task_id, expanded_n FROM task_run WHERE run_id = $1 AND expanded_n IS NOT NULL ORDER BY task_id",
         run,
     )
     .await?;
@@ -240,6 +248,10 @@ async fn detail(lease: &mut Lease, inner: &Inner, run: RunId) -> Result<Option<R
     Ok(Some(RunDetail {
         run: view(found)?,
         task_runs: task_runs.iter().map(|one| row::task_run(run, one)).collect::<Result<_, _>>()?,
+        expanded: expanded
+            .iter()
+            .map(|one| Ok((TaskId::from(row::get::<String>(one, 0)?), row::count(one, 1)?)))
+            .collect::<Result<_, StoreError>>()?,
         work: work.iter().map(row::work).collect::<Result<_, _>>()?,
         attempts: attempts.iter().map(|one| attempt(run, one)).collect::<Result<_, _>>()?,
         items: items.iter().map(item).collect::<Result<_, _>>()?,

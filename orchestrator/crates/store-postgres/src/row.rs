@@ -130,6 +130,14 @@ pub(crate) fn run(row: &PgRow, first: usize) -> Result<(RunRow, Option<Vec<TaskI
     Ok((row, only))
 }
 
+/// A number from 0, if there is one.
+pub(crate) fn opt_count(row: &PgRow, column: usize) -> Result<Option<u32>, StoreError> {
+    match get::<Option<i32>>(row, column)? {
+        None => Ok(None),
+        Some(_) => count(row, column).map(Some),
+    }
+}
+
 /// State of a `task_run` row that begins anew.
 pub(crate) const WAITING: &str = "waiting";
 
@@ -145,5 +153,6 @@ pub(crate) fn task_run(run_id: RunId, row: &PgRow) -> Result<TaskRunRow, StoreEr
         cause: named(Cause::parse, get(row, 7)?, ("task_run", "cause"), run_id)?,
         started_at: opt_at(row, 8)?,
         ended_at: at(row, 9)?,
+        expanded_n: opt_count(row, 10)?,
     })
 }

@@ -69,13 +69,15 @@ CREATE TEMP TRIGGER commit_hop INSTEAD OF INSERT ON hop BEGIN
     DELETE FROM work WHERE (run_id, task_id, map_index) IN (
         SELECT d.value ->> 0, d.value ->> 1, d.value ->> 2 FROM jsonb_each(NEW.removed) d);
 
-    INSERT INTO task_run (run_id, task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at)
+    INSERT INTO task_run (run_id, task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at,
+        expanded_n)
     SELECT x.value ->> 0, x.value ->> 1, x.value ->> 2, x.value ->> 3, x.value ->> 4, x.value ->> 5, x.value ->> 6,
-        x.value ->> 7, x.value ->> 8, x.value ->> 9, x.value ->> 10
+        x.value ->> 7, x.value ->> 8, x.value ->> 9, x.value ->> 10, x.value ->> 11
     FROM jsonb_each(NEW.task_runs) x WHERE true
     ON CONFLICT (run_id, task_id, map_index) DO UPDATE SET generation = excluded.generation,
         dispatch_no = excluded.dispatch_no, try_no = excluded.try_no, losses = excluded.losses, state = excluded.state,
-        cause = excluded.cause, started_at = excluded.started_at, ended_at = excluded.ended_at;
+        cause = excluded.cause, started_at = excluded.started_at, ended_at = excluded.ended_at,
+        expanded_n = excluded.expanded_n;
 
     INSERT INTO work (run_id, task_id, map_index, dispatch_no, try_no, losses, generation, place, due_at, queue, rank,
         worker_no, attempt_id, claimed_at, cancel_at)

@@ -259,7 +259,8 @@ fn add_task_run(to: &mut Rows, run: RunId, row: &TaskRunRow) {
         .str(row.state.name())
         .str(row.cause.name())
         .opt_at(row.started_at)
-        .at(row.ended_at);
+        .at(row.ended_at)
+        .opt_int(row.expanded_n.map(i64::from));
 }
 
 fn add_cleared(to: &mut Rows, run: RunId, row: &ClearedRow) {
@@ -273,7 +274,8 @@ fn add_cleared(to: &mut Rows, run: RunId, row: &ClearedRow) {
         .str(rows::WAITING)
         .null()
         .null()
-        .null();
+        .null()
+        .opt_int(row.expanded_n.map(i64::from));
 }
 
 fn add_work(to: &mut Rows, row: &WorkRow) {

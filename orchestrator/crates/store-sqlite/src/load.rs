@@ -13,12 +13,12 @@ pub(crate) const FULL: &str = concat!(
     "/* load full */ SELECT r.run_id, r.workflow_id, r.version_id, r.run_key, r.trigger, r.logical_at, r.interval_start, \
      r.interval_end, r.conf, r.queue, r.priority, r.created_at, r.state, r.cause, r.generation, r.started_at, r.ended_at, \
      r.version, r.stamp, r.only_tasks, r.events FROM run r WHERE r.run_id = $1; ",
-    "SELECT task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at \
+    "SELECT task_id, map_index, generation, dispatch_no, try_no, losses, state, cause, started_at, ended_at, expanded_n \
      FROM task_run WHERE run_id = $1 ORDER BY task_id, map_index; ",
     "SELECT run_id, task_id, map_index, dispatch_no, try_no, losses, generation, place, due_at, queue, rank, worker_no, \
      attempt_id, claimed_at, cancel_at FROM work WHERE run_id = $1 ORDER BY task_id, map_index"
 );
-const TASK_RUN_COLUMNS: usize = 10;
+const TASK_RUN_COLUMNS: usize = 11;
 const WORK_COLUMNS: usize = 15;
 
 pub(crate) const TAIL: &str = "/* load tail */ SELECT version, stamp, at, actor, body FROM run_log \

@@ -25,6 +25,7 @@ const SQL: [&str; MIGRATIONS.len()] = [
     include_str!("../migrations/0011_history.sql"),
     include_str!("../migrations/0012_reopen.sql"),
     include_str!("../migrations/0013_idempotency.sql"),
+    include_str!("../migrations/0014_expanded.sql"),
 ];
 
 fn migrator() -> Migrator {

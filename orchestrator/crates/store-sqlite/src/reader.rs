@@ -256,6 +256,7 @@ async fn detail(connection: &mut SqliteConnection, id: RunId) -> Result<Option<R
     let metrics = fetch(connection, query::METRICS, of_run()?).await?;
     Ok(Some(RunDetail {
         run,
+        expanded: updraft_store::read::expanded(&loaded.task_runs, &loaded.cleared),
         task_runs: loaded.task_runs,
         work: loaded.work,
         attempts: attempts.iter().map(rows::attempt).collect::<Result<_, _>>()?,

@@ -148,12 +148,17 @@ pub(crate) enum TaskRun {
 
 pub(crate) fn task_run(row: &SqliteRow) -> Result<TaskRun, StoreError> {
     let r = Reading::new(row, "task_run");
+    let expanded_n = match r.get::<Option<i64>>("expanded_n")? {
+        None => None,
+        Some(_) => Some(r.number("expanded_n")?),
+    };
     if r.get::<&str>("state")? == WAITING {
         return Ok(TaskRun::Cleared(ClearedRow {
             key: r.key()?,
             generation: r.number("generation")?,
             dispatch_no: r.number("dispatch_no")?,
             try_no: r.number("try_no")?,
+            expanded_n,
         }));
     }
     Ok(TaskRun::Over(TaskRunRow {
@@ -166,6 +171,7 @@ pub(crate) fn task_run(row: &SqliteRow) -> Result<TaskRun, StoreError> {
         cause: r.name("cause", Cause::parse)?,
         started_at: r.opt_at("started_at")?,
         ended_at: r.at("ended_at")?,
+        expanded_n,
     }))
 }
 

@@ -315,13 +315,14 @@ async fn the_tables_refuse_impossible_rows() {
         "UPDATE worker SET state = 'tired'",
         "UPDATE workflow_version SET workflow_id = 999",
         "UPDATE workflow_version SET sha256 = 'x'",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'running', 'task', NULL, 1)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 0, 1, 0, 'failed', 'task', NULL, 1)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'failed', 'task', NULL, NULL)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'failed', NULL, NULL, 1)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'waiting', NULL, NULL, NULL)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'waiting', 'task', NULL, NULL)",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'waiting', NULL, NULL, 1)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'running', 'task', NULL, 1, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 0, 1, 0, 'failed', 'task', NULL, 1, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'failed', 'task', NULL, NULL, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'failed', NULL, NULL, 1, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 1, 1, 0, 'waiting', NULL, NULL, NULL, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'waiting', 'task', NULL, NULL, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 0, 0, 0, 'waiting', NULL, NULL, NULL, -1)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 1, 1, 1, 0, 'waiting', NULL, NULL, 1, NULL)",
         "INSERT INTO attempt SELECT run_id, 'a', -1, 1, run_id, 1, 0, 1, 1, NULL, 1, 'ready', 'task', NULL, NULL, NULL, NULL FROM run",
         "INSERT INTO attempt SELECT run_id, 'a', -1, 1, run_id, 1, 0, NULL, 1, NULL, 1, 'lost', 'task', NULL, NULL, NULL, NULL FROM run",
         "INSERT INTO attempt SELECT run_id, 'a', -1, 1, run_id, 1, 0, 1, 1, NULL, 1, 'lost', 'task', NULL, printf('%.8193c', 'x'), NULL, NULL FROM run",
@@ -341,8 +342,9 @@ async fn the_tables_refuse_impossible_rows() {
     let allowed = [
         "UPDATE run SET state = 'cancelled', ended_at = 1, cause = 'cancel_requested'",
         "UPDATE work SET cancel_at = 1",
-        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 0, 0, 0, 'upstream_failed', 'upstream_failed', NULL, 1)",
-        "INSERT INTO task_run VALUES ('r', 'b', -1, 1, 1, 1, 0, 'waiting', NULL, NULL, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'a', -1, 0, 0, 0, 0, 'upstream_failed', 'upstream_failed', NULL, 1, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'b', -1, 1, 1, 1, 0, 'waiting', NULL, NULL, NULL, NULL)",
+        "INSERT INTO task_run VALUES ('r', 'm', -1, 0, 0, 0, 0, 'waiting', NULL, NULL, NULL, 3)",
     ];
     for sql in allowed {
         connection.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use updraft_model::event::Event;
-use updraft_model::id::{RunId, TaskId, TaskKey, VersionId};
+use updraft_model::id::{MapIndex, RunId, TaskId, TaskKey, VersionId};
 use updraft_model::record::{EndedAttempt, WorkRow};
 use updraft_model::state::{Place, RunState};
 
@@ -94,7 +94,12 @@ pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
         }
         task_id(run, key)?;
     }
-    if let Some(row) = commit.cleared.iter().find(|row| row.generation == 0) {
+    let expanded = commit.task_runs.iter().map(|row| (&row.key, row.expanded_n));
+    let mut expanded = expanded.chain(commit.cleared.iter().map(|row| (&row.key, row.expanded_n)));
+    if let Some((key, _)) = expanded.find(|(key, n)| n.is_some() && key.map_index != MapIndex::NONE) {
+        return Err(rejected(run, &format!("task run {key} is an instance and has instances")));
+    }
+    if let Some(row) = commit.cleared.iter().find(|row| row.generation == 0 && row.expanded_n.is_none()) {
         return Err(rejected(run, &format!("task run {} begins anew in its first generation", row.key)));
     }
     if let Some((_, Some(queue))) = reopened_of(&commit.events) {

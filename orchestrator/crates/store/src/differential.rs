@@ -272,8 +272,18 @@ impl Game {
         for over in &loaded.task_runs {
             if self.dice.one_in(6) && commit.task_runs.iter().all(|row| row.key != over.key) {
                 let (generation, dispatch_no, try_no) = (over.generation + 1, over.dispatch_no, over.try_no);
-                commit.cleared.push(ClearedRow { key: over.key.clone(), generation, dispatch_no, try_no });
+                let expanded_n = over.expanded_n;
+                commit.cleared.push(ClearedRow { key: over.key.clone(), generation, dispatch_no, try_no, expanded_n });
             }
+        }
+        let mapped = TaskKey::of("m");
+        let free =
+            commit.task_runs.iter().all(|row| row.key != mapped) && commit.cleared.iter().all(|row| row.key != mapped);
+        if self.dice.one_in(6) && free {
+            let n = u32::try_from(self.dice.below(4)).unwrap_or(0);
+            commit.events.push(Event::TaskExpanded { task: mapped.task.clone(), n, generation: 0 });
+            let expanded_n = Some(n);
+            commit.cleared.push(ClearedRow { key: mapped, generation: 0, dispatch_no: 0, try_no: 0, expanded_n });
         }
         if self.dice.one_in(8) {
             let waits = self.dice.one_in(3);

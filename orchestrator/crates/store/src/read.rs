@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use updraft_model::event::Event;
 use updraft_model::id::{RunId, TaskId, TaskKey, VersionId};
-use updraft_model::record::{AttemptRow, RunMetric, RunRow, TaskItem, TaskRunRow, WorkRow};
+use updraft_model::record::{AttemptRow, ClearedRow, RunMetric, RunRow, TaskItem, TaskRunRow, WorkRow};
 use updraft_model::state::RunState;
 use updraft_model::time::Timestamp;
 
@@ -41,6 +41,9 @@ pub struct RunDetail {
     pub run: RunView,
     /// Task runs that are over.
     pub task_runs: Vec<TaskRunRow>,
+    /// Mapped tasks, with the number of their instances. Instances that have not begun are in no other list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expanded: Vec<(TaskId, u32)>,
     /// Task runs that are dispatched.
     pub work: Vec<WorkRow>,
     /// Attempts that are over, by key and `dispatch_no`.
@@ -49,6 +52,15 @@ pub struct RunDetail {
     pub items: Vec<(TaskKey, u32, TaskItem)>,
     /// Measures, with the task that recorded them.
     pub metrics: Vec<(TaskId, RunMetric)>,
+}
+
+/// The mapped tasks among these rows, by name, with the number of their instances.
+pub fn expanded(over: &[TaskRunRow], cleared: &[ClearedRow]) -> Vec<(TaskId, u32)> {
+    let over = over.iter().map(|row| (&row.key, row.expanded_n));
+    let all = over.chain(cleared.iter().map(|row| (&row.key, row.expanded_n)));
+    let mut found: Vec<(TaskId, u32)> = all.filter_map(|(key, n)| Some((key.task.clone(), n?))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// A workflow version as stored.

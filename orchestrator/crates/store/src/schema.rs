@@ -22,6 +22,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (11, "history"),
     (12, "reopen"),
     (13, "idempotency"),
+    (14, "expanded"),
 ];
 
 /// Tables with their columns.
@@ -104,6 +105,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "cause",
             "started_at",
             "ended_at",
+            "expanded_n",
         ],
     ),
     (

@@ -1,6 +1,9 @@
 //! Runs.
 
+use std::collections::BTreeSet;
+
 use updraft_model::id::TaskKey;
+use updraft_model::record::TaskRunRow;
 use updraft_model::state::{Cause, FinalState, RunState};
 use updraft_model::time::{DataInterval, Timestamp};
 use updraft_store::history::{Failure, RunLine};
@@ -124,9 +127,13 @@ pub(crate) fn blocked(detail: &RunDetail) -> u32 {
 
 /// What a retry of what failed would take: what failed or was stopped, and what did not run because of it.
 pub(crate) fn retryable(detail: &RunDetail) -> Vec<&TaskKey> {
-    let rows = detail.task_runs.iter().filter(|row| match row.state {
+    let wrong = |state: FinalState| match state {
         FinalState::Failed | FinalState::UpstreamFailed | FinalState::Cancelled => true,
         FinalState::Succeeded | FinalState::Skipped | FinalState::Removed => false,
-    });
-    rows.map(|row| &row.key).collect()
+    };
+    let rows: Vec<_> = detail.task_runs.iter().filter(|row| wrong(row.state)).collect();
+    // A mapped task stands for its instances only where none of them went wrong.
+    let instances: BTreeSet<_> = rows.iter().filter(|row| index(&row.key).is_some()).map(|row| &row.key.task).collect();
+    let counts = |row: &&&TaskRunRow| row.expanded_n.is_none() || !instances.contains(&row.key.task);
+    rows.iter().filter(counts).map(|row| &row.key).collect()
 }

@@ -90,8 +90,9 @@ impl<'a> Rows<'a> {
             .map(|index| self.one(&TaskKey { task: task.clone(), map_index: *index }))
             .collect();
         let mut own = self.one(&TaskKey::of(task.clone()));
-        if !instances.is_empty() {
-            gather(&mut own, &instances);
+        let expanded = self.from.detail.expanded.iter().find(|(mapped, _)| mapped == task).map(|(_, n)| *n);
+        if expanded.is_some() || !instances.is_empty() {
+            gather(&mut own, &instances, expanded);
         }
         all.push(own);
         all.extend(instances);
@@ -198,9 +199,13 @@ fn cause_words(state: TaskRunState, cause: Option<Cause>, lines: &[&AttemptLine]
     }
 }
 
-/// A mapped task run from its instances.
-fn gather(own: &mut TaskRun, instances: &[TaskRun]) {
-    let mut counts = Instances { total: u32::try_from(instances.len()).unwrap_or(u32::MAX), ..Instances::default() };
+/// A mapped task run from its instances that have begun, of so many in all.
+fn gather(own: &mut TaskRun, instances: &[TaskRun], expanded: Option<u32>) {
+    let begun = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+    let mut counts = Instances { total: begun.max(expanded.unwrap_or(0)), ..Instances::default() };
+    // Those that have not begun wait as long as their task is not over; then they never will.
+    let left = if own.cause.is_none() { counts.total - begun } else { 0 };
+    counts.waiting = left;
     for one in instances {
         match one.state {
             TaskState::Succeeded | TaskState::Skipped => counts.succeeded += 1,
@@ -227,7 +232,11 @@ fn gather(own: &mut TaskRun, instances: &[TaskRun]) {
     };
     // An own row that is over knows better than its instances.
     if own.cause.is_none()
-        && let Some(state) = instances.iter().map(|one| one.state).min_by_key(|state| rank(*state))
+        && let Some(state) = instances
+            .iter()
+            .map(|one| one.state)
+            .chain((left > 0).then_some(TaskState::Waiting))
+            .min_by_key(|state| rank(*state))
     {
         own.state = state;
     }

@@ -6,7 +6,9 @@ use super::{Draft, after, shorten};
 use crate::change::outcome;
 use crate::event::{Event, Subject};
 use crate::graph::TaskIndex;
+use crate::id::TaskKey;
 use crate::input::{Mark, Reject};
+use crate::mapped::{At, Mapped};
 use crate::run::{Run, Slot};
 use crate::state::{Cause, FinalState, Outcome, Place, RunState};
 use crate::time::Timestamp;
@@ -33,11 +35,19 @@ pub(super) fn decide(run: &Run, mark: Mark, now: Timestamp) -> Result<Vec<Event>
     let mut events = Vec::new();
     let mut marked = Vec::new();
     for task in meant(run, mark.tasks.as_deref(), mark.state)? {
-        let subject = Subject::from(&run.key(task));
-        match *run.slot(task) {
-            Slot::Final { state, .. } if state == mark.state => continue,
-            Slot::Dispatched(numbers) if places.get(&task) == Some(&Place::Executing) => {
-                let standing = mark.work.iter().find(|standing| standing.key == run.key(task));
+        if run.slot(task).final_state() == Some(mark.state) {
+            continue;
+        }
+        // Of a mapped task, instances under way end with it; those that are over stay as they ended.
+        let instances = run.mapped(task).into_iter().flat_map(Mapped::slots);
+        let instances = instances.filter(|(_, slot)| matches!(slot, Slot::Dispatched(_)));
+        let instances = instances.map(|(index, slot)| (At { task, index }, *slot));
+        for (at, slot) in instances.chain([(At::task(task), *run.slot(task))]) {
+            let (key, subject) = (run.key_at(at), Subject::from(&run.key_at(at)));
+            if let Slot::Dispatched(numbers) = slot
+                && places.get(&at) == Some(&Place::Executing)
+            {
+                let standing = mark.work.iter().find(|standing| standing.key == key);
                 events.push(Event::AttemptEnded {
                     subject: subject.clone(),
                     dispatch_no: numbers.dispatch_no,
@@ -51,9 +61,8 @@ pub(super) fn decide(run: &Run, mark: Mark, now: Timestamp) -> Result<Vec<Event>
                     bytes: 0,
                 });
             }
-            Slot::Final { .. } | Slot::Dispatched(_) | Slot::Waiting(_) | Slot::Ended { .. } => {}
+            events.push(Event::TaskSet { subject, state: mark.state, by: by.clone(), reason: reason.clone() });
         }
-        events.push(Event::TaskSet { subject, state: mark.state, by: by.clone(), reason: reason.clone() });
         marked.push(task);
     }
     if marked.is_empty() {
@@ -76,9 +85,13 @@ pub(super) fn decide(run: &Run, mark: Mark, now: Timestamp) -> Result<Vec<Event>
 }
 
 /// The task runs that are meant, in file order.
-fn meant(run: &Run, named: Option<&[crate::id::TaskKey]>, state: FinalState) -> Result<Vec<TaskIndex>, Reject> {
+fn meant(run: &Run, named: Option<&[TaskKey]>, state: FinalState) -> Result<Vec<TaskIndex>, Reject> {
     if let Some(named) = named {
-        let mut found = named.iter().map(|key| find(run, key)).collect::<Result<Vec<_>, _>>()?;
+        let whole = |key: &TaskKey| match find(run, key)? {
+            at if at.is_instance() => Err(Reject::MarkInstance(key.clone())),
+            at => Ok(at.task),
+        };
+        let mut found = named.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
         found.sort_unstable();
         found.dedup();
         return Ok(found);

@@ -17,6 +17,7 @@ use crate::graph::TaskIndex;
 use crate::id::{TaskId, TaskKey, WorkerNo};
 use crate::input::{AttemptResult, Halted, Input, Reject, Target};
 use crate::judge::{Counts, Verdict, judge};
+use crate::mapped::{self, At, Mapped};
 use crate::run::{Numbers, Run, Slot, counts_as_failure};
 use crate::state::{Cause, DispatchWhy, FinalState, RunState};
 use crate::time::Timestamp;
@@ -35,6 +36,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Vec<Event>, Rej
     let mut draft = Draft::of(run);
     match input {
         Input::Create { by, conf_sha256, only } => draft.create(by, conf_sha256, only)?,
+        Input::Expand { task, n } => return expand(run, task, n, now),
         Input::Start => draft.start()?,
         Input::Finish { key, dispatch_no, result, started_at, worker } => {
             draft.finish(&Attempt { key, dispatch_no, started_at, worker }, result, now)?;
@@ -115,6 +117,29 @@ fn after(run: &Run, target: Option<Target>, events: &[Event], now: Timestamp) ->
     after
 }
 
+/// A task that has not begun is mapped: what is startable starts as so many instances.
+fn expand(run: &Run, task: TaskId, n: u32, now: Timestamp) -> Result<Vec<Event>, Reject> {
+    let draft = Draft::of(run);
+    draft.may_stop()?;
+    let at = draft.task(&TaskKey::of(task.clone()))?;
+    let Slot::Waiting(numbers) = *run.slot(at.task) else { return Err(Reject::Begun(task)) };
+    if run.mapped(at.task).is_some() {
+        return Err(Reject::Begun(task));
+    }
+    if i32::try_from(n).is_err() {
+        return Err(Reject::NoInstance(TaskKey::of(task), n));
+    }
+    let mut events = vec![Event::TaskExpanded { task, n, generation: numbers.generation }];
+    if run.projection.state == RunState::Running {
+        let next = after(run, None, &events, now);
+        let mut draft = Draft::of(&next);
+        draft.judge(at.task);
+        draft.fill();
+        events.append(&mut draft.events);
+    }
+    Ok(events)
+}
+
 /// The attempt that an input is about.
 struct Attempt {
     key: TaskKey,
@@ -132,6 +157,8 @@ struct Draft<'a> {
     counts: HashMap<TaskIndex, Counts>,
     over: HashMap<TaskIndex, FinalState>,
     startable: BTreeSet<TaskIndex>,
+    /// The instance that has ended.
+    ended: Option<(At, FinalState, Cause)>,
     open: u32,
     dispatched: u32,
     failures: u32,
@@ -149,6 +176,7 @@ impl<'a> Draft<'a> {
             counts: HashMap::new(),
             over: HashMap::new(),
             startable: BTreeSet::new(),
+            ended: None,
             open: run.open,
             dispatched: run.dispatched,
             failures: run.failures,
@@ -204,7 +232,8 @@ impl<'a> Draft<'a> {
         self.events.push(Event::RunStarted {});
         self.state = RunState::Running;
         // One that was re-opened and had to wait: of what begins anew, some may have nothing to wait for but its end.
-        if self.run.projection.generation > 0 {
+        // So may a task without instances.
+        if self.run.projection.generation > 0 || !self.run.instances.is_empty() {
             for task in self.run.compiled.graph.indices() {
                 self.judge(task);
             }
@@ -249,8 +278,9 @@ impl<'a> Draft<'a> {
 
     fn finish(&mut self, attempt: &Attempt, result: AttemptResult, now: Timestamp) -> Result<(), Reject> {
         self.is_running()?;
-        let task = self.task(&attempt.key)?;
-        let numbers = match *self.run.slot(task) {
+        let at = self.task(&attempt.key)?;
+        let Some(slot) = self.run.slot_at(at).copied() else { return Err(Reject::NotMapped(attempt.key.clone())) };
+        let numbers = match slot {
             Slot::Dispatched(numbers) if numbers.dispatch_no == attempt.dispatch_no => numbers,
             Slot::Dispatched(numbers) => {
                 return Err(fenced(attempt, format!("{} is", numbers.dispatch_no)));
@@ -259,7 +289,7 @@ impl<'a> Draft<'a> {
             Slot::Final { state, .. } => return Err(fenced(attempt, format!("it ended as {state}"))),
         };
         check_cause(&result)?;
-        let next = self.next(task, numbers, &result, now);
+        let next = self.next(at, numbers, &result, now);
         let ending = ending(result);
         let subject = Subject::from(&attempt.key);
         self.events.push(Event::AttemptEnded {
@@ -277,21 +307,64 @@ impl<'a> Draft<'a> {
             Next::Again { numbers, why, due } => self.events.push(dispatch(subject, numbers, why, due)),
             Next::Over(state, cause) => {
                 self.dispatched -= 1;
-                self.end(task, Some(attempt.dispatch_no), state, cause);
+                if at.is_instance() {
+                    let dispatch_no = Some(attempt.dispatch_no);
+                    self.events.push(Event::TaskFinished {
+                        subject: Subject::from(&attempt.key),
+                        dispatch_no,
+                        state,
+                        cause,
+                    });
+                    self.ended = Some((at, state, cause));
+                    self.settle(at.task);
+                } else {
+                    self.end(at.task, Some(attempt.dispatch_no), state, cause);
+                }
             }
         }
         self.fill();
         Ok(())
     }
 
-    fn task(&self, key: &TaskKey) -> Result<TaskIndex, Reject> {
+    fn task(&self, key: &TaskKey) -> Result<At, Reject> {
         let Some(task) = self.run.compiled.graph.position(key.task.as_str()) else {
             return Err(Reject::UnknownTask(key.task.clone()));
         };
         if !self.run.chosen[task as usize] {
             return Err(Reject::NotChosen(key.task.clone()));
         }
-        self.run.position(key).ok_or_else(|| Reject::NotMapped(key.clone()))
+        match (self.run.locate(key), self.run.mapped(task)) {
+            (Some(at), _) => Ok(at),
+            (None, Some(mapped)) => Err(Reject::NoInstance(key.clone(), mapped.n())),
+            (None, None) => Err(Reject::NotMapped(key.clone())),
+        }
+    }
+
+    /// Instances of a task that are dispatched, and those that have not begun.
+    fn instances(&self, task: TaskIndex) -> Option<(u32, usize)> {
+        let mapped = self.run.mapped(task)?;
+        let ended = self.ended.is_some_and(|(at, ..)| at.task == task);
+        Some((mapped.dispatched() - u32::from(ended), mapped.waiting().len()))
+    }
+
+    /// How a mapped task ends, all of its instances being over.
+    fn gathered(&self, task: TaskIndex) -> (FinalState, Cause) {
+        let whole = self.run.mapped(task).map(Mapped::outcome);
+        let last = self.ended.filter(|(at, ..)| at.task == task).map(|(_, state, cause)| (state, cause));
+        mapped::outcome(&mut whole.into_iter().chain(last))
+    }
+
+    /// An instance is over: so may its task be.
+    fn settle(&mut self, task: TaskIndex) {
+        match self.instances(task) {
+            Some((0, left)) if self.is_stopping() => {
+                let (state, cause) =
+                    if left == 0 { self.gathered(task) } else { (FinalState::Cancelled, self.stop_cause()) };
+                self.end(task, None, state, cause);
+            }
+            Some(_) => self.judge(task),
+            None => {}
+        }
     }
 
     /// Nothing is dispatched any more.
@@ -318,21 +391,39 @@ impl<'a> Draft<'a> {
         let mut known = HashMap::with_capacity(halted.removed.len() + halted.executing.len());
         for (keys, executes) in [(&halted.removed, false), (&halted.executing, true)] {
             for key in keys {
-                let task = self.run.position(key).ok_or_else(|| Reject::Inconsistent(key.clone()))?;
-                if known.insert(task, executes).is_some() {
+                let at = self.run.locate(key).ok_or_else(|| Reject::Inconsistent(key.clone()))?;
+                if known.insert(at, executes).is_some() {
                     return Err(Reject::Inconsistent(key.clone()));
                 }
             }
         }
         for task in self.run.compiled.graph.indices() {
-            let slot = self.run.slot(task);
-            let ends = match (slot, known.get(&task)) {
+            // A mapped task ends once none of its instances executes.
+            let mut executes = false;
+            for (index, slot) in self.run.mapped(task).into_iter().flat_map(Mapped::slots) {
+                let at = At { task, index };
+                match (slot, known.get(&at)) {
+                    (Slot::Dispatched(_), Some(true)) => executes = true,
+                    (Slot::Dispatched(_), Some(false)) => {
+                        self.dispatched -= 1;
+                        let (subject, state) = (Subject::from(&self.run.key_at(at)), FinalState::Cancelled);
+                        self.events.push(Event::TaskFinished { subject, dispatch_no: None, state, cause });
+                    }
+                    (Slot::Waiting(_) | Slot::Final { .. }, None) => {}
+                    (Slot::Waiting(_) | Slot::Final { .. } | Slot::Ended { .. }, Some(_))
+                    | (Slot::Dispatched(_) | Slot::Ended { .. }, None) => {
+                        return Err(Reject::Inconsistent(self.run.key_at(at)));
+                    }
+                }
+            }
+            let at = At::task(task);
+            let ends = match (self.run.slot(task), known.get(&at)) {
                 (Slot::Dispatched(_), Some(true)) | (Slot::Final { .. }, None) => false,
                 (Slot::Dispatched(_), Some(false)) => {
                     self.dispatched -= 1;
                     true
                 }
-                (Slot::Waiting(_), None) => self.is_chosen(task),
+                (Slot::Waiting(_), None) => self.is_chosen(task) && !executes,
                 (Slot::Waiting(_) | Slot::Final { .. } | Slot::Ended { .. }, Some(_))
                 | (Slot::Dispatched(_) | Slot::Ended { .. }, None) => {
                     return Err(Reject::Inconsistent(self.run.key(task)));
@@ -390,9 +481,14 @@ impl<'a> Draft<'a> {
         if !waits || self.run.startable.contains(&task) || self.startable.contains(&task) {
             return None;
         }
+        let instances = self.instances(task);
+        if instances.is_some_and(|(dispatched, _)| dispatched > 0) {
+            return None;
+        }
         let counts = self.counts.get(&task).copied().unwrap_or(self.run.counts[task as usize]);
         match judge(self.run.compiled.task(task).trigger_rule, counts) {
             Verdict::Wait => None,
+            Verdict::Start if instances.is_some_and(|(_, left)| left == 0) => Some(self.gathered(task)),
             Verdict::Start => {
                 self.startable.insert(task);
                 None
@@ -405,7 +501,8 @@ impl<'a> Draft<'a> {
     /// Dispatches what has a place, in file order, and ends the run if nothing is left.
     fn fill(&mut self) {
         if self.state == RunState::Running && !self.is_over_limit() {
-            let mut places = self.run.width().saturating_sub(self.dispatched);
+            let mut places = self.run.width().saturating_sub(self.dispatched) as usize;
+            let mut starts: Vec<At> = Vec::new();
             let (mut old, mut new) = (self.run.startable.iter().peekable(), self.startable.iter().peekable());
             while places > 0 {
                 let task = match (old.peek(), new.peek()) {
@@ -424,17 +521,27 @@ impl<'a> Draft<'a> {
                 if self.over.contains_key(&task) {
                     continue;
                 }
-                places -= 1;
-                self.dispatched += 1;
-                let Slot::Waiting(before) = *self.run.slot(task) else { continue };
-                let numbers =
-                    Numbers { dispatch_no: before.dispatch_no + 1, try_no: before.try_no + 1, losses: 0, ..before };
-                let why = if before.generation == 0 { DispatchWhy::First } else { DispatchWhy::Manual };
-                let subject = Subject::from(&self.run.key(task));
-                self.events.push(dispatch(subject, numbers, why, None));
+                let before = starts.len();
+                match self.run.mapped(task) {
+                    None => starts.push(At::task(task)),
+                    Some(mapped) => {
+                        starts.extend(mapped.waiting().iter().take(places).map(|&index| At { task, index }));
+                    }
+                }
+                places -= starts.len() - before;
             }
+            starts.into_iter().for_each(|at| self.dispatch(at));
         }
         self.close();
+    }
+
+    /// Dispatches a waiting task run.
+    fn dispatch(&mut self, at: At) {
+        let Some(Slot::Waiting(before)) = self.run.slot_at(at).copied() else { return };
+        self.dispatched += 1;
+        let numbers = Numbers { dispatch_no: before.dispatch_no + 1, try_no: before.try_no + 1, losses: 0, ..before };
+        let why = if before.generation == 0 { DispatchWhy::First } else { DispatchWhy::Manual };
+        self.events.push(dispatch(Subject::from(&self.run.key_at(at)), numbers, why, None));
     }
 
     /// Ends the run if nothing of it is open; one that passed its event limit as soon as nothing is dispatched.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Draft;
-use crate::graph::TaskIndex;
 use crate::input::{AttemptResult, CLASS_PANIC, CLASS_SKIPPED, CLASS_TIMEOUT, Reject, Retryable};
+use crate::mapped::At;
 use crate::retry::jitter_unit;
 use crate::run::Numbers;
 use crate::state::{Cause, DispatchWhy, FinalState, Outcome};
@@ -31,20 +31,20 @@ pub(super) enum Next {
 
 impl Draft<'_> {
     /// What a result means: over, or once more.
-    pub(super) fn next(&self, task: TaskIndex, numbers: Numbers, result: &AttemptResult, now: Timestamp) -> Next {
+    pub(super) fn next(&self, at: At, numbers: Numbers, result: &AttemptResult, now: Timestamp) -> Next {
         match result {
             AttemptResult::Succeeded { .. } => Next::Over(FinalState::Succeeded, Cause::Task),
             AttemptResult::Skipped { .. } => Next::Over(FinalState::Skipped, Cause::Task),
             AttemptResult::Cancelled => Next::Over(FinalState::Cancelled, self.stop_cause()),
             AttemptResult::Rejected { cause, .. } => Next::Over(FinalState::Failed, *cause),
             AttemptResult::Failed { class, retryable, .. } => {
-                self.after_failure(task, numbers, class, *retryable, Cause::Task, now)
+                self.after_failure(at, numbers, class, *retryable, Cause::Task, now)
             }
             AttemptResult::TimedOut { .. } => {
-                self.after_failure(task, numbers, CLASS_TIMEOUT, Retryable::YES, Cause::Timeout, now)
+                self.after_failure(at, numbers, CLASS_TIMEOUT, Retryable::YES, Cause::Timeout, now)
             }
             AttemptResult::Panicked { .. } => {
-                self.after_failure(task, numbers, CLASS_PANIC, Retryable::YES, Cause::Panic, now)
+                self.after_failure(at, numbers, CLASS_PANIC, Retryable::YES, Cause::Panic, now)
             }
             AttemptResult::Lost { cause, .. } => {
                 let counted = u32::from(!matches!(cause, Cause::Drained | Cause::WorkerSuspect));
@@ -69,14 +69,14 @@ impl Draft<'_> {
 
     fn after_failure(
         &self,
-        task: TaskIndex,
+        at: At,
         numbers: Numbers,
         class: &str,
         retryable: Retryable,
         cause: Cause,
         now: Timestamp,
     ) -> Next {
-        let policy = &self.run.compiled.task(task).retry;
+        let policy = &self.run.compiled.task(at.task).retry;
         let after = match retryable {
             Retryable::After(span) if numbers.own_try() <= policy.limit && policy.covers(class) => span,
             Retryable::After(_) | Retryable::Never => return Next::Over(FinalState::Failed, cause),
@@ -84,7 +84,7 @@ impl Draft<'_> {
         if self.is_stopping() {
             return Next::Over(FinalState::Cancelled, self.stop_cause());
         }
-        let u = jitter_unit(self.run.facts.run_id, &self.run.key(task), numbers.generation, numbers.try_no);
+        let u = jitter_unit(self.run.facts.run_id, &self.run.key_at(at), numbers.generation, numbers.try_no);
         let wait: Duration = policy.wait(numbers.own_try(), u).max(after);
         Next::Again {
             numbers: Numbers { dispatch_no: numbers.dispatch_no + 1, try_no: numbers.try_no + 1, ..numbers },

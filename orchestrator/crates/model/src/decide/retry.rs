@@ -3,13 +3,14 @@
 //! Decided in two steps: what begins anew; then, from the state that this leads to, what starts at once or ends anew. The
 //! second step is the one that every finish takes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Draft, after, dispatch, shorten};
 use crate::event::{Anew, Event, Subject};
 use crate::graph::TaskIndex;
-use crate::id::TaskKey;
+use crate::id::{MapIndex, TaskKey};
 use crate::input::{Reject, Retry, RetryWhat, Standing, Target};
+use crate::mapped::At;
 use crate::run::{Numbers, Run, Slot};
 use crate::state::{Cause, DispatchWhy, FinalState, Place, RunState};
 use crate::time::Timestamp;
@@ -38,6 +39,9 @@ pub(super) fn decide(run: &Run, retry: Retry, now: Timestamp) -> Result<Vec<Even
 
 /// A run that is over goes on.
 fn reopen(run: &Run, retry: Retry, target: Option<Target>) -> Result<Vec<Event>, Reject> {
+    if target.is_some() && !run.instances.is_empty() {
+        return Err(Reject::MappedVersion);
+    }
     let mut changed = None;
     if let Some(target) = target {
         let mut copy = run.clone();
@@ -52,9 +56,13 @@ fn reopen(run: &Run, retry: Retry, target: Option<Target>) -> Result<Vec<Event>,
     for task in on.compiled.graph.indices().filter(|&task| on.is_chosen(task)) {
         match *on.slot(task) {
             // A task that left the graph once and is back has to run.
-            Slot::Final { numbers, state, .. } if chosen[task as usize] || state == FinalState::Removed => {
-                let TaskKey { task, map_index } = on.key(task);
-                tasks.push(Anew { task, map_index, generation: numbers.generation + 1 });
+            Slot::Final { numbers, state, .. } if chosen.has(task) || state == FinalState::Removed => {
+                tasks.push(anew(on, At::task(task), numbers));
+                for (at, slot) in chosen.instances(on, task) {
+                    if let Slot::Final { numbers, .. } = slot {
+                        tasks.push(anew(on, at, numbers));
+                    }
+                }
             }
             Slot::Waiting(_) => waiting = true,
             Slot::Final { .. } | Slot::Dispatched(_) | Slot::Ended { .. } => {}
@@ -85,6 +93,11 @@ fn reopen(run: &Run, retry: Retry, target: Option<Target>) -> Result<Vec<Event>,
     Ok(events)
 }
 
+fn anew(run: &Run, at: At, numbers: Numbers) -> Anew {
+    let TaskKey { task, map_index } = run.key_at(at);
+    Anew { task, map_index, generation: numbers.generation + 1 }
+}
+
 /// Task runs of a live run begin anew; what waits for its next try does so now.
 fn clear(run: &Run, retry: &Retry) -> Result<Vec<Event>, Reject> {
     let places = places(run, &retry.work)?;
@@ -95,27 +108,30 @@ fn clear(run: &Run, retry: &Retry) -> Result<Vec<Event>, Reject> {
     let mut upset = vec![false; graph.len()];
     for &task in graph.topological() {
         upset[task as usize] = graph.upstream(task).iter().any(|&up| upset[up as usize]);
-        if !chosen[task as usize] {
+        if !chosen.has(task) {
             continue;
         }
-        let subject = Subject::from(&run.key(task));
-        let anew = |numbers: Numbers| Event::TaskCleared {
-            subject: subject.clone(),
-            generation: numbers.generation + 1,
-            by: shorten(retry.by.clone()),
-        };
-        match (*run.slot(task), places.get(&task)) {
-            (Slot::Final { numbers, .. }, _) => {
-                upset[task as usize] = true;
-                events.push(anew(numbers));
+        let whole = (At::task(task), *run.slot(task));
+        for (at, slot) in std::iter::once(whole).chain(chosen.instances(run, task)) {
+            let subject = Subject::from(&run.key_at(at));
+            let anew = |numbers: Numbers| Event::TaskCleared {
+                subject: subject.clone(),
+                generation: numbers.generation + 1,
+                by: shorten(retry.by.clone()),
+            };
+            match (slot, places.get(&at)) {
+                (Slot::Final { numbers, .. }, _) => {
+                    upset[task as usize] = true;
+                    events.push(anew(numbers));
+                }
+                (Slot::Dispatched(_), Some(Place::Executing)) => return Err(Reject::Executing(run.key_at(at))),
+                (Slot::Dispatched(numbers), _) if upset[task as usize] => events.push(anew(numbers)),
+                (Slot::Dispatched(numbers), Some(Place::Timer)) => {
+                    let numbers = Numbers { dispatch_no: numbers.dispatch_no + 1, ..numbers };
+                    events.push(dispatch(subject, numbers, DispatchWhy::Manual, None));
+                }
+                (Slot::Waiting(_) | Slot::Ended { .. } | Slot::Dispatched(_), _) => {}
             }
-            (Slot::Dispatched(_), Some(Place::Executing)) => return Err(Reject::Executing(run.key(task))),
-            (Slot::Dispatched(numbers), _) if upset[task as usize] => events.push(anew(numbers)),
-            (Slot::Dispatched(numbers), Some(Place::Timer)) => {
-                let numbers = Numbers { dispatch_no: numbers.dispatch_no + 1, ..numbers };
-                events.push(dispatch(subject, numbers, DispatchWhy::Manual, None));
-            }
-            (Slot::Waiting(_) | Slot::Ended { .. } | Slot::Dispatched(_), _) => {}
         }
     }
     if events.is_empty() { Err(nothing(retry)) } else { Ok(events) }
@@ -175,39 +191,79 @@ fn nothing(retry: &Retry) -> Reject {
 }
 
 /// Where dispatched task runs are; it and the run must know the same ones.
-pub(super) fn places(run: &Run, work: &[Standing]) -> Result<HashMap<TaskIndex, Place>, Reject> {
+pub(super) fn places(run: &Run, work: &[Standing]) -> Result<HashMap<At, Place>, Reject> {
     let mut places = HashMap::with_capacity(work.len());
     for standing in work {
-        let task = run.position(&standing.key).ok_or_else(|| Reject::Inconsistent(standing.key.clone()))?;
-        let dispatched = matches!(run.slot(task), Slot::Dispatched(_));
-        if !dispatched || places.insert(task, standing.place).is_some() {
+        let at = run.locate(&standing.key).ok_or_else(|| Reject::Inconsistent(standing.key.clone()))?;
+        let dispatched = matches!(run.slot_at(at), Some(Slot::Dispatched(_)));
+        if !dispatched || places.insert(at, standing.place).is_some() {
             return Err(Reject::Inconsistent(standing.key.clone()));
         }
     }
     if places.len() == run.dispatched as usize {
         return Ok(places);
     }
-    let missing = |task: &TaskIndex| matches!(run.slot(*task), Slot::Dispatched(_)) && !places.contains_key(task);
-    let lost = run.compiled.graph.indices().find(missing);
-    Err(Reject::Inconsistent(lost.map_or_else(|| TaskKey::of(""), |task| run.key(task))))
+    let lost = run.at_work().find(|at| !places.contains_key(at));
+    Err(Reject::Inconsistent(lost.map_or_else(|| TaskKey::of(""), |at| run.key_at(at))))
 }
 
-/// Which task runs are meant, by position.
-fn chosen(run: &Run, retry: &Retry) -> Result<Vec<bool>, Reject> {
-    let graph = &run.compiled.graph;
-    match retry.what {
-        RetryWhat::All => Ok(graph.indices().map(|task| run.is_chosen(task)).collect()),
-        RetryWhat::Failed => Ok(failed(run)),
-        RetryWhat::Tasks => {
-            let named = retry.tasks.iter().map(|key| find(run, key)).collect::<Result<Vec<_>, _>>()?;
-            if retry.downstream {
-                return Ok(graph.downstream_closure(named));
-            }
-            let mut chosen = vec![false; graph.len()];
-            named.into_iter().for_each(|task| chosen[task as usize] = true);
-            Ok(chosen)
-        }
+/// Which task runs are meant.
+struct Chosen {
+    /// By position.
+    tasks: Vec<bool>,
+    /// Of these mapped tasks, what is named alone.
+    named: BTreeMap<TaskIndex, BTreeSet<MapIndex>>,
+    what: RetryWhat,
+}
+
+impl Chosen {
+    fn has(&self, task: TaskIndex) -> bool {
+        self.tasks[task as usize]
     }
+
+    /// The instances that are meant of a task that is: those that are named, else, of what failed, those that did, else all.
+    fn instances(&self, run: &Run, task: TaskIndex) -> Vec<(At, Slot)> {
+        let Some(mapped) = run.mapped(task) else { return Vec::new() };
+        let slots: Vec<_> = mapped.slots().map(|(index, slot)| (At { task, index }, *slot)).collect();
+        if let Some(named) = self.named.get(&task) {
+            return slots.into_iter().filter(|(at, _)| named.contains(&at.index)).collect();
+        }
+        let failed = |(_, slot): &(At, Slot)| {
+            matches!(slot.final_state(), Some(FinalState::Failed | FinalState::Cancelled | FinalState::UpstreamFailed))
+        };
+        if self.what == RetryWhat::Failed {
+            let failed: Vec<_> = slots.iter().copied().filter(failed).collect();
+            // None did where somebody said that the task failed, or where none began.
+            if !failed.is_empty() {
+                return failed;
+            }
+        }
+        slots
+    }
+}
+
+fn chosen(run: &Run, retry: &Retry) -> Result<Chosen, Reject> {
+    let graph = &run.compiled.graph;
+    let mut named: BTreeMap<TaskIndex, BTreeSet<MapIndex>> = BTreeMap::new();
+    let tasks = match retry.what {
+        RetryWhat::All => graph.indices().map(|task| run.is_chosen(task)).collect(),
+        RetryWhat::Failed => failed(run),
+        RetryWhat::Tasks => {
+            let found = retry.tasks.iter().map(|key| find(run, key)).collect::<Result<Vec<_>, _>>()?;
+            for at in found.iter().filter(|at| at.is_instance()) {
+                named.entry(at.task).or_default().insert(at.index);
+            }
+            found.iter().filter(|at| !at.is_instance()).for_each(|at| drop(named.remove(&at.task)));
+            if retry.downstream {
+                graph.downstream_closure(found.iter().map(|at| at.task))
+            } else {
+                let mut tasks = vec![false; graph.len()];
+                found.iter().for_each(|at| tasks[at.task as usize] = true);
+                tasks
+            }
+        }
+    };
+    Ok(Chosen { tasks, named, what: retry.what })
 }
 
 /// What failed or was cancelled, what never ran because of that, and what never ran because of those.
@@ -228,12 +284,6 @@ fn failed(run: &Run) -> Vec<bool> {
 }
 
 /// A named task run.
-pub(super) fn find(run: &Run, key: &TaskKey) -> Result<TaskIndex, Reject> {
-    let Some(task) = run.compiled.graph.position(key.task.as_str()) else {
-        return Err(Reject::UnknownTask(key.task.clone()));
-    };
-    if !run.is_chosen(task) {
-        return Err(Reject::NotChosen(key.task.clone()));
-    }
-    run.position(key).ok_or_else(|| Reject::NotMapped(key.clone()))
+pub(super) fn find(run: &Run, key: &TaskKey) -> Result<At, Reject> {
+    Draft::of(run).task(key)
 }

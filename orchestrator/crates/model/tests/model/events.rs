@@ -18,7 +18,7 @@ use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
 
 use super::support::{
-    Driven, compiled, create, facts, fail, mark, ok, retry, retryable, skip, stamp, standing, task, workflow,
+    Driven, compiled, create, expand, facts, fail, mark, ok, retry, retryable, skip, stamp, standing, task, workflow,
 };
 
 /// One line of the file.
@@ -150,6 +150,19 @@ fn histories() -> Vec<Line> {
     queued.give(Input::Start);
     queued.finish("b", ok());
     all.extend(lines("re-opened, started when there was room", &queued));
+
+    let mut mapped = Driven::new(&compiled(diamond()), Limits::default());
+    mapped.give(create(None));
+    mapped.give(expand("b", 3));
+    mapped.give(Input::Start);
+    mapped.finish("a", ok());
+    mapped.finish("b[1]", retryable("Busy", 60_000));
+    mapped.finish("b[0]", ok());
+    mapped.finish("b[1]", fail());
+    mapped.finish("c", ok());
+    mapped.finish("b[2]", ok());
+    mapped.give(Input::Retry(Box::new(retry(RetryWhat::Failed, &[]))));
+    all.extend(lines("mapped, one instance of three again", &mapped));
     all
 }
 
@@ -216,7 +229,7 @@ fn golden_histories_replay_to_the_rows_that_were_written() {
             }
         }
     }
-    assert_eq!(runs, 8);
+    assert_eq!(runs, 9);
 }
 
 #[test]
@@ -230,7 +243,7 @@ fn golden_histories_hold_every_kind_and_every_field() {
         }
     }
     let expected = json!({
-        "attempt_ended": ["bytes", "cause", "class", "d", "message", "outcome", "started_at", "t", "worker"],
+        "attempt_ended": ["bytes", "cause", "class", "d", "i", "message", "outcome", "started_at", "t", "worker"],
         "run_aborted": ["cause"],
         "run_broken": ["code", "detail"],
         "run_cancel_requested": ["by", "reason"],
@@ -240,8 +253,9 @@ fn golden_histories_hold_every_kind_and_every_field() {
         "run_repaired": ["by"],
         "run_started": [],
         "task_cleared": ["by", "gen", "t"],
-        "task_dispatched": ["d", "due", "gen", "losses", "t", "try", "why"],
-        "task_finished": ["cause", "d", "state", "t"],
+        "task_dispatched": ["d", "due", "gen", "i", "losses", "t", "try", "why"],
+        "task_expanded": ["gen", "n", "t"],
+        "task_finished": ["cause", "d", "i", "state", "t"],
         "task_set": ["by", "reason", "state", "t"],
     });
     assert_eq!(serde_json::to_value(found).unwrap(), expected);

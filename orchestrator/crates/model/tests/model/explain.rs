@@ -41,6 +41,7 @@ fn over(name: &str, state: FinalState, ended: i64) -> TaskRunRow {
         cause: Cause::Task,
         started_at: None,
         ended_at: at(ended),
+        expanded_n: None,
     }
 }
 
@@ -56,7 +57,16 @@ fn asked(
     name: &str,
     queue: &QueueScene,
 ) -> Option<Reason> {
-    let scene = RunScene { compiled, only: None, state, started_at: Some(at(0)), window: 512, ended, work: rows };
+    let scene = RunScene {
+        compiled,
+        only: None,
+        state,
+        started_at: Some(at(0)),
+        window: 512,
+        expanded: &[],
+        ended,
+        work: rows,
+    };
     task(&scene, &TaskKey::of(name), queue, at(NOW))
 }
 

@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod graph;
 mod interval;
+mod mapped;
 mod oracle;
 mod properties;
 mod reopen;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use updraft_model::effects::Effects;
 use updraft_model::event::Event;
 use updraft_model::graph::Compiled;
-use updraft_model::id::{TaskId, TaskKey, VersionId};
+use updraft_model::id::{MapIndex, TaskId, TaskKey, VersionId};
 use updraft_model::input::{AttemptResult, Halted, Input, Mark, Reject, Retry, RetryWhat, Retryable, Standing, Target};
 use updraft_model::preview::preview;
 use updraft_model::record::{ClearedRow, Dispatch, RunRow, TaskRunRow};
@@ -18,7 +18,7 @@ use updraft_model::trigger_rule::TriggerRule;
 use updraft_model::workflow::Workflow;
 
 use super::oracle::{self, Answer};
-use super::support::{Driven, compiled, create, facts, mark, retry, standing, task, workflow};
+use super::support::{Driven, compiled, create, expand, facts, key, mark, retry, standing, task, workflow};
 
 /// A random task: which of the tasks before it are its upstreams (bits), its rule, and its leniences.
 #[derive(Debug, Clone)]
@@ -103,8 +103,11 @@ impl Rows {
         for row in &effects.cleared {
             let generation = self.task_runs.remove(&row.key).map(|before| before.generation);
             let before = self.cleared.insert(row.key.clone(), row.clone()).map(|before| before.generation);
-            let before = generation.or(before).unwrap_or_default();
-            assert_eq!(row.generation, before + 1, "{} begins anew", row.key);
+            let known = generation.or(before);
+            // A mapped task has its row from its expansion on, in the generation that it is in.
+            let expanded = row.expanded_n.is_some() && row.generation == known.unwrap_or_default();
+            let anew = row.generation == known.unwrap_or_default() + 1;
+            assert!(anew || expanded, "{} begins anew", row.key);
         }
         for row in &effects.task_runs {
             self.cleared.remove(&row.key);
@@ -159,6 +162,7 @@ fn check_history(versions: &Versions, log: &[(updraft_model::time::Timestamp, Ve
     let mut compiled = versions.values().next().expect("a version");
     let mut states: BTreeMap<TaskId, FinalState> = BTreeMap::new();
     let mut started = BTreeSet::new();
+    let mut mapped: BTreeSet<TaskId> = BTreeSet::new();
     let mut stopping = false;
     let answer = |compiled: &Compiled, task: &TaskId, states: &BTreeMap<TaskId, FinalState>| {
         let task = compiled.workflow.task(task.as_str()).unwrap();
@@ -166,7 +170,18 @@ fn check_history(versions: &Versions, log: &[(updraft_model::time::Timestamp, Ve
         oracle::judge(task.trigger_rule, &upstreams)
     };
     for event in log.iter().flat_map(|(_, events)| events) {
+        // Instances start with their task's rule, and their ends are gathered by their task.
+        if event.subject().is_some_and(|subject| subject.map_index != MapIndex::NONE) {
+            if let Event::TaskDispatched { subject, why: DispatchWhy::First, .. } = event {
+                assert!(!stopping, "nothing starts once the run is being stopped");
+                assert_eq!(answer(compiled, &subject.task, &states), Answer::Start, "{} starts", subject.task);
+            }
+            continue;
+        }
         match event {
+            Event::TaskExpanded { task, .. } => {
+                mapped.insert(task.clone());
+            }
             Event::TaskDispatched { subject, why, .. } => {
                 assert!(!stopping, "nothing starts once the run is being stopped");
                 let first = match why {
@@ -185,7 +200,7 @@ fn check_history(versions: &Versions, log: &[(updraft_model::time::Timestamp, Ve
                 started.remove(&subject.task);
             }
             Event::TaskFinished { subject, state, .. } => {
-                if !started.contains(&subject.task) {
+                if !started.contains(&subject.task) && !mapped.contains(&subject.task) {
                     let answer = if stopping {
                         Answer::End(FinalState::Cancelled)
                     } else {
@@ -248,7 +263,7 @@ fn expected_outcome(driven: &Driven) -> RunState {
 }
 
 fn finish(run: &Run, task: &str, seed: u64) -> Input {
-    let key = TaskKey::of(task);
+    let key = key(task);
     let Some(updraft_model::run::Slot::Dispatched(numbers)) = run.slot_of(&key) else { panic!("not dispatched") };
     let result = result_of(seed, task, numbers.dispatch_no);
     Input::Finish { key, dispatch_no: numbers.dispatch_no, result, started_at: None, worker: None }
@@ -260,8 +275,14 @@ fn operation(driven: &mut Driven, others: &Versions, choices: &mut Choices) -> I
     let places = [Place::Executing, Place::Executing, Place::Ready, Place::Timer];
     let work: Vec<Standing> =
         driven.dispatched().iter().map(|task| standing(task, places[choices.below(places.len())])).collect();
-    let mut named: Vec<&str> = run.compiled().workflow.tasks.iter().map(|task| task.id.as_str()).collect();
-    named.retain(|_| choices.below(3) == 0);
+    let mut names: Vec<String> = run.compiled().workflow.tasks.iter().map(|task| task.id.to_string()).collect();
+    let expandable: Vec<String> = names.clone();
+    names.extend((0..names.len()).map(|n| format!("t{n}[{}]", n % 3)));
+    let mut named: Vec<&str> = names.iter().map(String::as_str).collect();
+    named.retain(|_| choices.below(4) == 0);
+    if choices.below(12) == 0 {
+        return expand(&expandable[choices.below(expandable.len())], u32::try_from(choices.below(4)).unwrap());
+    }
     match choices.below(8) {
         0..=3 => {
             let what = [RetryWhat::Failed, RetryWhat::Tasks, RetryWhat::All][choices.below(3)];
@@ -293,14 +314,30 @@ fn operation(driven: &mut Driven, others: &Versions, choices: &mut Choices) -> I
     }
 }
 
+/// Maps tasks of a run that has not begun, the same of the same seed.
+fn expand_some(driven: &mut Driven, seed: u64, mut then: impl FnMut(&Driven, &[Event])) {
+    let names: Vec<String> = driven.run.compiled().workflow.tasks.iter().map(|task| task.id.to_string()).collect();
+    for name in names {
+        let hash = blake3::hash(format!("{seed}/{name}/mapped").as_bytes());
+        let n = u32::from(hash.as_bytes()[0] % 12);
+        if n < 4 {
+            match driven.try_give(expand(&name, n)) {
+                Ok(events) => then(driven, &events),
+                Err(reject) => assert!(matches!(reject, Reject::NotChosen(_)), "{reject}"),
+            }
+        }
+    }
+}
+
 /// Runs to the end in an order that `choices` picks.
 fn drive(workflow: Workflow, limits: Limits, seed: u64, choices: &mut Choices) -> Driven {
     let compiled = compiled(workflow);
     let (mut driven, mut rows) = (Driven::new(&compiled, limits), Rows::default());
-    for input in [create(None), Input::Start] {
-        let events = driven.give(input);
-        check(&driven, &mut rows, &events, limits);
-    }
+    let events = driven.give(create(None));
+    check(&driven, &mut rows, &events, limits);
+    expand_some(&mut driven, seed, |driven, events| check(driven, &mut rows, events, limits));
+    let events = driven.give(Input::Start);
+    check(&driven, &mut rows, &events, limits);
     for _ in 0..1_000 {
         let dispatched = driven.dispatched();
         if dispatched.is_empty() {
@@ -401,10 +438,11 @@ proptest! {
     ) {
         let (limits, mut choices) = (Limits::default(), Choices(order));
         let (mut driven, mut rows) = (Driven::new(&compiled(built(&plans, width)), limits), Rows::default());
-        for input in [create(None), Input::Start] {
-            let events = driven.give(input);
-            check(&driven, &mut rows, &events, limits);
-        }
+        let events = driven.give(create(None));
+        check(&driven, &mut rows, &events, limits);
+        expand_some(&mut driven, seed, |driven, events| check(driven, &mut rows, events, limits));
+        let events = driven.give(Input::Start);
+        check(&driven, &mut rows, &events, limits);
         for _ in 0..steps {
             let dispatched = driven.dispatched();
             if !dispatched.is_empty() {
@@ -415,7 +453,7 @@ proptest! {
         }
         prop_assume!(!driven.run.projection().state.is_final());
         let (removed, executing): (Vec<_>, Vec<_>) =
-            driven.dispatched().iter().map(|task| TaskKey::of(task.as_str())).partition(|_| choices.below(2) == 0);
+            driven.dispatched().iter().map(|task| key(task)).partition(|_| choices.below(2) == 0);
         let halted = Halted { removed, executing };
         let events = driven.give(if limit {
             Input::Abort { cause: Cause::RunTimeout, halted }
@@ -451,6 +489,7 @@ proptest! {
 
         let mut driven = Driven::new(&full, Limits::default());
         driven.give(create(Some(&[&chosen])));
+        expand_some(&mut driven, seed, |_, _| ());
         driven.give(Input::Start);
         let mut choices = Choices(order);
         loop {
@@ -478,10 +517,13 @@ proptest! {
         let only = format!("t{}", choices.below(graphs[0].len()));
         let chosen = [only.as_str()];
         let only = (choices.below(4) == 0).then_some(chosen.as_slice());
-        for input in [create(only), Input::Start] {
-            let events = driven.give(input);
-            check(&driven, &mut rows, &events, limits);
+        let events = driven.give(create(only));
+        check(&driven, &mut rows, &events, limits);
+        if choices.below(2) == 0 {
+            expand_some(&mut driven, seed, |driven, events| check(driven, &mut rows, events, limits));
         }
+        let events = driven.give(Input::Start);
+        check(&driven, &mut rows, &events, limits);
         let mut operations = 12;
         for _ in 0..2_000 {
             let dispatched = driven.dispatched();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use updraft_model::event::Event;
 use updraft_model::graph::Compiled;
-use updraft_model::id::{RunId, Stamp, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
+use updraft_model::id::{MapIndex, RunId, Stamp, TaskId, TaskKey, VersionId, WorkerNo, WorkflowId};
 use updraft_model::input::{AttemptResult, Input, Mark, Retry, RetryWhat, Retryable, Standing};
+use updraft_model::mapped::Mapped;
 use updraft_model::record::RunFacts;
 use updraft_model::retry::RetryPolicy;
 use updraft_model::run::{Commit, Limits, Run, Slot, Versions};
@@ -75,6 +76,18 @@ pub fn facts() -> RunFacts {
     }
 }
 
+/// The key that is shown as `a`, or `a[0]`.
+pub fn key(name: &str) -> TaskKey {
+    match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        None => TaskKey::of(name),
+        Some((task, index)) => TaskKey { task: task.into(), map_index: MapIndex(index.parse().expect("a number")) },
+    }
+}
+
+pub fn expand(task: &str, n: u32) -> Input {
+    Input::Expand { task: task.into(), n }
+}
+
 pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
 }
@@ -133,7 +146,7 @@ impl Driven {
     }
 
     pub fn finishing(&self, task: &str, result: AttemptResult) -> Input {
-        let key = TaskKey::of(task);
+        let key = key(task);
         let Some(Slot::Dispatched(numbers)) = self.run.slot_of(&key).copied() else {
             panic!("`{task}` is not dispatched: {:?}", self.run.slot_of(&key));
         };
@@ -146,19 +159,24 @@ impl Driven {
         }
     }
 
-    /// Names of dispatched tasks, in file order.
+    /// Names of dispatched task runs, in file order; instances as `m[0]`.
     pub fn dispatched(&self) -> Vec<String> {
-        let graph = &self.run.compiled().graph;
+        let (run, graph) = (&self.run, &self.run.compiled().graph);
+        let is_dispatched = |slot: &Slot| matches!(slot, Slot::Dispatched(_));
         graph
             .indices()
-            .filter(|task| matches!(self.run.slot(*task), Slot::Dispatched(_)))
-            .map(|task| graph.id(task).to_string())
+            .flat_map(|task| {
+                let own = is_dispatched(run.slot(task)).then(|| graph.id(task).to_string());
+                let instances = run.mapped(task).into_iter().flat_map(Mapped::slots);
+                let instances = instances.filter(move |(_, slot)| is_dispatched(slot));
+                own.into_iter().chain(instances.map(move |(index, _)| format!("{}[{}]", graph.id(task), index.0)))
+            })
             .collect()
     }
 
     /// How a task run ended.
     pub fn ended(&self, task: &str) -> Option<(FinalState, Cause)> {
-        match self.run.slot_of(&TaskKey::of(task)) {
+        match self.run.slot_of(&key(task)) {
             Some(Slot::Final { state, cause, .. }) => Some((*state, *cause)),
             Some(Slot::Waiting(_) | Slot::Dispatched(_) | Slot::Ended { .. }) | None => None,
         }
@@ -178,14 +196,14 @@ impl Driven {
 pub fn standing(task: &str, place: Place) -> Standing {
     let executes = place == Place::Executing;
     let (worker, claimed_at) = (executes.then_some(WorkerNo(7)), executes.then(|| at(5)));
-    Standing { key: TaskKey::of(task), place, worker, claimed_at }
+    Standing { key: key(task), place, worker, claimed_at }
 }
 
 /// A retry of what failed, on the pinned version.
 pub fn retry(what: RetryWhat, tasks: &[&str]) -> Retry {
     Retry {
         what,
-        tasks: tasks.iter().map(|task| TaskKey::of(*task)).collect(),
+        tasks: tasks.iter().map(|task| key(task)).collect(),
         downstream: false,
         version: None,
         queue: None,
@@ -198,7 +216,7 @@ pub fn retry(what: RetryWhat, tasks: &[&str]) -> Retry {
 
 pub fn mark(state: FinalState, tasks: Option<&[&str]>) -> Mark {
     Mark {
-        tasks: tasks.map(|tasks| tasks.iter().map(|task| TaskKey::of(*task)).collect()),
+        tasks: tasks.map(|tasks| tasks.iter().map(|task| key(task)).collect()),
         state,
         by: "ops".to_owned(),
         reason: "seen".to_owned(),

@@ -43,7 +43,7 @@ pub(crate) async fn grids(world: &World) {
     assert_eq!(older.runs.iter().rev().map(|run| run.line.run_id).collect::<Vec<_>>(), expected);
     let failed = GridAsk { runs: 10, states: vec![RunState::Failed], ..GridAsk::default() };
     let failed = world.history.grid("flights_etl", &failed).await.unwrap().unwrap();
-    assert_eq!(failed.runs.len(), 4);
+    assert_eq!(failed.runs.len(), 5);
     assert!(world.history.grid("nobody", &GridAsk::default()).await.unwrap().is_none());
 }
 
@@ -55,15 +55,19 @@ fn same_cell(world: &World, seen: &Seen, task: &str, cell: char, extra: Option<&
     }
     let done = seen.detail.task_runs.iter().find(|row| row.key == key);
     let work = seen.detail.work.iter().find(|row| row.dispatch.key == key);
-    let attempts: Vec<_> = seen.detail.attempts.iter().filter(|attempt| attempt.key == key).collect();
+    // Those of all instances, if it is mapped.
+    let attempts: Vec<_> = seen.detail.attempts.iter().filter(|attempt| attempt.key.task == key.task).collect();
     let deferred = attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::Deferred);
     let state = shown_state(done.map(|row| row.state), work.map(|row| (row.place, deferred)));
     assert_eq!(cell, letter(state), "{task} of {}", seen.id());
-    let number = work.map(|row| row.dispatch.dispatch_no).or(done.map(|row| row.dispatch_no)).unwrap_or(0);
+    let numbers = seen.detail.task_runs.iter().filter(|row| row.key.task == key.task).map(|row| row.dispatch_no);
+    let number = work.map(|row| row.dispatch.dispatch_no).or(numbers.max()).unwrap_or(0);
     assert_eq!(extra.and_then(|extra| extra.attempts), (number > 1).then_some(number));
     let wait = attempts
         .iter()
-        .map(|attempt| attempt.claimed_at.unwrap().as_millis() - seen.ready_at(&key, attempt.dispatch_no).as_millis())
+        .map(|attempt| {
+            attempt.claimed_at.unwrap().as_millis() - seen.ready_at(&attempt.key, attempt.dispatch_no).as_millis()
+        })
         .max();
     assert_eq!(extra.and_then(|extra| extra.wait_ms), wait.filter(|wait| *wait >= WAIT_SHOWN_MS), "{task}");
     let failed = done.is_some_and(|row| row.state == FinalState::Failed);
@@ -84,7 +88,8 @@ pub(crate) async fn durations(world: &World) {
             let key = TaskKey::of(task.task.as_str());
             let rows: Vec<(&Seen, _)> = runs
                 .iter()
-                .flat_map(|seen| seen.detail.task_runs.iter().filter(|row| row.key == key).map(|row| (*seen, row)))
+                .flat_map(|seen| seen.detail.task_runs.iter().map(|row| (*seen, row)))
+                .filter(|(_, row)| row.key.task == key.task && row.expanded_n.is_none())
                 .collect();
             assert_eq!(task.runs as usize, rows.len());
             assert_eq!(task.failures as usize, rows.iter().filter(|(_, row)| row.state == FinalState::Failed).count());
@@ -94,8 +99,8 @@ pub(crate) async fn durations(world: &World) {
             assert_eq!(task.seconds.map(|seconds| seconds.median), median(body), "{}", task.task);
             let waits = rows.iter().filter(|(_, row)| row.dispatch_no > 0).map(|(seen, row)| {
                 let attempt =
-                    seen.detail.attempts.iter().find(|one| one.key == key && one.dispatch_no == row.dispatch_no);
-                attempt.unwrap().claimed_at.unwrap().as_millis() - seen.ready_at(&key, row.dispatch_no).as_millis()
+                    seen.detail.attempts.iter().find(|one| one.key == row.key && one.dispatch_no == row.dispatch_no);
+                attempt.unwrap().claimed_at.unwrap().as_millis() - seen.ready_at(&row.key, row.dispatch_no).as_millis()
             });
             assert_eq!(task.wait.map(|wait| wait.median), median(waits.collect()), "{}", task.task);
         }

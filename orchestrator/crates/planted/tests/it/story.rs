@@ -1,12 +1,12 @@
 //! The planted troubles, as history shows them.
 
-use updraft_model::id::TaskKey;
+use updraft_model::id::{MapIndex, TaskKey};
 use updraft_model::run::{Commit, Limits, Run, Versions};
-use updraft_model::state::{Outcome, RunState, TaskRunState};
+use updraft_model::state::{Cause, FinalState, Outcome, RunState, TaskRunState};
 use updraft_model::time::Timestamp;
 use updraft_planted::logs::ERROR_LINE;
-use updraft_planted::story::{DAY, QUALITY};
-use updraft_store::history::{GridAsk, HomeAsk, IncidentKind};
+use updraft_planted::story::{BAD_REGION, DAY, LOST_REGION, QUALITY, REGIONS};
+use updraft_store::history::{GridAsk, HomeAsk, IncidentKind, Instances};
 use updraft_store::logs::LogKey;
 
 use crate::world::{NOW, World};
@@ -28,10 +28,12 @@ pub(crate) async fn planted_troubles_are_found(world: &World) {
     assert_eq!(masked.failure.unwrap().key.task.as_str(), "row_counts");
     for run in &story.lost {
         let attempts = history.attempts(*run, None).await.unwrap();
-        let first = attempts.iter().find(|one| one.key.task.as_str() == "fetch_region").unwrap();
+        let lost = TaskKey { task: "fetch_region".into(), map_index: MapIndex(LOST_REGION) };
+        let first = attempts.iter().find(|one| one.key == lost).unwrap();
         assert_eq!((first.n, first.outcome, first.started_at), (1, Some(Outcome::Lost), None));
         assert_eq!(first.worker.as_deref(), Some("planted/1"));
     }
+    mapped_instances_are_found(world).await;
     let log = LogKey { run_id: story.failed[0], key: TaskKey::of("row_counts"), dispatch_no: 3 };
     let info = world.logs.info(&log).await.unwrap().unwrap();
     let error = info.first_error.unwrap();
@@ -64,6 +66,34 @@ pub(crate) async fn planted_troubles_are_found(world: &World) {
     assert_eq!(changed, story.changed);
     let waits = grid.runs.iter().flat_map(|one| &one.extra).filter(|(_, extra)| extra.wait_ms >= Some(14_000)).count();
     assert!(waits >= 7, "{waits}");
+}
+
+/// The cell counts instances, the failure names one, and each has its attempts and its log.
+async fn mapped_instances_are_found(world: &World) {
+    let (story, history) = (&world.story, &world.history);
+    let grid = history.grid("flights_etl", &GridAsk { runs: 60, ..GridAsk::default() }).await.unwrap().unwrap();
+    let at = grid.tasks.iter().position(|task| task.id == "fetch_region").unwrap() as u32;
+    for column in &grid.runs {
+        let (_, extra) = column.extra.iter().find(|(task, _)| *task == at).unwrap();
+        let bad = u32::from(story.instance_failed.contains(&column.line.run_id));
+        let expected = Instances { total: REGIONS, succeeded: REGIONS - bad, failed: bad, running: 0 };
+        assert_eq!(extra.mapped, Some(expected));
+        assert_eq!(extra.error.is_some(), bad == 1);
+    }
+    let run = story.instance_failed[0];
+    let key = TaskKey { task: "fetch_region".into(), map_index: MapIndex(BAD_REGION) };
+    let line = history.run_line(run).await.unwrap().unwrap();
+    let failure = line.failure.unwrap();
+    assert_eq!((line.state, line.failed_tasks, &failure.key), (RunState::Failed, 1, &key));
+    assert_eq!((failure.attempt, failure.attempts, failure.class.as_deref()), (4, 4, Some("Network")));
+    let detail = &world.runs.iter().find(|seen| seen.row().facts.run_id == run).unwrap().detail;
+    assert_eq!(detail.expanded, [("fetch_region".into(), REGIONS)]);
+    let own = detail.task_runs.iter().find(|row| row.key == TaskKey::of("fetch_region")).unwrap();
+    assert_eq!((own.state, own.cause, own.expanded_n), (FinalState::Failed, Cause::TaskFailed, Some(REGIONS)));
+    let of_one = history.attempts(run, Some(&key)).await.unwrap();
+    assert_eq!(of_one.iter().map(|one| one.n).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let log = LogKey { run_id: run, key, dispatch_no: 4 };
+    assert!(world.logs.info(&log).await.unwrap().unwrap().complete);
 }
 
 /// Replaying the events of a run gives its rows.

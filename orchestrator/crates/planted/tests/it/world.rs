@@ -122,7 +122,8 @@ impl Seen {
     pub(crate) fn failed(&self) -> Vec<&TaskRunRow> {
         let mut failed: Vec<&TaskRunRow> =
             self.detail.task_runs.iter().filter(|row| row.state == FinalState::Failed).collect();
-        failed.sort_by_key(|row| (row.ended_at, row.key.clone()));
+        // What an instance says comes before its task.
+        failed.sort_by_key(|row| (row.ended_at, row.key.task.clone(), row.dispatch_no == 0, row.key.map_index));
         failed
     }
 

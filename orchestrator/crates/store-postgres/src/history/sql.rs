@@ -52,7 +52,7 @@ const FAILURE: &str = "(SELECT json_build_array(t.task_id, t.map_index, t.cause,
 (SELECT count(*) FROM attempt b WHERE b.run_id = t.run_id AND b.task_id = t.task_id AND b.map_index = t.map_index))::text \
 FROM task_run t LEFT JOIN attempt a ON a.run_id = t.run_id AND a.task_id = t.task_id AND a.map_index = t.map_index \
 AND a.dispatch_no = t.dispatch_no WHERE t.run_id = r.run_id AND t.state = 'failed' \
-ORDER BY t.ended_at, t.task_id, t.map_index LIMIT 1)";
+ORDER BY t.ended_at, t.task_id, t.dispatch_no = 0, t.map_index LIMIT 1)";
 
 /// Attempts of run `r` beyond the first of each task run.
 const EXTRA: &str = "coalesce((SELECT sum(t.dispatch_no - 1) FROM task_run t WHERE t.run_id = r.run_id AND t.dispatch_no > 1), 0) \
@@ -66,7 +66,7 @@ fn line() -> String {
          (SELECT l.body::json -> 0 ->> 'by' FROM run_log l WHERE l.run_id = r.run_id AND l.version = 1), n.note, \
          CASE WHEN r.only_tasks IS NULL THEN f.tasks ELSE json_array_length(r.only_tasks::json) END, \
          CASE WHEN r.ended_at IS NULL THEN (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.map_index = -1 AND t.ended_at IS NOT NULL) END, \
-         {EXTRA}, (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed'), {FAILURE}"
+         {EXTRA}, (SELECT count(DISTINCT t.task_id) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed'), {FAILURE}"
     )
 }
 
@@ -213,7 +213,7 @@ pub(crate) fn bars() -> String {
         "/* bars */ SELECT j.value, (SELECT string_agg(b.line, E'\\n') FROM (SELECT r.run_id::text || E'\\t' || r.state \
          || E'\\t' || r.trigger || E'\\t' || ms(r.logical_at) || E'\\t' || ms(r.created_at) || E'\\t' \
          || coalesce(ms(r.started_at)::text, '') || E'\\t' || coalesce(ms(r.ended_at)::text, '') || E'\\t' \
-         || (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed') || E'\\t' || ({EXTRA}) AS line \
+         || (SELECT count(DISTINCT t.task_id) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed') || E'\\t' || ({EXTRA}) AS line \
          FROM run r WHERE r.workflow_id = j.value \
          ORDER BY r.created_at DESC, r.run_id DESC LIMIT $2) b) FROM unnest($1::int8[]) AS j(value)"
     )
@@ -235,7 +235,8 @@ pub(crate) fn grid(parts: &[Part]) -> Option<Sql> {
          r.ended_at, r.generation, r.only_tasks, \
          (SELECT string_agg(CASE WHEN t.state = 'succeeded' AND t.dispatch_no = 1 AND t.map_index = -1 THEN t.task_id \
           ELSE t.task_id || E'\\t' || t.map_index || E'\\t' || t.state || E'\\t' || t.dispatch_no || E'\\t' \
-          || coalesce((ms(t.ended_at) - ms(t.started_at))::text, '') END, E'\\n') FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL), \
+          || coalesce((ms(t.ended_at) - ms(t.started_at))::text, '') || E'\\t' || coalesce(t.expanded_n::text, '') END, E'\\n') \
+          FROM task_run t WHERE t.run_id = r.run_id AND (t.ended_at IS NOT NULL OR t.expanded_n IS NOT NULL)), \
          CASE WHEN r.ended_at IS NULL THEN (SELECT string_agg(k.task_id || E'\\t' || k.map_index || E'\\t' || k.place \
           || E'\\t' || k.dispatch_no || E'\\t' || {DEFERRED}, E'\\n') FROM work k WHERE k.run_id = r.run_id) END, \
          (SELECT string_agg(a.task_id || E'\\t' || a.map_index || E'\\t' || (ms(a.claimed_at) - ms(a.ready_at)), E'\\n') \

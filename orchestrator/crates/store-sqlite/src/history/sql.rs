@@ -58,7 +58,7 @@ const FAILURE: &str = "(SELECT json_array(t.task_id, t.map_index, t.cause, t.dis
 (SELECT count(*) FROM attempt b WHERE b.run_id = t.run_id AND b.task_id = t.task_id AND b.map_index = t.map_index)) \
 FROM task_run t LEFT JOIN attempt a ON a.run_id = t.run_id AND a.task_id = t.task_id AND a.map_index = t.map_index \
 AND a.dispatch_no = t.dispatch_no WHERE t.run_id = r.run_id AND t.state = 'failed' \
-ORDER BY t.ended_at, t.task_id, t.map_index LIMIT 1)";
+ORDER BY t.ended_at, t.task_id, t.dispatch_no = 0, t.map_index LIMIT 1)";
 
 /// Attempts of run `r` beyond the first of each task run.
 const EXTRA: &str = "ifnull((SELECT sum(t.dispatch_no - 1) FROM task_run t WHERE t.run_id = r.run_id AND t.dispatch_no > 1), 0) \
@@ -72,7 +72,7 @@ fn line() -> String {
          (SELECT l.body ->> '$[0].by' FROM run_log l WHERE l.run_id = r.run_id AND l.version = 1), n.note, \
          CASE WHEN r.only_tasks IS NULL THEN f.tasks ELSE json_array_length(r.only_tasks) END, \
          CASE WHEN r.ended_at IS NULL THEN (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.map_index = -1 AND t.ended_at IS NOT NULL) END, \
-         {EXTRA}, (SELECT count(*) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed'), {FAILURE}"
+         {EXTRA}, (SELECT count(DISTINCT t.task_id) FROM task_run t WHERE t.run_id = r.run_id AND t.state = 'failed'), {FAILURE}"
     )
 }
 
@@ -259,7 +259,8 @@ pub(crate) fn grid(parts: &[Part]) -> Option<Sql> {
          r.ended_at, r.generation, r.only_tasks, \
          (SELECT group_concat(CASE WHEN t.state = 'succeeded' AND t.dispatch_no = 1 AND t.map_index = -1 THEN t.task_id \
           ELSE t.task_id || char(9) || t.map_index || char(9) || t.state || char(9) || t.dispatch_no || char(9) \
-          || ifnull(t.ended_at - t.started_at, '') END, char(10)) FROM task_run t WHERE t.run_id = r.run_id AND t.ended_at IS NOT NULL), \
+          || ifnull(t.ended_at - t.started_at, '') || char(9) || ifnull(t.expanded_n, '') END, char(10)) \
+          FROM task_run t WHERE t.run_id = r.run_id AND (t.ended_at IS NOT NULL OR t.expanded_n IS NOT NULL)), \
          CASE WHEN r.ended_at IS NULL THEN (SELECT group_concat(k.task_id || char(9) || k.map_index || char(9) || k.place \
           || char(9) || k.dispatch_no || char(9) || {DEFERRED}, char(10)) FROM work k WHERE k.run_id = r.run_id) END, \
          (SELECT group_concat(a.task_id || char(9) || a.map_index || char(9) || (a.claimed_at - a.ready_at), char(10)) \

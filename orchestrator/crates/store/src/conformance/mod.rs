@@ -151,6 +151,7 @@ macro_rules! conformance {
             a_re_opened_run_is_open_again_and_takes_its_queue,
             a_cleared_task_run_is_not_over_until_it_ends_again,
             a_run_goes_on_with_a_newer_version,
+            a_mapped_task_is_kept_with_its_instances,
             a_marking_lane_ends_attempts_and_wakes_their_workers,
             a_clearing_lane_keeps_claims_away,
         }

@@ -125,8 +125,13 @@ pub async fn a_cleared_task_run_is_not_over_until_it_ends_again(world: &World) {
     operate(&mut drive, |work| Input::Retry(Box::new(retry(RetryWhat::All, work)))).await;
     drive.check(&compiled).await;
     let loaded = world.full(run_id).await;
-    let row =
-        |task: &str, number| ClearedRow { key: TaskKey::of(task), generation: 1, dispatch_no: number, try_no: number };
+    let row = |task: &str, number| ClearedRow {
+        key: TaskKey::of(task),
+        generation: 1,
+        dispatch_no: number,
+        try_no: number,
+        expanded_n: None,
+    };
     assert_eq!(loaded.cleared, [row("a", 1), row("b", 1), row("c", 1), row("d", 0)]);
     assert_eq!(loaded.task_runs, []);
     assert_eq!(world.reader.detail(run_id).await.expect("detail").expect("there").task_runs, []);
@@ -175,6 +180,44 @@ pub async fn a_run_goes_on_with_a_newer_version(world: &World) {
     let gone = (FinalState::Removed, Cause::VersionChanged);
     let expected = [("a", ok), ("b", ok), ("c", gone), ("d", ok), ("e", ok)];
     assert_eq!(ended, expected.map(|(task, (state, cause))| (task, state, cause)));
+}
+
+/// Instances have rows of their own once they are dispatched, their task says how many there are; a retry takes those that
+/// failed.
+pub async fn a_mapped_task_is_kept_with_its_instances(world: &World) {
+    let compiled = diamond();
+    let mut drive = Drive::start_mapped(world, &compiled, &[("b", 3)]).await;
+    let run_id = drive.run.facts().run_id;
+    drive.check(&compiled).await;
+    let detail = world.reader.detail(run_id).await.expect("detail").expect("there");
+    assert_eq!((detail.expanded, detail.task_runs), (vec![("b".into(), 3)], Vec::new()));
+    let a = drive.claim().await;
+    drive.finish(&a[0], AttemptResult::Succeeded { bytes: 2 }).await;
+    drive.check(&compiled).await;
+    let instances = drive.claim().await;
+    let keys: Vec<String> = instances.iter().map(|row| row.dispatch.key.to_string()).collect();
+    assert_eq!(keys, ["b[0]", "b[1]", "b[2]", "c"]);
+    for (row, key) in instances.iter().zip(&keys) {
+        let result = if key == "b[1]" { failed() } else { AttemptResult::Succeeded { bytes: 0 } };
+        drive.finish(row, result).await;
+        drive.check(&compiled).await;
+    }
+    assert_eq!(drive.run.projection().state, RunState::Failed);
+    let detail = world.reader.detail(run_id).await.expect("detail").expect("there");
+    let own = detail.task_runs.iter().find(|row| row.key == TaskKey::of("b")).expect("its own row");
+    assert_eq!((own.state, own.cause, own.expanded_n), (FinalState::Failed, Cause::TaskFailed, Some(3)));
+    operate(&mut drive, |work| Input::Retry(Box::new(retry(RetryWhat::Failed, work)))).await;
+    drive.check(&compiled).await;
+    let detail = world.reader.detail(run_id).await.expect("detail").expect("there");
+    assert_eq!(detail.expanded, [("b".into(), 3)]);
+    let again = drive.claim().await;
+    assert_eq!(again.iter().map(|row| row.dispatch.key.to_string()).collect::<Vec<_>>(), ["b[1]"]);
+    drive.finish(&again[0], AttemptResult::Succeeded { bytes: 0 }).await;
+    drive.check(&compiled).await;
+    let last = drive.claim().await;
+    drive.finish(&last[0], AttemptResult::Succeeded { bytes: 0 }).await;
+    drive.check(&compiled).await;
+    assert_eq!(drive.run.projection().state, RunState::Succeeded);
 }
 
 /// What executes ends with its attempt; a late result of it is fenced.

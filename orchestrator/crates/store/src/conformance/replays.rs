@@ -133,6 +133,11 @@ pub(super) struct Drive<'w> {
 impl<'w> Drive<'w> {
     /// Created and started in one commit.
     pub(super) async fn start(world: &'w World, compiled: &Arc<Compiled>) -> Self {
+        Self::start_mapped(world, compiled, &[]).await
+    }
+
+    /// The same, with tasks that run as so many instances.
+    pub(super) async fn start_mapped(world: &'w World, compiled: &Arc<Compiled>, mapped: &[(&str, u32)]) -> Self {
         let (run_id, at) = (RunId(Uuid::now_v7()), world.now());
         let facts = RunFacts {
             run_id,
@@ -150,6 +155,9 @@ impl<'w> Drive<'w> {
         let mut run = Run::unborn(Arc::clone(compiled), facts.clone(), Limits::default());
         let create = Input::Create { by: "test".to_owned(), conf_sha256: "0".repeat(64), only: None };
         let mut events = run.step(create, at).expect("created");
+        for (task, n) in mapped {
+            events.extend(run.step(Input::Expand { task: (*task).into(), n: *n }, at).expect("mapped"));
+        }
         events.extend(run.step(Input::Start, at).expect("started"));
         let commit = rows_of(&run, &events, Expected::New(Box::new(facts)), at);
         let mut drive = Self { world, run };

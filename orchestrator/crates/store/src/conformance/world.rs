@@ -329,6 +329,7 @@ pub fn task_run(row: &WorkRow, at: Timestamp) -> TaskRunRow {
         cause: Cause::Task,
         started_at: row.claimed_at,
         ended_at: at,
+        expanded_n: None,
     }
 }
 

@@ -58,6 +58,7 @@ impl Reader for MemoryStore {
         let metrics = tables.metrics.iter().filter(|((of, ..), _)| of_run(*of));
         Ok(Some(RunDetail {
             run: view(&tables, run),
+            expanded: crate::read::expanded(&full.task_runs, &full.cleared),
             task_runs: full.task_runs,
             work: full.work,
             attempts: tables.attempts.iter().filter(|((of, ..), _)| of_run(*of)).map(|(_, row)| row.clone()).collect(),

@@ -15,7 +15,7 @@ use crate::history::tuple::Tuple;
 use crate::history::{CellExtra, Grid, GridRun, GridRunLine, GridTask, Instances};
 
 /// Columns of a grid's run, in order. `done`: a line a task run that is over, its name alone if it succeeded at once, else
-/// `task, map_index, state, dispatch_no, run_ms`. `work`: `task, map_index, place, dispatch_no, deferred`. `waits`:
+/// `task, map_index, state, dispatch_no, run_ms, expanded_n`; a mapped task is there from its expansion on. `work`: `task, map_index, place, dispatch_no, deferred`. `waits`:
 /// `task, map_index, wait_ms`. Tabs between. `errors`: JSON `[[task, map_index, class, message, cause], …]`.
 pub const COLUMNS: &str = "run_id, version_id, number, state, trigger, logical_at, created_at, started_at, ended_at, \
 generation, only_tasks, done, work, waits, errors";
@@ -84,11 +84,20 @@ struct Cell {
     run_ms: Option<i64>,
     /// Of the instances: how the cell looks if the task itself has no row.
     unfinished: bool,
+    /// How many instances there are, begun or not.
+    expanded: Option<u32>,
+    /// Instances that have rows.
+    begun: u32,
 }
 
 impl Cell {
     fn extra(&mut self) -> &mut CellExtra {
         self.extra.get_or_insert_default()
+    }
+
+    fn count_instance(&mut self) {
+        self.begun += 1;
+        self.instances.total = self.begun.max(self.expanded.unwrap_or(0));
     }
 }
 
@@ -111,7 +120,9 @@ fn column(
     let errors: Vec<(String, i32, Option<String>, Option<String>, String)> =
         row.opt_json(14, "errors")?.unwrap_or_default();
     let mut failed = false;
-    for (task, _, class, message, cause) in errors {
+    // What an attempt said comes before what is said of a mapped task.
+    let (said, unsaid): (Vec<_>, Vec<_>) = errors.into_iter().partition(|(_, _, class, ..)| class.is_some());
+    for (task, _, class, message, cause) in said.into_iter().chain(unsaid) {
         failed = true;
         let Some(&at) = position.get(task.as_str()) else { continue };
         let line = message.as_deref().and_then(first_line).map(str::to_owned).or(class).unwrap_or(cause);
@@ -162,7 +173,10 @@ fn column(
 /// As [`shown_state`] says; a mapped task without a row of its own looks like its instances.
 fn shown(cell: &Cell) -> TaskRunState {
     if cell.done.is_none() && cell.work.is_none() && cell.instances.total > 0 {
-        return if cell.instances.running > 0 || cell.unfinished {
+        let open = cell.expanded.is_some();
+        return if open && cell.begun == 0 {
+            TaskRunState::Waiting
+        } else if cell.instances.running > 0 || cell.unfinished || open {
             TaskRunState::Running
         } else if cell.instances.failed > 0 {
             TaskRunState::Failed
@@ -184,16 +198,21 @@ fn done_rows(text: &str, cells: &mut [Cell], position: &HashMap<&str, usize>) ->
             continue;
         };
         let index = number(Some(index)).ok_or_else(|| bad("done", line))?;
-        // Rows of a task run that is open again say nothing of its state.
-        let Some(state) = part.next().and_then(FinalState::parse) else { continue };
+        let state = part.next().and_then(FinalState::parse);
         let dispatch_no = number(part.next()).and_then(|no| u32::try_from(no).ok()).unwrap_or(0);
         let run_ms = number(part.next());
+        if let Some(n) = number(part.next()).and_then(|n| u32::try_from(n).ok()) {
+            cell.expanded = Some(n);
+            cell.instances.total = cell.instances.total.max(n);
+        }
+        // Rows of a task run that is open, or open again, say nothing of its state.
+        let Some(state) = state else { continue };
         cell.dispatch_no = cell.dispatch_no.max(dispatch_no);
         cell.run_ms = cell.run_ms.max(run_ms);
         if index < 0 {
             cell.done = Some(state);
         } else {
-            cell.instances.total += 1;
+            cell.count_instance();
             match state {
                 FinalState::Succeeded => cell.instances.succeeded += 1,
                 FinalState::Failed | FinalState::UpstreamFailed => cell.instances.failed += 1,
@@ -217,7 +236,7 @@ fn work_rows(text: &str, cells: &mut [Cell], position: &HashMap<&str, usize>) ->
         if index < 0 {
             cell.work = Some((place, deferred));
         } else {
-            cell.instances.total += 1;
+            cell.count_instance();
             cell.unfinished = true;
             cell.instances.running += u32::from(place == Place::Executing);
         }

@@ -80,6 +80,10 @@ pub fn durations(rows: &[Tuple], facts: &VersionFacts) -> Result<Durations, Stor
         points.push(point);
         for one in took(row.opt_text(8, "task_runs")?.unwrap_or_default()) {
             let one = one?;
+            // A mapped task itself: its instances tell of it.
+            if one.dispatch_no == 0 && one.started_at.is_some() {
+                continue;
+            }
             let of = tasks.entry(one.task).or_insert_with(|| Of {
                 body: Vec::new(),
                 wait: Vec::new(),
