@@ -129,7 +129,8 @@ pub async fn open(session: &Session) -> Result<Opened, Failure> {
             Err(Refused::Store(error)) => error,
         };
         if !matches!(error, StoreError::Held { .. }) {
-            return Err(error.into());
+            let failure = Failure::from(error);
+            return Err(if foreign(&session.store) { failure.hint(FOREIGN) } else { failure });
         }
         let answers = sockets(&session.store, &session.project).live().await.is_some();
         if answers || begin.elapsed() >= HELD {
@@ -148,7 +149,7 @@ pub async fn open_existing(session: &Session) -> Result<Opened, Failure> {
         StoreUrl::Sqlite(path) => {
             let unseen = |error: std::io::Error| {
                 Failure::unreachable(format!("the store {} cannot be looked at: {error}", session.store.shown()))
-                    .hint("it belongs to another user: run this as that one, or ask a server (--server)")
+                    .hint(FOREIGN)
             };
             if !path.try_exists().map_err(unseen)? {
                 return Err(Failure::input(format!("there is no store {} yet", session.store.shown())).hint(
@@ -166,6 +167,20 @@ pub async fn open_existing(session: &Session) -> Result<Opened, Failure> {
         StoreUrl::Postgres(_) => open(session).await,
         StoreUrl::Memory => Err(forgetful()),
     }
+}
+
+/// What to do where this user may not have the store.
+const FOREIGN: &str = "whoever opens a SQLite store must be able to write to it and its folder, if only to have it for a moment: \
+     do this as its owner, or ask a server (--server)";
+
+/// Whether the store is a file that this user may not write to, or not in its folder.
+fn foreign(url: &StoreUrl) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    let StoreUrl::Sqlite(path) = url else { return false };
+    let refused = |path: &Path| {
+        matches!(access(path, AccessFlags::W_OK), Err(nix::errno::Errno::EACCES | nix::errno::Errno::EROFS))
+    };
+    refused(path) || path.parent().is_some_and(refused)
 }
 
 /// Whether the store is a file that is not there.
@@ -366,7 +381,7 @@ pub enum StoreHealth {
 pub async fn store_health(session: &Session) -> Result<StoreHealth, Failure> {
     #[cfg(feature = "sqlite")]
     if let StoreUrl::Sqlite(path) = &session.store {
-        if !path.exists() {
+        if is_missing(&session.store) {
             return Ok(StoreHealth::Missing);
         }
         if let Some(pid) = updraft_store_sqlite::owner(path)? {

@@ -104,7 +104,18 @@ fn options(
         output::warning(&format!("the workflow folder {} does not exist", folder.display()));
     }
     let socket = sockets(&session.store, &session.project).own();
-    Options { roles, listen, folders, profile: common.profile, slots: common.slots, reason, dev, socket, bench: None }
+    Options {
+        roles,
+        listen,
+        folders,
+        profile: common.profile,
+        slots: common.slots,
+        reason,
+        dev,
+        socket,
+        seals: true,
+        bench: None,
+    }
 }
 
 async fn run(session: &Session, options: Options) -> Result<ExitCode, Failure> {

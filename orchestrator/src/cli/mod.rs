@@ -164,6 +164,8 @@ pub struct Session {
     pub server: Option<(String, Option<SecretString>)>,
     /// One JSON document instead of text.
     pub json: bool,
+    /// The command may write secrets.
+    pub seals: bool,
     /// The process's environment, read once.
     pub environment: BTreeMap<String, String>,
     /// The folder that the person is in.
@@ -288,6 +290,7 @@ fn dispatch(cli: Cli, registry: Registry) -> Result<ExitCode, Failure> {
         project,
         store,
         json: cli.json,
+        seals: matches!(cli.command, Command::Connections(_)),
         environment,
         cwd,
     };

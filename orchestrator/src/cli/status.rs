@@ -9,16 +9,22 @@ use crate::remote;
 
 /// Carries it out.
 pub async fn run(session: &Session) -> Result<ExitCode, Failure> {
-    let answer: Value = remote::with(session, async |api| api.get("/status", &[]).await).await?;
+    let (answer, alone): (Value, bool) =
+        remote::with(session, async |api| Ok((api.get("/status", &[]).await?, api.is_momentary()))).await?;
     if session.json {
         output::json(&answer)?;
         return Ok(ExitCode::Success);
     }
     let status: Status = super::typed(&answer)?;
     output::line(&format!("updraft {} · store {}: {}", status.version, status.store.kind, status.store.text));
+    if alone {
+        output::line("no daemon is running on this store");
+    }
+    // Who only looks is no worker.
+    let others = status.workers.iter().filter(|one| !alone || one.pid != std::process::id());
     output::table(
         &["WORKER", "STATE", "BUSY", "QUEUES", "LEASE UNTIL"],
-        status.workers.iter().map(|one| {
+        others.map(|one| {
             vec![
                 one.name.clone(),
                 one.state.clone(),

@@ -15,7 +15,7 @@ use updraft_engine::{Clock as _, Engine, SystemClock};
 use updraft_task::Registry;
 
 use super::previews::Previews;
-use super::{Options, connections, door, key_origin, vault};
+use super::{Options, connections, door, key_origin, vault, vault_for_reading};
 use crate::cli::{self, Session};
 use crate::compose::Opened;
 use crate::exit_code::Failure;
@@ -88,7 +88,7 @@ impl Front {
     pub async fn open(session: &Session, options: &Options, opened: &Opened) -> Result<Self, Failure> {
         let desk = opened.desk()?;
         let door = door::open(session, options, desk, &key_origin(session)).await?;
-        let vault = Arc::new(vault(session)?);
+        let vault = Arc::new(if options.seals { vault(session)? } else { vault_for_reading(session)? });
         let connections = Arc::new(connections::open(session, desk, vault, options.profile.as_deref()).await?);
         let clock = Arc::new(SystemClock::default());
         let auth_clock: updraft_auth::Clock = {

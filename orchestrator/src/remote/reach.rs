@@ -111,7 +111,8 @@ impl Own {
         let opened = compose::open_existing(session).await?;
         // Not beside the store: this process ends before others could make use of it.
         let socket: PathBuf = std::env::temp_dir().join(format!("updraft-{}.sock", std::process::id()));
-        let daemon = daemon::start(session, Options::beside(socket.clone(), None), opened).await?;
+        let options = Options { seals: session.seals, ..Options::beside(socket.clone(), None) };
+        let daemon = daemon::start(session, options, opened).await?;
         let api = Api::socket(&socket, who(session))?.momentarily();
         Ok(Self { daemon, api })
     }

@@ -190,6 +190,17 @@ fn a_project_deep_in_folders_has_its_socket_too() {
 }
 
 #[test]
+fn a_look_from_another_folder_leaves_nothing_there() {
+    let (place, elsewhere) = (place(), Place::new(&[]));
+    assert_eq!(place.updraft(&["run", "workflows/chain.yaml"]).code(), Some(0));
+    let store = format!("sqlite:{}", place.path(".updraft/updraft.db").display());
+    for words in [&["runs"][..], &["logs", "latest"], &["status"], &["retry", "latest", "--all", "--dry-run"]] {
+        well(&elsewhere.updraft(&[words, &["--store", &store]].concat()), words);
+    }
+    assert!(!elsewhere.path(".updraft").exists(), "a look made a folder");
+}
+
+#[test]
 fn what_a_killed_process_leaves_is_in_nobodys_way() {
     let place = place();
     place.write("workflows/waits.yaml", WAITS);

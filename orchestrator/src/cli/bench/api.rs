@@ -117,6 +117,7 @@ pub async fn run(session: &Session, tasks: usize, slots: u32, folder: &Path) -> 
         reason: None,
         dev: true,
         socket: folder.join("api.sock"),
+        seals: true,
         bench: Some(Bench { registry: Arc::new(bench::registry()), probe: Arc::<Watching>::clone(&watching) }),
     };
     let socket = options.socket.clone();
