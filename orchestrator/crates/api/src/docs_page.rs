@@ -83,7 +83,7 @@ mod tests {
             .as_object()
             .expect("paths")
             .values()
-            .map(|item| item.as_object().map_or(0, |i| i.len()))
+            .map(|item| item.as_object().map_or(0, serde_json::Map::len))
             .sum();
         assert_eq!(page.matches("<h2>").count(), operations);
         assert!(page.contains("GET /api/v1/workflows/{workflow}") && !page.contains("<script"));

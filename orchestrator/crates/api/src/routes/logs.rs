@@ -40,16 +40,16 @@ pub(crate) struct LogQuery {
     #[param(minimum = 0)]
     pub map_index: Option<i32>,
     /// From this byte on.
-    #[param(maximum = 9223372036854775807i64)]
+    #[param(maximum = 9_223_372_036_854_775_807_i64)]
     pub offset: Option<u64>,
     /// At most so many bytes (1 MiB); with `search` or `level`, so many are looked through (16 MiB).
-    #[param(minimum = 1, maximum = 9223372036854775807i64)]
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     pub limit: Option<u64>,
     /// The last so many lines.
     #[param(minimum = 1, maximum = 10000)]
     pub tail: Option<u32>,
     /// The lines around this one.
-    #[param(minimum = 1, maximum = 4294967295i64)]
+    #[param(minimum = 1, maximum = 4_294_967_295_i64)]
     pub around: Option<u64>,
     /// Only lines of this weight or more.
     pub level: Option<crate::dto::LogLevel>,
