@@ -35,7 +35,9 @@ async fn wide(place: Place, other: Place) {
             if busy.len() == 2 && busy.values().all(|busy| *busy == SLOTS) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            // Hints may be lost, and are not told to another worker on the same handle.
+            workers.iter().for_each(Engine::nudge);
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), spread).await.expect("both workers are full within 30 s");
