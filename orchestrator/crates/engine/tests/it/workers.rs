@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use updraft_engine::Engine;
 use updraft_model::state::Place as Where;
 
-use crate::support::{Place, config, detail, memory, new_run, sqlite, workflow};
+use crate::support::{Place, config, detail, memory, new_run, postgres, postgres_at, sqlite, workflow};
 
 const SLOTS: u32 = 2;
 
@@ -54,4 +54,7 @@ async fn a_wide_run_fills_the_slots_of_every_worker() {
     let folder = tempfile::tempdir().unwrap();
     let place = sqlite(folder.path()).await;
     wide(place.clone(), place).await;
+    if let Some((place, database)) = postgres().await {
+        wide(place, postgres_at(database.url()).await).await;
+    }
 }
