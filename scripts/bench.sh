@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the release binary without the heavy tasks and measures hops, fan-out, runs and triggers on every store, beside the
-# bare commit of the same store. Figures: bench.jsonl in the target folder, and a table; docs/benchmarks.md quotes both.
+# bare commit of the same store; then schedules, the API and the daemon. Figures: bench.jsonl and bench-daemon.txt in the
+# target folder, and tables; docs/benchmarks.md quotes them.
 #   UPDRAFT_BENCH_POSTGRES=postgres://…  measures that server instead of a private one
 #   UPDRAFT_BENCH_REPEAT=3               measures each row so many times (default 1)
 set -euo pipefail
@@ -56,4 +57,16 @@ for repeat in $(seq 1 "${UPDRAFT_BENCH_REPEAT:-1}"); do
 done
 
 python3 scripts/bench_table.py "$out"
+
+# The store with the schedules is left full, so each is measured once.
+daemon="$target/bench-daemon.txt"
+: >"$daemon"
+for store in "sqlite:$work/daemon.db" ${postgres:+"$postgres"}; do
+  for bench in "api --tasks 1000" "schedules --tasks 1000"; do
+    case "$bench" in api*) at="${store/daemon.db/api.db}" ;; *) at="$store" ;; esac
+    # shellcheck disable=SC2086
+    "$updraft" bench $bench --store "$at" 8>&- | tee -a "$daemon"
+  done
+done
+python3 scripts/bench_daemon.py "$updraft"
 echo "load of this machine (1, 5, 15 min): $(cut -d' ' -f1-3 /proc/loadavg); figures: $out" >&2
