@@ -81,6 +81,7 @@ pub(crate) async fn add_user(
     Caller(who): Caller,
     Body(new): Body<NewUser>,
 ) -> Answer<(StatusCode, Json<UserMade>)> {
+    check_text("reason", new.reason.as_deref(), TEXT)?;
     let wanted = updraft_auth::NewUser { name: new.name, role: new.role.into(), password: new.password };
     let (made, link) = api.authenticator().add_user(&who, &wanted, new.reason.as_deref()).await?;
     let base = api.door().public_url.clone().unwrap_or_default();
@@ -97,6 +98,7 @@ pub(crate) async fn change_user(
     Path(name): Path<String>,
     Body(change): Body<UserChange>,
 ) -> Answer<Json<User>> {
+    check_text("reason", change.reason.as_deref(), TEXT)?;
     let patch = updraft_auth::UserPatch {
         role: change.role.map(Into::into),
         disabled: change.disabled,

@@ -14,7 +14,7 @@ use crate::dto::{
     Connection, ConnectionCheck, ConnectionField, ConnectionKind, ConnectionKinds, ConnectionList, ConnectionTest,
     ConnectionUse, FieldSource, NewConnection, Reasoned, Time,
 };
-use crate::extract::{Body, Path, Query};
+use crate::extract::{Body, Path, Query, TEXT, check_text};
 use crate::problem::{Problem, wrong};
 use crate::state::ApiState;
 
@@ -118,6 +118,7 @@ pub(crate) async fn put(
     Path(name): Path<String>,
     Body(new): Body<NewConnection>,
 ) -> Answer<Json<Connection>> {
+    check_text("reason", new.reason.as_deref(), TEXT)?;
     let names: Vec<&String> = new.fields.keys().collect();
     let detail = json!({ "kind": new.kind, "fields": names });
     let view = api.connections().put(&name, &new.kind, &new.fields, &actor(&who), api.now()).await?;
@@ -153,6 +154,7 @@ pub(crate) async fn test(
         let problem = Problem::new(StatusCode::FORBIDDEN, "connection_test_off", text);
         return Err(problem.hint("set `connection_test: true` if that is wanted"));
     }
+    check_text("reason", body.reason.as_deref(), TEXT)?;
     let found = api.connections().test(&name, api.door().exposed).await?;
     let detail = json!({ "ok": found.ok });
     api.audit().record(&who, "connection.test", &name, body.reason.as_deref(), detail).await?;

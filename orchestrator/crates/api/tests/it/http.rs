@@ -62,6 +62,18 @@ async fn refusals_are_problems_whatever_layer_they_come_from() {
         let found = refused(request).await;
         assert_eq!((found.0, found.1.as_str()), (status, code), "{shown}");
     }
+    let admin = server.token(Role::Admin).await;
+    let long = "x".repeat(501);
+    for (method, path, body) in [
+        (Method::POST, "/api/v1/users", json!({ "name": "ada", "role": "viewer", "reason": long })),
+        (Method::PATCH, "/api/v1/users/ada", json!({ "disabled": true, "reason": long })),
+        (Method::PUT, "/api/v1/connections/shop", json!({ "kind": "http", "fields": {}, "reason": long })),
+        (Method::POST, "/api/v1/tokens", json!({ "name": "t", "role": "viewer", "reason": long })),
+        (Method::POST, "/api/v1/workflows/w/pause", json!({ "reason": long })),
+    ] {
+        let found = refused(server.ask(method, path, &admin).json(&body)).await;
+        assert_eq!((found.0, found.1.as_str()), (422, "body_unfit"), "{path}");
+    }
     let allowed = server.ask(Method::DELETE, "/api/v1/status", &token).send().await.unwrap();
     assert_eq!(allowed.headers()["allow"], "GET,HEAD");
     assert_eq!(server.json("/api/v1/runs", &token).await["items"], json!([]));
