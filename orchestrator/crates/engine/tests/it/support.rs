@@ -99,7 +99,7 @@ impl Task for Act {
             "child" => {
                 let exit = ctx
                     .run_child(ChildSpec::new(params.argv), &mut |output, line| {
-                        ctx.log_child(output, Level::Info, line)
+                        ctx.log_child(output, Level::Info, line);
                     })
                     .await?;
                 Ok(json!({ "exit": format!("{exit:?}") }))
