@@ -66,7 +66,15 @@ async fn a_run_comes_with_its_commits_and_a_task_run_with_its_log() {
     assert_eq!(status, StatusCode::OK, "{again}");
     server.ended(&run, &token).await;
     let task = |ask: &str| format!("/api/v1/runs/{run}/tasks/load{ask}");
-    let newest = server.json(&task(""), &token).await;
+    // A log may come a little later than the end of its run.
+    let mut newest = server.json(&task(""), &token).await;
+    for _ in 0..500 {
+        if newest["log_attempt"] == 2 && newest["log_head"]["complete"] == true {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        newest = server.json(&task(""), &token).await;
+    }
     assert_eq!(newest["log_attempt"], 2, "{}", newest["task_run"]);
     let head = &newest["log_head"];
     assert!(head["next"] == head["bytes"] && head["bytes"].as_u64().unwrap() > 0, "{head}");
