@@ -346,6 +346,12 @@ describe("order and words", () => {
       "load: attempt 1 started",
     );
     expect(eventWords({ k: "run_finished", outcome: "succeeded" }).tone).toBe("ok");
+    expect(eventWords({ k: "run_reopened", by: "ada", waits: true }).text).toBe(
+      "Run taken up again by ada, waits for a run slot",
+    );
+    expect(eventWords({ k: "task_expanded", t: "fetch", n: 20 }).text).toBe(
+      "fetch has 20 instances",
+    );
     expect(eventWords({ k: "something_new", x: 1 }).text).toBe("something new x=1");
   });
 });

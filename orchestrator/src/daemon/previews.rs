@@ -14,7 +14,7 @@ use updraft_engine::ConnectionSource;
 use updraft_engine::logs::Mask;
 use updraft_task::lake::{Lake, LakeConnection};
 use updraft_task::{ConnectionKind as _, Registry};
-use updraft_tasks::preview::{self, Found, Preview};
+use updraft_tasks::preview::{self, Form, Found, Preview};
 
 /// Looks at one time: each may take [`preview::FETCHED_BYTES`] of memory and more.
 const AT_ONCE: usize = 2;
@@ -82,6 +82,7 @@ impl<C: ConnectionSource> Previews<C> {
     ) -> Result<DatasetLook, String> {
         let until = Instant::now() + LONGEST;
         let late = || "it took longer than its time limit".to_owned();
+        let form = Form::of(&dataset.format)?;
         let (lake, key) = self.place(&dataset.uri)?;
         let found = tokio::time::timeout_at(until, Found::find(&lake, &key)).await.map_err(|_| late())??;
         let stamp = format!("{} {}", dataset.format, found.stamp());
@@ -90,7 +91,7 @@ impl<C: ConnectionSource> Previews<C> {
             None => {
                 let slot = tokio::time::timeout_at(until, self.slots.acquire()).await.map_err(|_| late())?;
                 let _slot = slot.map_err(|_| late())?;
-                let look = of_preview(found.look(&dataset.format, mask, until).await?);
+                let look = of_preview(found.look(form, mask, until).await?);
                 self.remember(secrets, stamp, &look);
                 look
             }

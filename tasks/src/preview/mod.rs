@@ -70,6 +70,38 @@ pub fn key_of(root: &str, uri: &str) -> Option<String> {
     (!below.is_empty()).then(|| below.to_owned())
 }
 
+/// A form that rows are shown of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// By its footer and its first pages.
+    Parquet,
+    /// One array of objects, or one object.
+    Json,
+    /// An object a line.
+    Ndjson,
+    /// With a header.
+    Csv,
+}
+
+impl Form {
+    /// What a dataset's handle says.
+    ///
+    /// # Errors
+    /// In words: it has no preview.
+    pub fn of(format: &str) -> Result<Self, String> {
+        match format {
+            "parquet" => Ok(Self::Parquet),
+            "json" => Ok(Self::Json),
+            "ndjson" => Ok(Self::Ndjson),
+            "csv" => Ok(Self::Csv),
+            "bytes" => Err("bytes have no columns: only their size is known".to_owned()),
+            other => Err(format!(
+                "`{other}` has no preview: rows are shown of objects in the lake (parquet, json, ndjson, csv)"
+            )),
+        }
+    }
+}
+
 /// An object of a lake that is there.
 pub struct Found {
     lake: Lake,
@@ -113,28 +145,21 @@ impl Found {
     /// Looks into it, until this instant at the longest.
     ///
     /// # Errors
-    /// In words: what is wrong with it, or that its form has no preview.
-    pub async fn look(&self, format: &str, mask: &Mask, until: Instant) -> Result<Preview, String> {
+    /// In words: what is wrong with it.
+    pub async fn look(&self, form: Form, mask: &Mask, until: Instant) -> Result<Preview, String> {
+        let text: fn(&text::Head, &Mask) -> Result<Preview, String> = match form {
+            Form::Parquet => return self.parquet(mask, until).await,
+            Form::Csv => csv::preview,
+            Form::Ndjson => text::lines,
+            Form::Json => text::document,
+        };
         let late = || "it took longer than its time limit".to_owned();
-        match format {
-            "parquet" => self.parquet(mask, until).await,
-            "json" | "ndjson" | "csv" => {
-                let head = tokio::time::timeout_at(until, text::Head::read(&self.lake, &self.key, self.meta.size));
-                let head = head.await.map_err(|_| late())??;
-                let (form, mask) = (format.to_owned(), Arc::clone(mask));
-                let work = tokio::task::spawn_blocking(move || match form.as_str() {
-                    "csv" => csv::preview(&head, &mask),
-                    "ndjson" => text::lines(&head, &mask),
-                    _ => text::document(&head, &mask),
-                });
-                let done = tokio::time::timeout_at(until, work).await.map_err(|_| late())?;
-                done.map_err(|error| format!("the reader broke off: {error}"))?
-            }
-            "bytes" => Err("bytes have no columns: only their size is known".to_owned()),
-            other => Err(format!(
-                "`{other}` has no preview: rows are shown of objects in the lake (parquet, json, ndjson, csv)"
-            )),
-        }
+        let head = tokio::time::timeout_at(until, text::Head::read(&self.lake, &self.key, self.meta.size));
+        let head = head.await.map_err(|_| late())??;
+        let mask = Arc::clone(mask);
+        let work = tokio::task::spawn_blocking(move || text(&head, &mask));
+        let done = tokio::time::timeout_at(until, work).await.map_err(|_| late())?;
+        done.map_err(|error| format!("the reader broke off: {error}"))?
     }
 
     #[cfg(feature = "parquet")]

@@ -20,7 +20,8 @@ fn open_mask() -> Mask {
 
 async fn looked(lake: &Lake, key: &str, format: &str) -> Result<Preview, String> {
     let until = Instant::now() + Duration::from_secs(60);
-    Found::find(lake, key).await?.look(format, &open_mask(), until).await
+    let form = Form::of(format)?;
+    Found::find(lake, key).await?.look(form, &open_mask(), until).await
 }
 
 async fn kept(bytes: impl Into<bytes::Bytes>, format: &str) -> Result<Preview, String> {
@@ -158,7 +159,7 @@ async fn secrets_are_masked_before_anything_is_cut() {
     lake.put("d", row.to_string()).await.unwrap();
     let mask: Mask = Arc::new(|text: &str| text.replace("hunter22", "***"));
     let until = Instant::now() + Duration::from_secs(60);
-    let preview = Found::find(&lake, "d").await.unwrap().look("json", &mask, until).await.unwrap();
+    let preview = Found::find(&lake, "d").await.unwrap().look(Form::Json, &mask, until).await.unwrap();
     assert!(!format!("{preview:?}").contains("hunter"), "{preview:?}");
 }
 
@@ -347,7 +348,7 @@ mod parquet_files {
         let lake = lake(folder.path());
         lake.put("d", file(&ids(10), WriterProperties::builder())).await.unwrap();
         let found = Found::find(&lake, "d").await.unwrap();
-        let error = found.look("parquet", &open_mask(), Instant::now()).await.unwrap_err();
+        let error = found.look(Form::Parquet, &open_mask(), Instant::now()).await.unwrap_err();
         assert!(error.contains("time limit"), "{error}");
     }
 }

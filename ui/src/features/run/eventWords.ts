@@ -74,7 +74,11 @@ export function eventWords(event: Fields): Said {
     case "run_repaired":
       return tell(`Run repaired${by(event)}`);
     case "run_reopened":
-      return tell(`Run taken up again${by(event)}${because(text(event.reason) ?? "")}`);
+      return tell(
+        `Run taken up again${by(event)}${event.waits === true ? ", waits for a run slot" : ""}${because(text(event.reason) ?? "")}`,
+      );
+    case "task_expanded":
+      return tell(`${name} has ${text(event.n) ?? "?"} instances`);
     case "task_cleared":
       return tell(`${name} will run again`);
     case "task_set":
