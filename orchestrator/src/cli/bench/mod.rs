@@ -26,7 +26,7 @@ enum Which {
     Trigger,
     /// `--tasks` schedules due in one second, of a hundred times as many: how long until all runs are made
     Schedules,
-    /// From `POST …/runs` to the first body running, `--tasks` times; then fan-outs beside 50 event streams and without
+    /// From `POST …/runs` to the first body running, `--tasks` times; then fan-outs of ten times as many, with 50 event streams and without
     Api,
 }
 
@@ -137,8 +137,12 @@ fn print_api(report: &api::ApiBench) {
     output::line(&format!("api on {}, {} triggers", report.store, output::count(report.tasks as u64)));
     output::table(&["", "P50", "P99"], vec![ms("trigger", &report.trigger_ms), ms("bare commit", &report.commit_ms)]);
     output::line(&format!(
-        "task runs a second: {:.0}; with {} event streams {:.0} (/events), {:.0} (/runs/{{run}}/events)",
-        report.tasks_per_s, report.streams, report.tasks_per_s_hints, report.tasks_per_s_run_events
+        "task runs a second in fan-outs of {}: {:.0}; with {} event streams {:.0} (/events), {:.0} (/runs/{{run}}/events)",
+        output::count(report.leaves as u64),
+        report.tasks_per_s,
+        report.streams,
+        report.tasks_per_s_hints,
+        report.tasks_per_s_run_events
     ));
 }
 
