@@ -1,39 +1,28 @@
 //! Finding PostgreSQL's programs, and running them as a user whom they accept.
 
 use std::{
-    env, fmt, fs,
-    os::unix::{
-        fs::{PermissionsExt as _, chown},
-        process::CommandExt as _,
-    },
+    env, fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::{User, geteuid};
+use nix::{
+    sys::signal::Signal,
+    unistd::{User, geteuid},
+};
+use serde::{Deserialize, Serialize};
 
-/// There is no PostgreSQL here; the test is skipped.
-#[derive(Debug)]
-pub(super) struct Missing(&'static str);
+use super::{LocalUrl, execute};
+use crate::services::{Kind, Launch, Missing, ports};
 
-impl Missing {
-    pub(super) const fn new(reason: &'static str) -> Self {
-        Self(reason)
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Missing {}
+/// The settings that every PostgreSQL of ours has.
+const SETTINGS: &str = include_str!("../../../../../deploy/postgres/postgresql.conf");
 
 /// PostgreSQL's programs and who runs them.
 #[derive(Debug, Clone)]
-pub(super) struct Install {
+pub struct Install {
     bin: PathBuf,
     /// The user to become: root may not run PostgreSQL. `None`: whoever runs the tests.
     user: Option<User>,
@@ -52,18 +41,8 @@ impl Install {
         Ok(Self { bin, user })
     }
 
-    /// The numeric id that the server runs under.
-    pub(super) fn uid(&self) -> u32 {
-        self.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid.as_raw())
-    }
-
-    /// The server's own program.
-    pub(super) fn postgres(&self) -> PathBuf {
-        self.bin.join("postgres")
-    }
-
     /// A command that runs as the server's user in `folder`.
-    pub(super) fn command(&self, program: impl AsRef<Path>, folder: &Path) -> Command {
+    fn command(&self, program: impl AsRef<Path>, folder: &Path) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(folder).stdin(Stdio::null());
         if let Some(user) = &self.user {
@@ -72,18 +51,8 @@ impl Install {
         command
     }
 
-    /// Makes a folder of the server's user's that others may pass through.
-    pub(super) fn hand_over(&self, folder: &Path) -> Result<()> {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
-            .and_then(|()| match &self.user {
-                Some(user) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
-                None => Ok(()),
-            })
-            .with_context(|| format!("cannot hand {} over to the server's user", folder.display()))
-    }
-
     /// Makes an empty cluster in `folder/data` that listens on `port` and on a socket in `folder`.
-    pub(super) fn initdb(&self, folder: &Path, port: u16) -> Result<()> {
+    fn initdb(&self, folder: &Path, port: u16) -> Result<()> {
         let data = folder.join("data");
         let output = self
             .command(self.bin.join("initdb"), folder)
@@ -124,17 +93,50 @@ fn settings(folder: &Path, port: u16) -> String {
     let socket = folder.join(".s.PGSQL.65535").as_os_str().len();
     let sockets = if socket < 107 { folder.display().to_string() } else { String::new() };
     format!(
-        "listen_addresses = '127.0.0.1'\n\
+        "{SETTINGS}\n\
+         listen_addresses = '127.0.0.1'\n\
          port = {port}\n\
-         unix_socket_directories = '{sockets}'\n\
-         max_connections = 300\n\
-         shared_buffers = 64MB\n\
-         wal_level = replica\n\
-         logging_collector = off\n\
-         fsync = on\n\
-         synchronous_commit = on\n\
-         full_page_writes = on\n"
+         unix_socket_directories = '{sockets}'\n"
     )
+}
+
+/// The TCP port on loopback. It stays the same over restarts.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Address {
+    pub(super) port: u16,
+}
+
+impl Kind for Install {
+    type Address = Address;
+
+    const NAME: &'static str = "postgres";
+    /// "Fast": clients are disconnected, everything is written.
+    const STOP: Signal = Signal::SIGINT;
+    /// "Immediate": nothing is written.
+    const DISCARD: Signal = Signal::SIGQUIT;
+
+    fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    fn prepare(&self, folder: &Path) -> Result<Address> {
+        let port = ports::free()?;
+        self.initdb(folder, port)?;
+        Ok(Address { port })
+    }
+
+    fn launch(&self, folder: &Path, _: &Address) -> Launch {
+        Launch::new(self.bin.join("postgres")).arg("-D").arg(folder.join("data"))
+    }
+
+    fn check(address: &Address) -> Result<()> {
+        execute(&LocalUrl { port: address.port }.to_string(), "select 1")
+    }
+
+    /// After `kill -9` the postmaster's children live on for a moment and hold its lock file and memory.
+    fn is_held(log: &str) -> bool {
+        ["postmaster.pid", "shared memory block", "could not bind"].iter().any(|text| log.contains(text))
+    }
 }
 
 /// Debian's folders, the newest version first, and where a build from source goes.

@@ -1,5 +1,5 @@
 //! A real PostgreSQL for tests: one server for everybody, a database or schema for each test, and servers of one's own
-//! for tests that crash them.
+//! for tests that crash them. All have `wal_level = logical`.
 //!
 //! `UPDRAFT_TEST_POSTGRES_URL` names a server to use; without it one is started, shared by every test process of this
 //! user, and ended when the last of them has left. Durable settings always: `fsync` gains little when it is off.
@@ -13,16 +13,19 @@ mod cluster;
 mod install;
 mod shared;
 
-use std::{fmt, str::FromStr as _, thread};
+use std::{fmt, str::FromStr as _};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 pub use cluster::Cluster;
 
-use self::install::Missing;
-use crate::skip;
+use crate::{
+    services::{Own, http::block_on, missing::unless_missing},
+    skip,
+};
+pub use install::Install;
 
 /// A database of the shared server that is dropped with this value.
 #[derive(Debug)]
@@ -102,16 +105,7 @@ pub fn server() -> Result<Option<String>> {
 /// # Errors
 /// There is one, and it does not start.
 pub fn own_server() -> Result<Option<Cluster>> {
-    unless_missing(Cluster::start())
-}
-
-/// A missing PostgreSQL is a skip; a broken one is a failure.
-fn unless_missing<T>(found: Result<T>) -> Result<Option<T>> {
-    Ok(apart(found)?.inspect_err(|missing| skip::report(&skip::current_test(), &missing.to_string())).ok())
-}
-
-fn apart<T>(found: Result<T>) -> Result<Result<T, Missing>> {
-    found.map(Ok).or_else(|error| error.downcast::<Missing>().map(Err))
+    unless_missing(Install::find().and_then(Own::start))
 }
 
 fn with_database(url: &str, database: &str) -> Result<String> {
@@ -122,20 +116,13 @@ fn with_database(url: &str, database: &str) -> Result<String> {
     Ok(format!("{server}://{authority}/{database}{query}"))
 }
 
-/// Runs one statement on a connection of its own, from a thread of its own: callers may be asynchronous or not.
-fn execute(url: &str, statement: &str) -> Result<()> {
+/// Runs one statement on a connection of its own.
+pub(crate) fn execute(url: &str, statement: &str) -> Result<()> {
     let options = PgConnectOptions::from_str(url).context("not the URL of a PostgreSQL server")?;
-    let work = async {
+    block_on(async {
         let mut connection = PgConnection::connect_with(&options).await?;
         connection.execute(sqlx::AssertSqlSafe(statement)).await?;
-        connection.close().await
-    };
-    thread::scope(|scope| {
-        let worker = scope.spawn(|| -> Result<()> {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            Ok(runtime.block_on(work)?)
-        });
-        worker.join().map_err(|_| anyhow!("the thread that ran it panicked"))?
+        Ok(connection.close().await?)
     })
     .with_context(|| format!("cannot run `{statement}`"))
 }
@@ -155,15 +142,6 @@ impl fmt::Display for LocalUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_missing_server_is_a_skip() {
-        assert_eq!(apart(Ok(1)).unwrap().unwrap(), 1);
-        let missing = apart::<()>(Err(Missing::new("no PostgreSQL").into())).unwrap().unwrap_err();
-        assert_eq!(missing.to_string(), "no PostgreSQL");
-        let broken = apart::<()>(Err(anyhow!("initdb failed").context("cannot start"))).unwrap_err();
-        assert_eq!(format!("{broken:#}"), "cannot start: initdb failed");
-    }
 
     #[test]
     fn the_database_of_a_url_is_replaced_and_the_rest_kept() {
