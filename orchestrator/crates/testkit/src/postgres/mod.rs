@@ -99,6 +99,20 @@ pub fn server() -> Result<Option<String>> {
     unless_missing(shared::url())
 }
 
+/// The server that this machine's developers share, whatever the environment says.
+pub(crate) fn join() -> Result<String> {
+    shared::join()
+}
+
+/// Makes a database unless it is there, and returns its URL.
+pub(crate) fn ensure_database(admin_url: &str, name: &str) -> Result<String> {
+    let url = with_database(admin_url, name)?;
+    if execute(&url, "select 1").is_err() {
+        execute(admin_url, &format!("create database {name}"))?;
+    }
+    Ok(url)
+}
+
 /// A server of this test alone, to be stopped, crashed and started again; `None`, after a loud skip, if there is no
 /// PostgreSQL.
 ///

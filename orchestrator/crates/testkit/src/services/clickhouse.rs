@@ -153,7 +153,11 @@ impl Kind for Front {
 /// # Errors
 /// It can, and does not start.
 pub fn server() -> Result<Option<Address>> {
-    unless_missing(shared::join(None, Front::find))
+    unless_missing(join())
+}
+
+pub(super) fn join() -> Result<Address> {
+    shared::join(None, Front::find)
 }
 
 /// A database on the shared server; `None`, after a loud skip, if that cannot be had.

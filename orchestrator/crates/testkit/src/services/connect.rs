@@ -147,7 +147,8 @@ impl Kind for Worker {
         // The folder above the plugin's own, which holds nothing else.
         let plugins = folder.join("plugins");
         fs::create_dir(&plugins).context("cannot make the folder of the plugins")?;
-        std::os::unix::fs::symlink(&self.plugins, plugins.join("debezium-postgres")).context("cannot link the plugin")?;
+        std::os::unix::fs::symlink(&self.plugins, plugins.join("debezium-postgres"))
+            .context("cannot link the plugin")?;
         // Names of its own: on a broker that lives on, a new worker would take up the connectors of the one before.
         let id = unique();
         let settings = format!(

@@ -10,6 +10,7 @@
 //! registry in reach. A server that is there and does not work is an error.
 
 mod cache;
+pub mod catalog;
 pub mod clickhouse;
 pub mod connect;
 mod fetch;

@@ -116,7 +116,11 @@ impl Kind for Prometheus {
 /// # Errors
 /// It can, and does not start.
 pub fn server() -> Result<Option<Address>> {
-    unless_missing(shared::join(None, Prometheus::find))
+    unless_missing(join())
+}
+
+pub(super) fn join() -> Result<Address> {
+    shared::join(None, Prometheus::find)
 }
 
 /// A Prometheus of this test alone; `None`, after a loud skip, if it cannot be had.

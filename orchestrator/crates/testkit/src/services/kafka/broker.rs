@@ -12,12 +12,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::{Address, wire};
-use crate::services::{
-    Kind, Launch, Missing, Own, cache, fetch,
-    missing::apart,
-    place::tail,
-    ports,
-};
+use crate::services::{Kind, Launch, Missing, Own, cache, fetch, missing::apart, place::tail, ports};
 
 /// Of broker, tools and Connect alike.
 pub(in crate::services) const VERSION: &str = "4.3.1";

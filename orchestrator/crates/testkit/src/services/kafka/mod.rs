@@ -3,7 +3,7 @@
 //! Topics are not made by themselves. Tests share one broker and keep apart by prefixes ([`fresh_prefix`]), for topics,
 //! groups and transactional ids alike.
 
-mod broker;
+pub(super) mod broker;
 mod wire;
 
 use std::io::Write as _;
@@ -63,10 +63,8 @@ impl Address {
     /// # Errors
     /// It fails; the error holds what it said.
     pub fn tool(&self, class: &str, arguments: &[&str], input: &str) -> Result<String> {
-        let mut command = Broker::tool(class)?
-            .args(["--bootstrap-server", &self.bootstrap_servers()])
-            .args(arguments)
-            .command();
+        let mut command =
+            Broker::tool(class)?.args(["--bootstrap-server", &self.bootstrap_servers()]).args(arguments).command();
         let mut child = command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
@@ -107,7 +105,8 @@ impl Prefix {
 impl Drop for Prefix {
     fn drop(&mut self) {
         let deleted = self.address.topics().and_then(|topics| {
-            let ours: Vec<_> = topics.iter().filter(|topic| topic.starts_with(&self.name)).map(String::as_str).collect();
+            let ours: Vec<_> =
+                topics.iter().filter(|topic| topic.starts_with(&self.name)).map(String::as_str).collect();
             wire::delete_topics(self.address.port, &ours)
         });
         if let Err(error) = deleted {

@@ -52,6 +52,14 @@ impl Client {
         self.call("PUT", bucket, "", &[], Vec::new())?.ok().map(drop)
     }
 
+    /// Makes a bucket unless it is there.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn ensure_bucket(&self, bucket: &str) -> Result<()> {
+        if self.call("HEAD", bucket, "", &[], Vec::new())?.status == 200 { Ok(()) } else { self.create_bucket(bucket) }
+    }
+
     /// Deletes an empty bucket.
     ///
     /// # Errors

@@ -107,7 +107,11 @@ impl Drop for Bucket {
 /// # Errors
 /// It can, and does not start.
 pub fn server() -> Result<Option<Address>> {
-    unless_missing(shared::join(None, Versitygw::find))
+    unless_missing(join())
+}
+
+pub(super) fn join() -> Result<Address> {
+    shared::join(None, Versitygw::find)
 }
 
 /// The shared MinIO; `None`, after a loud skip, if it cannot be had.
@@ -115,7 +119,11 @@ pub fn server() -> Result<Option<Address>> {
 /// # Errors
 /// It can, and does not start.
 pub fn minio() -> Result<Option<Address>> {
-    unless_missing(shared::join(None, Minio::find))
+    unless_missing(join_minio())
+}
+
+pub(super) fn join_minio() -> Result<Address> {
+    shared::join(None, Minio::find)
 }
 
 /// A bucket on the shared versitygw; `None`, after a loud skip, if that cannot be had.

@@ -59,7 +59,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    pub(super) fn find() -> Result<Self> {
+    pub(in crate::services) fn find() -> Result<Self> {
         fetch::need_java()?;
         let environment = fetch::python(
             &format!("spark-{VERSION}"),
@@ -74,6 +74,11 @@ impl Programs {
     /// The interpreter for jobs: `PYSPARK_PYTHON`.
     pub fn python(&self) -> PathBuf {
         self.environment.join("bin/python")
+    }
+
+    /// The folder of the jars that jobs need besides Spark's own.
+    pub fn jars(&self) -> &Path {
+        &self.jars
     }
 
     /// `SPARK_HOME`: without it the programs look for the first `python` on the `PATH`.

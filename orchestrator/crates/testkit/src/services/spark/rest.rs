@@ -29,7 +29,13 @@ impl Address {
     ///
     /// # Errors
     /// The master refuses.
-    pub fn submit(&self, name: &str, file: &str, arguments: &[&str], properties: &[(String, String)]) -> Result<String> {
+    pub fn submit(
+        &self,
+        name: &str,
+        file: &str,
+        arguments: &[&str],
+        properties: &[(String, String)],
+    ) -> Result<String> {
         let mut all: Map<String, Value> =
             properties.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
         let own = [

@@ -1,0 +1,214 @@
+//! Spark: local mode, a standalone cluster with REST submission, S3.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests say what they expect")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+    thread,
+    time::{Duration, Instant},
+};
+
+use updraft_testkit::services::{
+    Launch, s3,
+    spark::{self, Address, Programs, State},
+};
+
+/// A job takes half a minute on a busy machine before its first line runs.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("events")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = self.path().join(name);
+        fs::write(&file, text).unwrap();
+        file.display().to_string()
+    }
+
+    fn events(&self) -> PathBuf {
+        self.path().join("events")
+    }
+}
+
+fn run(launch: &Launch) -> Output {
+    launch.command().output().unwrap()
+}
+
+fn submit(programs: &Programs, folder: &Folder, s3: Option<&s3::Address>) -> Launch {
+    let properties = folder.path().join("spark.properties");
+    programs.write_properties(&properties, &folder.events(), s3).unwrap();
+    programs.submit().unwrap().args(["--master", "local[2]", "--properties-file"]).arg(properties)
+}
+
+/// JSON in, Parquet on S3, read back.
+const ETL: &str = r#"
+import json, sys
+from pyspark.sql import SparkSession, functions as F
+place = sys.argv[1]
+s = SparkSession.builder.getOrCreate()
+rows = s.range(1000).withColumn("country", F.concat(F.lit("c"), F.col("id") % 3))
+rows.write.mode("overwrite").partitionBy("country").parquet(place)
+found = s.read.parquet(place).groupBy("country").count().orderBy("country").collect()
+print("RESULT", json.dumps([r["count"] for r in found]), s.sparkContext.applicationId, flush=True)
+s.stop()
+"#;
+
+#[test]
+fn a_local_job_writes_to_s3_and_its_event_log_names_it() {
+    let Some(programs) = spark::programs().unwrap() else { return };
+    // The server that the stack names; and with S3A against versitygw the same is seen.
+    let Some(server) = s3::minio().unwrap() else { return };
+    let bucket = server.fresh_bucket().unwrap();
+    let folder = Folder::new();
+    let job = folder.write("etl.py", ETL);
+    let output = run(&submit(&programs, &folder, Some(&server)).arg(job).arg(format!("s3a://{}/etl", bucket.name())));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let line = said.lines().find(|line| line.starts_with("RESULT")).unwrap();
+    assert!(line.contains("[334, 333, 333]"), "{line}");
+    let application = line.split_whitespace().last().unwrap();
+    assert!(folder.events().join(application).is_file(), "the event log of {application}");
+    let keys = bucket.client().list(bucket.name(), "etl/").unwrap();
+    assert!(keys.iter().any(|key| key.contains("country=c0") && key.ends_with(".parquet")), "{keys:?}");
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let Some(programs) = spark::programs().unwrap() else { return };
+    let folder = Folder::new();
+    let code = |arguments: &[&str]| run(&submit(&programs, &folder, None).args(arguments)).status.code();
+    let exception = folder.write("exception.py", "raise ValueError('boom')\n");
+    let seven = folder.write("seven.py", "import sys; sys.exit(7)\n");
+    let good = folder.write("good.py", "print('good')\n");
+    assert_eq!(code(&[&good]), Some(0));
+    assert_eq!(code(&[&exception]), Some(1));
+    assert_eq!(code(&[&seven]), Some(7));
+    assert_eq!(code(&["/no/such/file.py"]), Some(2));
+    let jar = programs.home().unwrap().join("jars");
+    let jar = fs::read_dir(jar)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "jar"));
+    assert_eq!(code(&["--class", "no.Such", &jar.unwrap().display().to_string()]), Some(101));
+    // Python on a standalone cluster in cluster mode: refused, which is why REST submission is used.
+    let cluster = programs.submit().unwrap();
+    let refused = run(&cluster.args(["--master", "spark://127.0.0.1:1", "--deploy-mode", "cluster", &good]));
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("not supported for python"), "{said}");
+}
+
+#[test]
+fn secrets_are_in_a_file_for_us_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(programs) = spark::programs().unwrap() else { return };
+    let folder = Folder::new();
+    let file = folder.path().join("spark.properties");
+    programs.write_properties(&file, &folder.events(), None).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+fn wait_for(address: &Address, id: &str, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // While the master is down nothing is known: that is no state of the job.
+        match address.state(id) {
+            Ok(State::Known(state)) if state == wanted => return,
+            Ok(State::Known(state)) if ["FINISHED", "FAILED", "KILLED", "ERROR"].contains(&state.as_str()) => {
+                panic!("{id} is {state}, not {wanted}")
+            }
+            Ok(_) | Err(_) => {}
+        }
+        assert!(Instant::now() < deadline, "{id} is not {wanted}: {:?}", address.state(id));
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Runs until it is killed; makes a Spark call in its loop, so that Python ends with the JVM.
+const ENDLESS: &str = r#"
+import os, sys, time
+from pyspark.sql import SparkSession
+s = SparkSession.builder.getOrCreate()
+open(sys.argv[1], "w").write(str(os.getpid()))
+while True:
+    s.range(1).count()
+    time.sleep(0.5)
+"#;
+
+#[test]
+fn a_submitted_job_outlives_the_master_and_is_killed() {
+    let Some(mut cluster) = spark::own_server().unwrap() else { return };
+    let programs = spark::programs().unwrap().unwrap();
+    let folder = Folder::new();
+    let properties = programs.properties(&folder.events(), None).unwrap();
+    let address = cluster.address().clone();
+    assert_eq!(address.state("driver-0-0").unwrap(), State::Unknown, "unknown is not failed");
+
+    let failing = folder.write("failing.py", "raise ValueError('boom')\n");
+    let id = address.submit("failing", &failing, &[], &properties).unwrap();
+    wait_for(&address, &id, "FAILED");
+
+    let endless = folder.write("endless.py", ENDLESS);
+    let pid_file = folder.path().join("pid");
+    let id = address.submit("endless", &endless, &[&pid_file.display().to_string()], &properties).unwrap();
+    wait_for(&address, &id, "RUNNING");
+    let deadline = Instant::now() + PATIENCE;
+    while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
+        assert!(Instant::now() < deadline, "the job does not begin; {}", cluster.worker.log());
+        thread::sleep(Duration::from_millis(200));
+    }
+    let python = PathBuf::from("/proc").join(fs::read_to_string(&pid_file).unwrap());
+    cluster.master.kill().unwrap();
+    assert!(address.state(&id).is_err() && python.exists(), "the job goes on without the master");
+    cluster.master.start_again().unwrap();
+    wait_for(&address, &id, "RUNNING");
+
+    assert!(address.kill(&id).unwrap());
+    wait_for(&address, &id, "KILLED");
+    assert!(!address.kill(&id).unwrap(), "it is dead already");
+    let deadline = Instant::now() + PATIENCE;
+    while python.exists() {
+        assert!(Instant::now() < deadline, "the job's Python lives on");
+        thread::sleep(Duration::from_millis(100));
+    }
+
+    // A job that runs when the cluster's owner goes is ended with the worker.
+    fs::remove_file(&pid_file).unwrap();
+    let id = address.submit("orphan", &endless, &[&pid_file.display().to_string()], &properties).unwrap();
+    wait_for(&address, &id, "RUNNING");
+    while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
+        thread::sleep(Duration::from_millis(200));
+    }
+    let python = PathBuf::from("/proc").join(fs::read_to_string(&pid_file).unwrap());
+    drop(cluster);
+    let deadline = Instant::now() + PATIENCE;
+    while python.exists() {
+        assert!(Instant::now() < deadline, "a job outlives its cluster");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_job_on_the_shared_cluster_finishes() {
+    let Some(address) = spark::server().unwrap() else { return };
+    let Some(bucket) = s3::fresh_bucket().unwrap() else { return };
+    let programs = spark::programs().unwrap().unwrap();
+    let folder = Folder::new();
+    let job = folder.write("etl.py", ETL);
+    let properties = programs.properties(&folder.events(), Some(bucket.address())).unwrap();
+    let id = address.submit("etl", &job, &[&format!("s3a://{}/etl", bucket.name())], &properties).unwrap();
+    wait_for(&address, &id, "FINISHED");
+    assert!(bucket.client().list(bucket.name(), "etl/").unwrap().iter().any(|key| key.ends_with("_SUCCESS")));
+}
