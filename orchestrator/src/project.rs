@@ -14,6 +14,9 @@ use crate::exit_code::Failure;
 pub const FILE: &str = "updraft.yaml";
 /// Folder of a project's own data: store, logs, scratch, embedded lake.
 pub const DATA_DIR: &str = ".updraft";
+/// In [`DATA_DIR`]: profiles laid over those of the project file, written by whoever starts servers for this machine alone
+/// (`cargo xtask services up`). Holds secrets.
+const LOCAL_FILE: &str = "services.yaml";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +29,13 @@ struct ProjectFile {
     default_profile: String,
     #[serde(default)]
     server: ServerSettings,
+    #[serde(default)]
+    profiles: BTreeMap<String, Profile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalFile {
     #[serde(default)]
     profiles: BTreeMap<String, Profile>,
 }
@@ -146,17 +156,19 @@ impl Project {
             return Ok(Self::built_in(from));
         };
         let path = dir.join(FILE);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-        let file: ProjectFile = serde_yaml::from_str(&text).map_err(|error| {
-            let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
-            Failure::input(format!("{}{place}: {error}", path.display())).hint(
-                "known keys: `workflows`, `source`, `default_profile`, `server`, `profiles: {NAME: {connections: {NAME: {kind, …}}}}`",
-            )
-        })?;
+        let file: ProjectFile = read_yaml(
+            &path,
+            "known keys: `workflows`, `source`, `default_profile`, `server`, `profiles: {NAME: {connections: {NAME: {kind, …}}}}`",
+        )?;
         let mut profiles = file.profiles;
         if profiles.is_empty() {
             profiles = built_in_profiles();
+        }
+        let local = dir.join(DATA_DIR).join(LOCAL_FILE);
+        if local.is_file() {
+            let hint = "`cargo xtask services up` writes this file; delete it to do without those servers";
+            let local: LocalFile = read_yaml(&local, hint)?;
+            lay_over(&mut profiles, local.profiles);
         }
         Ok(Self {
             dir: dir.to_owned(),
@@ -203,6 +215,26 @@ impl Project {
     }
 }
 
+/// Reads a file; an error in it has line and column, and this hint.
+fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path, hint: &str) -> Result<T, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
+    serde_yaml::from_str(&text).map_err(|error| {
+        let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+        Failure::input(format!("{}{place}: {error}", path.display())).hint(hint)
+    })
+}
+
+/// Lays profiles over others of the same name, field by field.
+fn lay_over(profiles: &mut BTreeMap<String, Profile>, over: BTreeMap<String, Profile>) {
+    for (name, profile) in over {
+        let under = &mut profiles.entry(name).or_default().connections;
+        for (connection, fields) in profile.connections {
+            under.entry(connection).or_default().extend(fields);
+        }
+    }
+}
+
 fn built_in_profiles() -> BTreeMap<String, Profile> {
     let entries = [
         ("lake", json!({ "kind": "lake", "url": format!("{DATA_DIR}/lake") })),
@@ -241,6 +273,26 @@ mod tests {
         assert_eq!(sources.environment.keys().collect::<Vec<_>>(), ["UPDRAFT_CONN_MY_API__PORT"]);
         let unknown = project.sources(Some("prod"), &BTreeMap::new()).unwrap_err();
         assert!(unknown.message.contains("known: dev"), "{}", unknown.message);
+    }
+
+    #[test]
+    fn profiles_of_this_machine_are_laid_over_the_projects() {
+        let (dir, project) = project("profiles:\n  embedded:\n    connections:\n      api: {kind: api, base_url: http://a}\n");
+        assert!(project.unwrap().sources(Some("services"), &BTreeMap::new()).is_err());
+        std::fs::create_dir(dir.path().join(DATA_DIR)).unwrap();
+        let file = dir.path().join(DATA_DIR).join(LOCAL_FILE);
+        let local = "profiles:\n  embedded:\n    connections:\n      api: {token: s}\n  \
+                     services:\n    connections:\n      other: {kind: api, base_url: http://o}\n";
+        std::fs::write(&file, local).unwrap();
+        let project = Project::find(dir.path()).unwrap();
+        let under = project.sources(None, &BTreeMap::new()).unwrap().profile.remove("api").unwrap();
+        assert_eq!((&under["base_url"], &under["token"]), (&json!("http://a"), &json!("s")));
+        let services = project.sources(Some("services"), &BTreeMap::new()).unwrap();
+        assert_eq!(services.profile["other"]["base_url"], "http://o");
+
+        std::fs::write(&file, "profile: {}\n").unwrap();
+        let error = Project::find(dir.path()).unwrap_err();
+        assert!(error.message.contains("services.yaml:1:1"), "{}", error.message);
     }
 
     #[test]

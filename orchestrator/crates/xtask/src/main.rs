@@ -1,7 +1,9 @@
-//! Development chores that are more than a line of shell: `cargo xtask layers`, `cargo xtask gen [--check]`.
+//! Development chores that are more than a line of shell: `cargo xtask layers`, `cargo xtask gen [--check]`,
+//! `cargo xtask services …`.
 
 mod generate;
 mod layers;
+mod services;
 
 use std::path::PathBuf;
 
@@ -24,12 +26,23 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Servers for development and tests: up, down, status, logs (docs/services.md)
+    #[command(disable_help_flag = true)]
+    Services {
+        /// What `updraft-testservers` takes; --help tells
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> std::process::ExitCode {
     let done = match Cli::parse().command {
         Command::Layers => layers::check(),
         Command::Gen { check } => generate::run(&root(), check),
+        Command::Services { arguments } => match services::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

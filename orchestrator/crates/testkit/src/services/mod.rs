@@ -17,7 +17,7 @@ mod fetch;
 pub mod http;
 pub mod kafka;
 mod keeper;
-mod launch;
+pub(crate) mod launch;
 pub(crate) mod missing;
 mod own;
 mod place;

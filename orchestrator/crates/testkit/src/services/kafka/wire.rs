@@ -4,15 +4,22 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::services::launch::PAUSE;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MS: i32 = 10_000;
 const CORRELATION: i32 = 7;
 const LATEST: i64 = -1;
+
+const UNKNOWN_PARTITION: i16 = 3;
+const NO_LEADER: i16 = 5;
+const NOT_LEADER: i16 = 6;
 
 const LIST_OFFSETS: (i16, i16) = (2, 5);
 const METADATA: (i16, i16) = (3, 4);
@@ -180,7 +187,7 @@ pub(super) fn topics(port: u16) -> Result<Vec<Topic>> {
     Ok(topics)
 }
 
-/// Makes a topic.
+/// Makes a topic, and waits until it can be used.
 pub(super) fn create_topic(port: u16, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
     let mut body = Body::default().i32(1).string(name)?.i32(partitions).i16(1).i32(0).count(settings.len())?;
     for (name, value) in settings {
@@ -194,7 +201,7 @@ pub(super) fn create_topic(port: u16, name: &str, partitions: i32, settings: &[(
             bail!("the topic `{name}` cannot be made: {text} (error code {code})");
         }
     }
-    Ok(())
+    (0..partitions).try_for_each(|partition| end_offset(port, name, partition).map(drop))
 }
 
 /// Deletes topics.
@@ -217,19 +224,26 @@ pub(super) fn delete_topics(port: u16, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The offset after the last record of a partition.
+/// The offset after the last record of a partition. Waits for a partition that has no leader for the moment: just made, or
+/// on a broker just started.
 pub(super) fn end_offset(port: u16, topic: &str, partition: i32) -> Result<i64> {
     let body = Body::default().i32(-1).i8(0).i32(1).string(topic)?.i32(1).i32(partition).i32(-1).i64(LATEST);
-    let mut answer = call(port, LIST_OFFSETS, &body)?;
-    answer.i32()?;
-    answer.i32()?;
-    answer.string()?;
-    answer.i32()?;
-    answer.i32()?;
-    let code = answer.i16()?;
-    if code != 0 {
-        bail!("no offset of `{topic}`, partition {partition} (error code {code})");
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let mut answer = call(port, LIST_OFFSETS, &body)?;
+        answer.i32()?;
+        answer.i32()?;
+        answer.string()?;
+        answer.i32()?;
+        answer.i32()?;
+        match answer.i16()? {
+            0 => {
+                // A timestamp comes first.
+                answer.i64()?;
+                return answer.i64();
+            }
+            UNKNOWN_PARTITION | NO_LEADER | NOT_LEADER if Instant::now() < deadline => thread::sleep(PAUSE),
+            code => bail!("no offset of `{topic}`, partition {partition} (error code {code})"),
+        }
     }
-    answer.i64()?;
-    answer.i64()
 }
