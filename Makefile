@@ -7,10 +7,10 @@ UPDRAFT := $(CARGO_TARGET_DIR)/debug/updraft
 STANDIN := $(CARGO_TARGET_DIR)/debug/opensky-standin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint gen bench build ui dbt tools system
+.PHONY: help demo dev test test-core lint gen bench build ui dbt tools system
 
 help: ## Lists the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: build dbt ## Builds everything and runs the flagship on embedded defaults
 	@scripts/demo.sh "$(UPDRAFT)" "$(STANDIN)"
@@ -20,6 +20,9 @@ dev: build dbt ## Starts the daemon on embedded defaults, with the flagship firi
 
 test: build dbt tools ## Installs and starts what the tests need, and runs everything
 	@scripts/test.sh
+
+test-core: build dbt tools ## The same without servers other than PostgreSQL
+	@UPDRAFT_NO_SERVICES=1 scripts/test.sh
 
 lint: system ui tools ## Format, clippy, layers, licences; the UI's lint and types
 	cargo fmt --all --check

@@ -17,8 +17,19 @@ if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb 
   fi
 fi
 
-skips="$(mktemp)"
-trap 'rm -f "$skips"' EXIT
+work="$(mktemp -d)"
+skips="$work/skips"
+testservers="${CARGO_TARGET_DIR:-target}/debug/updraft-testservers"
+clean_up() {
+  [ "${UPDRAFT_NO_SERVICES:-}" = 1 ] || "$testservers" down --project "$work" || true
+  rm -rf "$work"
+}
+trap clean_up EXIT
+# Fetched and started once, and held for the whole run. What cannot be had is skipped, loudly, by the tests that need it;
+# what does not work makes them fail.
+[ "${UPDRAFT_NO_SERVICES:-}" = 1 ] || "$testservers" up --project "$work" || true
+
+touch "$skips"
 export UPDRAFT_SKIPS="$skips" INSTA_UPDATE=no
 profile=default
 [ "${CI:-}" = true ] && profile=ci

@@ -127,6 +127,8 @@ async fn killed_worker_and_killed_database_lose_no_change() {
     db.execute("insert into flights values (2)").await.unwrap();
     worker.start_again().unwrap();
     server.wait_for_task("cdc", "RUNNING").unwrap();
+    // A task that runs is no task that reads: it may wait for the slot that the dead worker held.
+    assert_eq!(events(&server, "cdc.public.flights", 2).len(), 2);
 
     cluster.kill().unwrap();
     // With `errors.max.retries` 0 the task fails at once, and stays so until somebody restarts it.

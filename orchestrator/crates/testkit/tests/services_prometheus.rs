@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests say what they expect")]
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
     path::PathBuf,
     thread,
@@ -21,7 +21,8 @@ fn program() -> String {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            stream.read(&mut [0; 4096]).ok();
+            let request = BufReader::new(stream.try_clone().unwrap());
+            request.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
             let body = "# TYPE kettles counter\nkettles_total{state=\"hot\"} 3\n";
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n";
             write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok();

@@ -82,7 +82,7 @@ const MISSING: u8 = 3;
 /// Of the project.
 const PROFILE: &str = ".updraft/services.yaml";
 /// For `down`: a JVM on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn server(name: &str) -> Result<Server, String> {
     let names = Server::ALL.map(Server::name).join(", ");
@@ -127,7 +127,7 @@ fn up(servers: &[Server], project: &Path) -> Result<bool> {
         let began = Instant::now();
         match running.start(server) {
             Ok(Ok(place)) => {
-                running.hold(server)?;
+                server.hold()?;
                 say(&format!("{:<11} {place}  ({:.1} s)", server.name(), began.elapsed().as_secs_f64()))?;
             }
             Ok(Err(missing)) => {

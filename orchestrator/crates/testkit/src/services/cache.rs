@@ -31,6 +31,9 @@ pub(super) fn folder() -> Result<PathBuf> {
 /// The entry `name` of the cache. If it is not there, `make` makes a file or folder of the given path, which is then
 /// renamed. `size` tells people what to expect.
 pub(super) fn once(name: &str, size: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    if env::var_os("UPDRAFT_NO_SERVICES").is_some_and(|value| !value.is_empty()) {
+        bail!(Missing::new("servers are left out: UPDRAFT_NO_SERVICES is set"));
+    }
     once_in(&folder()?, name, size, make)
 }
 
@@ -89,8 +92,10 @@ fn remembered(failed: &Path) -> Option<String> {
 fn clear_parts(cache: &Path, name: &str) -> Result<()> {
     let prefix = format!("{name}.");
     for entry in fs::read_dir(cache).with_context(|| format!("cannot list {}", cache.display()))?.flatten() {
-        if entry.file_name().to_str().is_some_and(|file| file.starts_with(&prefix) && file.ends_with(".part")) {
-            remove(&entry.path())?;
+        let path = entry.path();
+        let ours = entry.file_name().to_str().is_some_and(|file| file.starts_with(&prefix));
+        if ours && path.extension().is_some_and(|extension| extension == "part") {
+            remove(&path)?;
         }
     }
     Ok(())

@@ -86,6 +86,15 @@ impl Server {
             Self::Spark => &[spark::Worker::NAME, spark::Master::NAME],
         }
     }
+
+    /// Lets a server that this process has joined outlive it, until `services down`.
+    ///
+    /// # Errors
+    /// A holder cannot be started.
+    pub fn hold(self) -> Result<()> {
+        // Connect's Kafka has none: it is held by Connect, and ends after it.
+        self.processes().iter().try_for_each(|name| shared::hold(name))
+    }
 }
 
 /// What runs, and where.
@@ -148,15 +157,6 @@ impl Running {
         })
     }
 
-    /// Lets the servers outlive this process, until `services down`.
-    ///
-    /// # Errors
-    /// A holder cannot be started.
-    pub fn hold(&self, server: Server) -> Result<()> {
-        // Kafka is Connect's: without a holder of its own it would end with it, which is what is wanted.
-        server.processes().iter().try_for_each(|name| shared::hold(name))
-    }
-
     /// Writes `file`: the profile `services` with a connection for each server that runs. Mode 0600.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Running {
 
     fn profile(&self) -> Result<String> {
         let mut connections: Vec<(&str, Vec<(&str, String)>)> = Vec::new();
-        if let Some(kafka) = &self.kafka {
+        if let Some(kafka) = self.kafka.as_ref().or_else(|| Some(&self.connect.as_ref()?.kafka)) {
             connections
                 .push(("kafka", vec![text("kind", "kafka"), text("bootstrap_servers", &kafka.bootstrap_servers())]));
         }

@@ -116,7 +116,7 @@ pub(super) fn python(name: &str, size: &str, requirements: &str, import: &str) -
     cache::once(&name, size, |part| {
         let list = tempfile::NamedTempFile::new().context("cannot make a file")?;
         fs::write(list.path(), requirements).context("cannot write the requirements")?;
-        Fetch::new(&python.program).args(["-m", "venv"]).args([part]).run()?;
+        Fetch::new(python.program).args(["-m", "venv"]).args([part]).run()?;
         let pip = || {
             Fetch::new(part.join("bin/python")).args([
                 "-m",

@@ -125,7 +125,7 @@ pub(super) fn logs_of(name: &str) -> Result<Vec<PathBuf>> {
     // Names hold the time of their making first.
     let mut names: Vec<_> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|file| file.starts_with(&prefix) && file.ends_with(".log"))
+        .filter(|file| file.starts_with(&prefix))
         .collect();
     names.sort();
     Ok(names.into_iter().map(|file| folder.join(file)).collect())

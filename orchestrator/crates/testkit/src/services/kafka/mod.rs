@@ -1,4 +1,4 @@
-//! Apache Kafka 4.3.1: one node, broker and controller in one (KRaft), with the settings of `deploy/kafka`.
+//! Apache Kafka 4.3.1: one node, broker and controller in one (`KRaft`), with the settings of `deploy/kafka`.
 //!
 //! Topics are not made by themselves. Tests share one broker and keep apart by prefixes ([`fresh_prefix`]), for topics,
 //! groups and transactional ids alike.

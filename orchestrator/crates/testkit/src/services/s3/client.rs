@@ -106,10 +106,8 @@ impl Client {
         let mut after = String::new();
         loop {
             // In the order of their names, as the signature wants it.
-            let mut query = format!("list-type=2&prefix={}", escape(prefix));
-            if !after.is_empty() {
-                query.push_str(&format!("&start-after={}", escape(&after)));
-            }
+            let after_it = if after.is_empty() { String::new() } else { format!("&start-after={}", escape(&after)) };
+            let query = format!("list-type=2&prefix={}{after_it}", escape(prefix));
             let page = self.call("GET", bucket, &query, &[], Vec::new())?.ok()?.text();
             let found: Vec<_> = elements(&page, "Key").map(unescape).collect();
             let last = found.last().cloned();

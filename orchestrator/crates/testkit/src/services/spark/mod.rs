@@ -128,9 +128,9 @@ impl Programs {
     /// # Errors
     /// The file cannot be written.
     pub fn write_properties(&self, file: &Path, events: &Path, s3: Option<&s3::Address>) -> Result<()> {
-        let lines: String =
-            self.properties(events, s3)?.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
-        place::write_secret(file, &lines)
+        let lines: Vec<_> =
+            self.properties(events, s3)?.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        place::write_secret(file, &(lines.join("\n") + "\n"))
     }
 
     /// `spark-submit`, with the environment that it needs.
