@@ -1,11 +1,18 @@
 //! Apache Kafka: one broker, killed and started again.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests say what they expect")]
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
-use updraft_testkit::services::{
-    Own,
-    kafka::{self, Address, Broker},
+use updraft_testkit::{
+    process::PATIENCE,
+    services::{
+        Own,
+        kafka::{self, Address, Broker},
+    },
 };
 
 const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
@@ -65,6 +72,12 @@ fn features_are_not_those_of_storage_made_by_hand() {
 fn records_outlive_stop_and_kill_and_nothing_stays_behind() {
     let Some(mut broker) = kafka::own_server().unwrap() else { return };
     let address = broker.address().clone();
+    // Without the right binding of its logging interface Kafka says nothing at all.
+    let deadline = Instant::now() + PATIENCE;
+    while !broker.log().contains("Kafka Server started") {
+        assert!(Instant::now() < deadline, "{}", broker.log());
+        thread::sleep(Duration::from_millis(20));
+    }
     address.create_topic("kept", 1, &[]).unwrap();
     let ends: [fn(&mut Own<Broker>) -> anyhow::Result<()>; 2] = [Own::stop, Own::kill];
     for (i, end) in ends.into_iter().enumerate() {

@@ -10,10 +10,11 @@ use crate::postgres;
 /// Bucket, databases and topics that `services up` makes for the flagship.
 const BUCKET: &str = "lake";
 const DATABASE: &str = "opensky";
+const HOURS_48: (&str, &str) = ("retention.ms", "172800000");
 const TOPICS: [(&str, i32, &[(&str, &str)]); 4] = [
-    ("opensky.states.v1", 3, &[]),
-    ("opensky.states.dlq.v1", 1, &[]),
-    ("opensky.states.quarantine.v1", 1, &[]),
+    ("raw_flights", 6, &[HOURS_48]),
+    ("raw_flights.dlq", 1, &[("retention.ms", "2592000000")]),
+    ("processed_flights", 6, &[HOURS_48]),
     ("updraft.batches", 1, &[("cleanup.policy", "compact")]),
 ];
 /// Error code of a topic that is there already.
