@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn profiles_of_this_machine_are_laid_over_the_projects() {
-        let (dir, project) = project("profiles:\n  embedded:\n    connections:\n      api: {kind: api, base_url: http://a}\n");
+        let (dir, project) =
+            project("profiles:\n  embedded:\n    connections:\n      api: {kind: api, base_url: http://a}\n");
         assert!(project.unwrap().sources(Some("services"), &BTreeMap::new()).is_err());
         std::fs::create_dir(dir.path().join(DATA_DIR)).unwrap();
         let file = dir.path().join(DATA_DIR).join(LOCAL_FILE);

@@ -91,15 +91,20 @@ fn ends_with_its_value<K: Kind>(server: Own<K>) {
 }
 
 #[test]
-fn minio_keeps_objects_and_conditions_and_takes_a_key_that_is_file_and_folder() {
+fn minio_keeps_objects_and_conditions_and_hides_what_is_below_a_file() {
     let Some(server) = s3::minio().unwrap() else { return };
     let bucket = server.fresh_bucket().unwrap();
     conditional_puts_have_one_winner(&bucket);
     strangers_are_refused(&bucket);
+    let (client, name) = (bucket.client(), bucket.name());
     for key in ["ff", "ff/x"] {
-        bucket.client().put(bucket.name(), key, b"x", Precondition::None).unwrap().ok().unwrap();
+        client.put(name, key, b"x", Precondition::None).unwrap().ok().unwrap();
+        assert_eq!(client.get(name, key).unwrap().text(), "x");
     }
-    assert_eq!(bucket.client().list(bucket.name(), "ff").unwrap(), ["ff", "ff/x"]);
+    // It keeps both, and lists the second to nobody: what lies below a file would be an orphan for ever.
+    assert_eq!(client.list(name, "ff").unwrap(), ["ff"]);
+    assert_eq!(client.list(name, "ff/").unwrap(), Vec::<String>::new());
+    client.delete(name, "ff/x").unwrap();
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn up(servers: &[Server], project: &Path) -> Result<bool> {
     }
     let profile = project.join(PROFILE);
     running.write_profile(&profile)?;
-    say(&format!("wrote {}: use it with `updraft --profile services …`", profile.display()))?;
+    say(&format!("wrote {}: use it with `updraft run --profile services …`", profile.display()))?;
     if !broken.is_empty() {
         bail!("{}", broken.join("\n"));
     }
