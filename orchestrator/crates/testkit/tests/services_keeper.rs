@@ -145,6 +145,17 @@ fn a_shared_server_ends_some_time_after_its_last_user_was_killed() {
     wait_until("the server is left", || !server.exists() && !keeper.exists());
 }
 
+#[test]
+fn what_cannot_be_had_is_named_with_the_remedy() {
+    let world = World::new();
+    let project = world.0.path();
+    // No Java on this PATH, nothing in this cache.
+    let up = testservers().env("TMPDIR", project.join("tmp")).env("XDG_CACHE_HOME", project).env("PATH", project);
+    let up = up.args(["up", "kafka", "--project"]).arg(project).run().unwrap();
+    assert_eq!(up.code(), Some(3), "{}{}", up.out, up.err);
+    assert!(up.out.contains("kafka       skipped: no `java` here (Java 17 or newer"), "{}", up.out);
+}
+
 /// A server that has died is replaced by the next one who asks.
 #[test]
 fn a_dead_shared_server_is_replaced() {

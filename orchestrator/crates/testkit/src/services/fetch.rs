@@ -194,9 +194,12 @@ pub(super) fn go_program(name: &str, package: &str, version: &str, sum: &str) ->
             "version",
             "Go 1.26; it stands on PATH after an installation from the Go project or a distribution",
         )?;
-        // Go's own caches would keep almost 3 GB for a program of 100 MB.
-        let work =
-            tempfile::Builder::new().prefix("go-").tempdir_in(cache::folder()?).context("cannot make a folder")?;
+        // Go's own caches would keep almost 3 GB for a program of 100 MB. Named so that it is cleared if we are killed.
+        let work = tempfile::Builder::new()
+            .prefix(&format!("{name}."))
+            .suffix(".part")
+            .tempdir_in(cache::folder()?)
+            .context("cannot make a folder")?;
         let folder = |name: &str| work.path().join(name);
         Fetch::new("go")
             .args(["install", "-trimpath", "-modcacherw", "-ldflags", "-s -w", &format!("{package}@{version}")])
@@ -247,8 +250,13 @@ pub(super) fn debian(name: &str, size: &str, packages: &[&str]) -> Result<PathBu
 
 #[cfg(test)]
 mod tests {
+    use std::{thread, time::Instant};
+
     use super::*;
-    use crate::services::missing::apart;
+    use crate::services::{
+        launch::{PATIENCE, PAUSE},
+        missing::apart,
+    };
 
     #[test]
     fn a_command_that_fails_says_why() {
@@ -258,6 +266,30 @@ mod tests {
             "{missing}"
         );
         assert_eq!(Fetch::new("echo").args(["said"]).run().unwrap(), "said\n");
+    }
+
+    #[test]
+    fn a_command_ends_with_its_owner_and_so_does_what_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "sleep 600 & echo $! > pid.part; mv pid.part pid; wait";
+        let mut child = Fetch::new("sh").args(["-c", script]).folder(folder.path()).command.spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let pid = loop {
+            match fs::read_to_string(folder.path().join("pid")) {
+                Ok(pid) => break pid,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            thread::sleep(PAUSE);
+        };
+        let process = Path::new("/proc").join(pid.trim());
+        assert!(process.exists());
+        // What the kernel does when a process is killed.
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        while process.exists() {
+            assert!(Instant::now() < deadline, "it is left behind");
+            thread::sleep(PAUSE);
+        }
     }
 
     #[test]

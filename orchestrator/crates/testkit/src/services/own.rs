@@ -59,7 +59,7 @@ impl<K: Kind> Own<K> {
             let mut server = Self { kind, folder, address, log, log_before: 0, supervisor: None };
             match server.start_again() {
                 Ok(()) => return Ok(server),
-                Err(error) if tries == TRIES => return Err(error),
+                Err(error) if tries == TRIES || !taken(&server.log()) => return Err(error),
                 Err(_) => tries += 1,
             }
         }
@@ -211,6 +211,12 @@ pub(super) fn wait_until_it_answers<K: Kind>(
             Err(_) => thread::sleep(PAUSE),
         }
     }
+}
+
+/// Whether a log says that somebody else took the port.
+pub(super) fn taken(log: &str) -> bool {
+    let log = log.to_lowercase();
+    ["address already in use", "could not bind", "bindexception"].iter().any(|text| log.contains(text))
 }
 
 pub(super) fn does_not_start<K: Kind>(log: &str, error: &Error) -> Error {

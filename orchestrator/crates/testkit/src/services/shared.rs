@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::{
     keeper,
     launch::{Kind, PATIENCE},
-    own::{does_not_start, read_pid, wait_until_it_answers},
+    own::{does_not_start, read_pid, taken, wait_until_it_answers},
     place,
 };
 
@@ -113,12 +113,6 @@ fn start_server<K: Kind>(kind: &K, home: &Path, needs: Option<&str>) -> Result<K
             }
         }
     }
-}
-
-/// Whether a log says that somebody else took the port.
-fn taken(log: &str) -> bool {
-    let log = log.to_lowercase();
-    log.contains("address already in use") || log.contains("could not bind") || log.contains("bindexception")
 }
 
 /// Ends a server that does not come up: its keeper, which waits for our lock, would not.
