@@ -53,10 +53,14 @@ fn submit(programs: &Programs, folder: &Folder, s3: Option<&s3::Address>) -> Lau
 
 /// JSON in, Parquet on S3, read back.
 const ETL: &str = r#"
-import json, sys
+import json, os, sys
 from pyspark.sql import SparkSession, functions as F
 place = sys.argv[1]
-s = SparkSession.builder.getOrCreate()
+builder = SparkSession.builder
+for name in ("access", "secret"):
+    if f"LAKE_{name}" in os.environ:
+        builder = builder.config(f"spark.hadoop.fs.s3a.{name}.key", os.environ[f"LAKE_{name}"])
+s = builder.getOrCreate()
 rows = s.range(1000).withColumn("country", F.concat(F.lit("c"), F.col("id") % 3))
 rows.write.mode("overwrite").partitionBy("country").parquet(place)
 found = s.read.parquet(place).groupBy("country").count().orderBy("country").collect()
@@ -157,12 +161,12 @@ fn a_submitted_job_outlives_the_master_and_is_killed() {
     assert_eq!(address.state("driver-0-0").unwrap(), State::Unknown, "unknown is not failed");
 
     let failing = folder.write("failing.py", "raise ValueError('boom')\n");
-    let id = address.submit("failing", &failing, &[], &properties).unwrap();
+    let id = address.submit("failing", &failing, &[], &properties, &[]).unwrap();
     wait_for(&address, &id, "FAILED");
 
     let endless = folder.write("endless.py", ENDLESS);
     let pid_file = folder.path().join("pid");
-    let id = address.submit("endless", &endless, &[&pid_file.display().to_string()], &properties).unwrap();
+    let id = address.submit("endless", &endless, &[&pid_file.display().to_string()], &properties, &[]).unwrap();
     wait_for(&address, &id, "RUNNING");
     let deadline = Instant::now() + PATIENCE;
     while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
@@ -186,7 +190,7 @@ fn a_submitted_job_outlives_the_master_and_is_killed() {
 
     // A job that runs when the cluster's owner goes is ended with the worker.
     fs::remove_file(&pid_file).unwrap();
-    let id = address.submit("orphan", &endless, &[&pid_file.display().to_string()], &properties).unwrap();
+    let id = address.submit("orphan", &endless, &[&pid_file.display().to_string()], &properties, &[]).unwrap();
     wait_for(&address, &id, "RUNNING");
     while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
         thread::sleep(Duration::from_millis(200));
@@ -200,15 +204,34 @@ fn a_submitted_job_outlives_the_master_and_is_killed() {
     }
 }
 
+/// Whether a text stands among the arguments of any process.
+fn is_an_argument(secret: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let arguments = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    arguments.into_iter().any(|bytes| String::from_utf8_lossy(&bytes).contains(secret))
+}
+
+/// Properties of a submission are arguments of its driver; what comes by the environment is seen by nobody else.
 #[test]
-fn a_job_on_the_shared_cluster_finishes() {
+fn a_submitted_job_finishes_and_nobody_sees_its_secrets() {
     let Some(address) = spark::server().unwrap() else { return };
     let Some(bucket) = s3::fresh_bucket().unwrap() else { return };
     let programs = spark::programs().unwrap().unwrap();
     let folder = Folder::new();
     let job = folder.write("etl.py", ETL);
     let properties = programs.properties(&folder.events(), Some(bucket.address())).unwrap();
-    let id = address.submit("etl", &job, &[&format!("s3a://{}/etl", bucket.name())], &properties).unwrap();
-    wait_for(&address, &id, "FINISHED");
+    let secret = bucket.address().secret_access_key.as_str();
+    let keys = [("LAKE_access", bucket.address().access_key_id.as_str()), ("LAKE_secret", secret)];
+    let marked = [properties.as_slice(), &[("spark.updraft.mark".to_owned(), "seen-by-all".to_owned())]].concat();
+    let id = address.submit("etl", &job, &[&format!("s3a://{}/etl", bucket.name())], &marked, &keys).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = false;
+    while address.state(&id).unwrap() != State::Known("FINISHED".to_owned()) {
+        assert!(!is_an_argument(secret), "the secret is seen by everybody");
+        seen |= is_an_argument("seen-by-all");
+        assert!(Instant::now() < deadline, "{:?}", address.state(&id));
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(seen, "properties are arguments; if they are no more, secrets may be properties");
     assert!(bucket.client().list(bucket.name(), "etl/").unwrap().iter().any(|key| key.ends_with("_SUCCESS")));
 }

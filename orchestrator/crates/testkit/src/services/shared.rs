@@ -156,7 +156,8 @@ pub fn status(name: &str) -> Result<Status> {
 }
 
 fn lives(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    // One that has ended and was not waited for is listed still.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Holds a server that this process has joined beyond this process's end.
@@ -164,7 +165,8 @@ fn lives(pid: u32) -> bool {
 /// # Errors
 /// The holder cannot be started.
 pub fn hold(name: &str) -> Result<()> {
-    keeper::hold(&place::below(name)?)
+    let home = place::below(name)?;
+    if holder(&home)?.is_some() { Ok(()) } else { keeper::hold(&home) }
 }
 
 /// The process that holds the server for `services up`. The lock says that the noted process is it and lives.

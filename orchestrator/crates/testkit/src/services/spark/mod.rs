@@ -96,7 +96,7 @@ impl Programs {
     }
 
     /// The properties of a job, as pairs: those of `deploy/spark`, the jars, the interpreter, a folder (which exists) for
-    /// event logs, and the keys of an S3 server.
+    /// event logs, and the address of an S3 server. No secrets: [`submit`](Address::submit) would make them arguments.
     ///
     /// # Errors
     /// The jars cannot be listed.
@@ -117,19 +117,22 @@ impl Programs {
         add("spark.eventLog.dir", format!("file://{}", events.display()));
         if let Some(s3) = s3 {
             add("spark.hadoop.fs.s3a.endpoint", s3.endpoint());
-            add("spark.hadoop.fs.s3a.access.key", s3.access_key_id.clone());
-            add("spark.hadoop.fs.s3a.secret.key", s3.secret_access_key.clone());
         }
         Ok(properties)
     }
 
-    /// Writes [`properties`](Self::properties) for `--properties-file`, for this user's eyes only.
+    /// Writes [`properties`](Self::properties) and the keys of the S3 server for `--properties-file`, for this user's eyes
+    /// only.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write_properties(&self, file: &Path, events: &Path, s3: Option<&s3::Address>) -> Result<()> {
-        let lines: Vec<_> =
-            self.properties(events, s3)?.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let mut properties = self.properties(events, s3)?;
+        if let Some(s3) = s3 {
+            properties.push(("spark.hadoop.fs.s3a.access.key".to_owned(), s3.access_key_id.clone()));
+            properties.push(("spark.hadoop.fs.s3a.secret.key".to_owned(), s3.secret_access_key.clone()));
+        }
+        let lines: Vec<_> = properties.iter().map(|(name, value)| format!("{name} {value}")).collect();
         place::write_secret(file, &(lines.join("\n") + "\n"))
     }
 

@@ -27,6 +27,9 @@ impl Address {
 
     /// Submits a Python file, which the worker must be able to read, as a job; its id.
     ///
+    /// All properties become arguments of the driver's JVM, which everybody sees: secrets go into `environment`, and the job
+    /// puts them into its session's configuration, from where executors get them.
+    ///
     /// # Errors
     /// The master refuses.
     pub fn submit(
@@ -35,7 +38,10 @@ impl Address {
         file: &str,
         arguments: &[&str],
         properties: &[(String, String)],
+        environment: &[(&str, &str)],
     ) -> Result<String> {
+        let environment: Map<String, Value> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
         let mut all: Map<String, Value> =
             properties.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
         let own = [
@@ -57,7 +63,7 @@ impl Address {
                 "appResource": format!("file:{file}"),
                 "mainClass": "org.apache.spark.deploy.PythonRunner",
                 "appArgs": arguments,
-                "environmentVariables": {},
+                "environmentVariables": environment,
                 "sparkProperties": all,
             })),
         )?;
