@@ -11,6 +11,8 @@ pub fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let status = Command::new(option_env!("CARGO").unwrap_or("cargo"))
         .args(["run", "--quiet", "--package", "updraft-testkit", "--bin", "updraft-testservers", "--"])
         .args(arguments)
+        // The profile belongs to the workspace's project, from whichever of its folders one calls.
+        .current_dir(crate::root())
         .status()
         .context("cargo run does not start")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
