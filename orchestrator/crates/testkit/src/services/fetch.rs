@@ -110,7 +110,7 @@ pub(super) fn jars(name: &str, size: &str, pom: &str, sums: &str) -> Result<Path
 
 /// A Python environment with the packages of a `requirements.txt` that names a hash for each; `import` is what must then
 /// be importable. The environment's interpreter is `bin/python`; its packages are seen by nobody else.
-pub(super) fn python(name: &str, size: &str, requirements: &str, import: &str) -> Result<PathBuf> {
+pub(crate) fn python(name: &str, size: &str, requirements: &str, import: &str) -> Result<PathBuf> {
     let python = find_python()?;
     let name = format!("{name}-py{}", python.version);
     cache::once(&name, size, |part| {
@@ -140,6 +140,17 @@ pub(super) fn python(name: &str, size: &str, requirements: &str, import: &str) -
         Fetch::new(part.join("bin/python")).args(["-c", import]).run()?;
         make_movable(part, &part.with_file_name(&name))
     })
+}
+
+/// Where an environment's packages lie.
+pub(crate) fn site_packages(environment: &Path) -> Result<PathBuf> {
+    let lib = environment.join("lib");
+    let entries = fs::read_dir(&lib).with_context(|| format!("cannot list {}", lib.display()))?;
+    entries
+        .flatten()
+        .map(|entry| entry.path().join("site-packages"))
+        .find(|folder| folder.is_dir())
+        .with_context(|| format!("no packages in {}", lib.display()))
 }
 
 /// The entry `setuptools` of a list of requirements, with its hashes.

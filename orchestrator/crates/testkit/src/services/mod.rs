@@ -13,7 +13,7 @@ mod cache;
 pub mod catalog;
 pub mod clickhouse;
 pub mod connect;
-mod fetch;
+pub(crate) mod fetch;
 pub mod http;
 pub mod kafka;
 mod keeper;

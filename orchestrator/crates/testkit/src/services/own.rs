@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Child,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
@@ -24,6 +24,8 @@ use super::{
 
 /// Somebody else may take a port between our finding it free and the server's taking it.
 const TRIES: usize = 3;
+/// A folder without a process may be one that is being made.
+const OLD: Duration = Duration::from_hours(24);
 
 /// A server of its own. It is ended, and its data deleted, with this value.
 #[derive(Debug)]
@@ -46,12 +48,14 @@ impl<K: Kind> Own<K> {
     where
         K: Clone,
     {
+        let place = place::own()?;
+        place::clear_dead(&place, "", OLD);
         let mut tries = 1;
         loop {
             let kind = kind.clone();
             let folder = tempfile::Builder::new()
                 .prefix(&format!("{}-", K::NAME))
-                .tempdir_in(place::own()?)
+                .tempdir_in(&place)
                 .context("cannot make a folder")?;
             place::hand_over(folder.path(), kind.user())?;
             let address = kind.prepare(folder.path())?;
@@ -149,7 +153,7 @@ impl<K: Kind> Own<K> {
     /// # Errors
     /// It does not run.
     pub fn pid(&self) -> Result<u32> {
-        read_pid(self.folder.path())
+        place::read_pid(self.folder.path())
     }
 
     /// Sends `signal` to the server's process and waits for its end.
@@ -185,13 +189,6 @@ impl<K: Kind> Drop for Own<K> {
         drop(supervisor.stdin.take());
         supervisor.wait().ok();
     }
-}
-
-/// The process id that a supervisor or keeper has noted in its folder.
-pub(super) fn read_pid(folder: &Path) -> Result<u32> {
-    let file = folder.join("pid");
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    text.trim().parse().with_context(|| format!("`{}` in {} is not a process id", text.trim(), file.display()))
 }
 
 /// Errors if the process ends instead, or the time is over.

@@ -9,6 +9,7 @@ use std::{
     io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -60,6 +61,33 @@ fn made(folder: &Path) -> Result<()> {
 fn open_to_pass(folder: &Path) -> Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o711))
         .with_context(|| format!("cannot set the mode of {}", folder.display()))
+}
+
+/// The process id that a supervisor or keeper has noted in its server's folder.
+pub(super) fn read_pid(folder: &Path) -> Result<u32> {
+    let file = folder.join("pid");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    text.trim().parse().with_context(|| format!("`{}` in {} is not a process id", text.trim(), file.display()))
+}
+
+/// Whether there is such a process that has not ended.
+pub(super) fn lives(pid: u32) -> bool {
+    // One that has ended and was not waited for is listed still.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Deletes servers' folders, at least so old, in which no process lives: the machine was switched off. What cannot be
+/// deleted stays.
+pub(super) fn clear_dead(folder: &Path, name_begins: &str, age: Duration) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(name_begins));
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed >= age));
+        if ours && old && !read_pid(&path).is_ok_and(lives) {
+            fs::remove_dir_all(&path).ok();
+        }
+    }
 }
 
 /// Makes a folder the user's that a server runs as.
@@ -140,4 +168,37 @@ pub(super) fn append_to(log: &Path) -> Result<File> {
 pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_without_a_living_process_are_cleared() {
+        let base = tempfile::tempdir().unwrap();
+        for (name, pid) in
+            [("run-1", std::process::id().to_string()), ("run-2", "4194305".to_owned()), ("else", String::new())]
+        {
+            fs::create_dir(base.path().join(name)).unwrap();
+            fs::write(base.path().join(name).join("pid"), pid).unwrap();
+        }
+        clear_dead(base.path(), "run-", Duration::from_hours(1));
+        assert!(base.path().join("run-2").exists(), "it may be about to start");
+        clear_dead(base.path(), "run-", Duration::ZERO);
+        let mut left: Vec<_> = fs::read_dir(base.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["else", "run-1"]);
+    }
+
+    #[test]
+    fn secrets_are_written_for_us_alone_also_over_a_file_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        write_secret(&file, "new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

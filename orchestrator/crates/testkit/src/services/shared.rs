@@ -30,8 +30,8 @@ use uuid::Uuid;
 use super::{
     keeper,
     launch::{Kind, PATIENCE},
-    own::{does_not_start, read_pid, taken, wait_until_it_answers},
-    place,
+    own::{does_not_start, taken, wait_until_it_answers},
+    place::{self, lives, read_pid},
 };
 
 /// Somebody else may take a port between our finding it free and the server's taking it.
@@ -87,6 +87,8 @@ fn current(home: &Path) -> Option<PathBuf> {
 fn start_server<K: Kind>(kind: &K, home: &Path, needs: Option<&str>) -> Result<K::Address> {
     let needs = needs.map(place::below).transpose()?.map(|home| home.join("users.lock"));
     place::hand_over(home, kind.user())?;
+    // We hold `start.lock`: nobody else is making one.
+    place::clear_dead(home, "run-", Duration::ZERO);
     let mut tries = 1;
     loop {
         let name = format!("run-{}", &Uuid::new_v4().simple().to_string()[..8]);
@@ -153,11 +155,6 @@ pub fn status(name: &str) -> Result<Status> {
     let pid = run.as_deref().and_then(|run| read_pid(run).ok()).filter(|pid| lives(*pid));
     let address = run.as_deref().and_then(place::read_address).unwrap_or(Value::Null);
     Ok(Status { pid, address, held: holder(&home)?.is_some(), log: place::logs_of(name)?.pop() })
-}
-
-fn lives(pid: u32) -> bool {
-    // One that has ended and was not waited for is listed still.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Holds a server that this process has joined beyond this process's end.

@@ -86,13 +86,7 @@ impl Programs {
     /// # Errors
     /// The environment is not what was installed.
     pub fn home(&self) -> Result<PathBuf> {
-        let lib = self.environment.join("lib");
-        let entries = std::fs::read_dir(&lib).with_context(|| format!("cannot list {}", lib.display()))?;
-        entries
-            .flatten()
-            .map(|entry| entry.path().join("site-packages/pyspark"))
-            .find(|home| home.is_dir())
-            .with_context(|| format!("no pyspark in {}", lib.display()))
+        Ok(fetch::site_packages(&self.environment)?.join("pyspark"))
     }
 
     /// The properties of a job, as pairs: those of `deploy/spark`, the jars, the interpreter, a folder (which exists) for
