@@ -10,7 +10,7 @@ use std::{
 };
 
 use updraft_testkit::services::{
-    Launch, s3,
+    Launch, http, s3,
     spark::{self, Address, Programs, State},
 };
 
@@ -124,19 +124,32 @@ fn secrets_are_in_a_file_for_us_alone() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-fn wait_for(address: &Address, id: &str, wanted: &str) {
+/// Waits until the master says one of these words of a job.
+fn wait_for_any(address: &Address, id: &str, wanted: &[&str]) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         // While the master is down nothing is known: that is no state of the job.
         match address.state(id) {
-            Ok(State::Known(state)) if state == wanted => return,
+            Ok(State::Known(state)) if wanted.contains(&state.as_str()) => return state,
             Ok(State::Known(state)) if ["FINISHED", "FAILED", "KILLED", "ERROR"].contains(&state.as_str()) => {
-                panic!("{id} is {state}, not {wanted}")
+                panic!("{id} is {state}, not one of {wanted:?}")
             }
             Ok(_) | Err(_) => {}
         }
-        assert!(Instant::now() < deadline, "{id} is not {wanted}: {:?}", address.state(id));
+        assert!(Instant::now() < deadline, "{id} is not one of {wanted:?}: {:?}", address.state(id));
         thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn wait_for(address: &Address, id: &str, wanted: &str) {
+    wait_for_any(address, id, &[wanted]);
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -151,57 +164,67 @@ while True:
     time.sleep(0.5)
 "#;
 
+/// Submits the endless job and waits until its Python runs; its id, and its Python's process.
+fn submit_endless(address: &Address, programs: &Programs, folder: &Folder) -> (String, PathBuf) {
+    let properties = programs.properties(&folder.events(), None).unwrap();
+    let job = folder.write("endless.py", ENDLESS);
+    let pid = folder.path().join("pid");
+    fs::remove_file(&pid).ok();
+    let id = address.submit("endless", &job, &[&pid.display().to_string()], &properties, &[]).unwrap();
+    wait_for(address, &id, "RUNNING");
+    wait_until("the job does not begin", || fs::read_to_string(&pid).is_ok_and(|text| !text.is_empty()));
+    (id, PathBuf::from("/proc").join(fs::read_to_string(&pid).unwrap()))
+}
+
 #[test]
-fn a_submitted_job_outlives_the_master_and_is_killed() {
-    let Some(mut cluster) = spark::own_server().unwrap() else { return };
+fn a_submitted_job_fails_is_killed_and_ends_with_its_cluster() {
+    let Some(cluster) = spark::own_server().unwrap() else { return };
     let programs = spark::programs().unwrap().unwrap();
     let folder = Folder::new();
-    let properties = programs.properties(&folder.events(), None).unwrap();
     let address = cluster.address().clone();
     assert_eq!(address.state("driver-0-0").unwrap(), State::Unknown, "unknown is not failed");
 
+    let properties = programs.properties(&folder.events(), None).unwrap();
     let failing = folder.write("failing.py", "raise ValueError('boom')\n");
     let id = address.submit("failing", &failing, &[], &properties, &[]).unwrap();
     wait_for(&address, &id, "FAILED");
 
-    let endless = folder.write("endless.py", ENDLESS);
-    let pid_file = folder.path().join("pid");
-    let id = address.submit("endless", &endless, &[&pid_file.display().to_string()], &properties, &[]).unwrap();
-    wait_for(&address, &id, "RUNNING");
-    let deadline = Instant::now() + PATIENCE;
-    while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
-        assert!(Instant::now() < deadline, "the job does not begin; {}", cluster.worker.log());
-        thread::sleep(Duration::from_millis(200));
-    }
-    let python = PathBuf::from("/proc").join(fs::read_to_string(&pid_file).unwrap());
-    cluster.master.kill().unwrap();
-    assert!(address.state(&id).is_err() && python.exists(), "the job goes on without the master");
-    cluster.master.start_again().unwrap();
-    wait_for(&address, &id, "RUNNING");
-
+    let (id, python) = submit_endless(&address, &programs, &folder);
     assert!(address.kill(&id).unwrap());
     wait_for(&address, &id, "KILLED");
     assert!(!address.kill(&id).unwrap(), "it is dead already");
-    let deadline = Instant::now() + PATIENCE;
-    while python.exists() {
-        assert!(Instant::now() < deadline, "the job's Python lives on");
-        thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("the job's Python lives on", || !python.exists());
 
-    // A job that runs when the cluster's owner goes is ended with the worker.
-    fs::remove_file(&pid_file).unwrap();
-    let id = address.submit("orphan", &endless, &[&pid_file.display().to_string()], &properties, &[]).unwrap();
-    wait_for(&address, &id, "RUNNING");
-    while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
-        thread::sleep(Duration::from_millis(200));
-    }
-    let python = PathBuf::from("/proc").join(fs::read_to_string(&pid_file).unwrap());
+    let (_, python) = submit_endless(&address, &programs, &folder);
     drop(cluster);
-    let deadline = Instant::now() + PATIENCE;
-    while python.exists() {
-        assert!(Instant::now() < deadline, "a job outlives its cluster");
-        thread::sleep(Duration::from_millis(100));
+    wait_until("a job outlives its cluster", || !python.exists());
+}
+
+/// A job goes on while the master is away. Afterwards the master has either found it again, or not: if the worker registers
+/// just before it is asked what it runs, the job is in ERROR, and is killed (seen once in five). So "ERROR" after a restart
+/// of the master says nothing against the job, and the same job may be submitted again.
+#[test]
+fn a_submitted_job_outlives_the_master_and_is_found_again_or_killed() {
+    let Some(mut cluster) = spark::own_server().unwrap() else { return };
+    let programs = spark::programs().unwrap().unwrap();
+    let folder = Folder::new();
+    let address = cluster.address().clone();
+    let (id, python) = submit_endless(&address, &programs, &folder);
+    cluster.master.kill().unwrap();
+    assert!(address.state(&id).is_err() && python.exists(), "the job goes on without the master");
+    cluster.master.start_again().unwrap();
+    wait_until("the master does not recover", || {
+        let state = http::get(&format!("{}/json/", address.ui_url())).and_then(|answer| answer.json());
+        state.is_ok_and(|state| state["status"] == "ALIVE" && state["aliveworkers"] == 1)
+    });
+    match wait_for_any(&address, &id, &["RUNNING", "ERROR"]).as_str() {
+        "RUNNING" => assert!(python.exists()),
+        _ => wait_until("a job lives on that the master has given up", || !python.exists()),
     }
+    // The cluster works as before.
+    let (id, python) = submit_endless(&address, &programs, &folder);
+    assert!(address.kill(&id).unwrap());
+    wait_until("the job's Python lives on", || !python.exists());
 }
 
 /// Whether a text stands among the arguments of any process.
