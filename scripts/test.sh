@@ -12,22 +12,28 @@ if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb 
     [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-  else
-    echo "note: no PostgreSQL programs found: tests that need them will be skipped (install the package postgresql)" >&2
   fi
 fi
 
 work="$(mktemp -d)"
 skips="$work/skips"
 testservers="${CARGO_TARGET_DIR:-target}/debug/updraft-testservers"
+holder=
 clean_up() {
-  [ "${UPDRAFT_NO_SERVICES:-}" = 1 ] || "$testservers" down --project "$work" || true
+  rm -f "$work/hold"
+  [ -z "$holder" ] || wait "$holder" || true
   rm -rf "$work"
 }
 trap clean_up EXIT
-# Fetched and started once, and held for the whole run. What cannot be had is skipped, loudly, by the tests that need it;
-# what does not work makes them fail.
-[ "${UPDRAFT_NO_SERVICES:-}" = 1 ] || "$testservers" up --project "$work" || true
+# The servers are fetched and started once, and held for the whole run, however it ends. What cannot be had is skipped, loudly, by
+# the tests that need it; what does not work makes them fail.
+if [ "${UPDRAFT_NO_SERVICES:-}" != 1 ]; then
+  touch "$work/hold"
+  (while [ -e "$work/hold" ] && kill -0 $$ 2>/dev/null; do sleep 1; done) | "$testservers" hold >"$work/servers" &
+  holder=$!
+  while ! grep -qx ready "$work/servers" && kill -0 "$holder" 2>/dev/null; do sleep 0.5; done
+  cat "$work/servers"
+fi
 
 touch "$skips"
 export UPDRAFT_SKIPS="$skips" INSTA_UPDATE=no

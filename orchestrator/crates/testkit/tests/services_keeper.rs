@@ -136,6 +136,34 @@ fn up_leaves_a_server_and_a_profile_and_down_leaves_nothing() {
     assert!(logs.out.starts_with("==> "), "logs are kept: {}", logs.out);
 }
 
+/// What a test run does; somebody's own servers are left alone.
+#[test]
+fn hold_ends_what_nobody_else_uses_when_its_input_is_closed() {
+    let Some(probe) = s3::own_server().unwrap() else { return };
+    drop(probe);
+    let world = World::new();
+    let hold = || {
+        let program = testservers().env("TMPDIR", world.0.path().join("tmp")).args(["hold", "s3"]);
+        let running = program.start().unwrap();
+        running.wait_for_line(Stream::Out, |line| line == "ready").unwrap();
+        running
+    };
+    let mut alone = hold();
+    let server = world.server();
+    assert!(lives(&server));
+    alone.close_input();
+    assert_eq!(alone.wait(Duration::from_secs(15)).unwrap().code(), Some(0), "without the grace time");
+    assert!(!lives(&server));
+
+    let project = world.0.path().to_str().unwrap();
+    assert_eq!(world.run(&["up", "s3", "--project", project]).code(), Some(0));
+    let mut second = hold();
+    second.close_input();
+    assert_eq!(second.wait(PATIENCE).unwrap().code(), Some(0));
+    thread::sleep(Duration::from_secs(1));
+    assert!(lives(&world.server()), "`up` was there before");
+}
+
 #[test]
 fn a_shared_server_ends_some_time_after_its_last_user_was_killed() {
     let Some(probe) = s3::own_server().unwrap() else { return };

@@ -50,6 +50,12 @@ enum Command {
         #[arg(long, default_value = ".")]
         project: PathBuf,
     },
+    /// Starts servers (all by default), says `ready`, and holds them until standard input is closed; then ends those that
+    /// nobody else uses: for a whole test run. A server that does not start is left to the tests that need it
+    Hold {
+        #[arg(value_name = "NAME", value_parser = server)]
+        names: Vec<Server>,
+    },
     /// Tells which servers run, where, and with how much memory
     Status {
         #[arg(value_name = "NAME", value_parser = server)]
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Up { names, project } => up(&or_all(names), &project),
         Command::Down { names, project } => down(&or_all(names), &project),
+        Command::Hold { names } => hold_all(&or_all(names)),
         Command::Status { names } => status(&or_all(names)),
         Command::Logs { names, lines } => logs(&or_all(names), lines),
         Command::Postgres { own: false } => hold_shared_postgres(),
@@ -119,34 +126,60 @@ fn say(line: &str) -> Result<()> {
 
 fn up(servers: &[Server], project: &Path) -> Result<bool> {
     let mut running = Running::default();
-    let (mut all, mut broken) = (true, Vec::new());
     // Those that run already belong into the profile, too.
     let more = Server::ALL.into_iter().filter(|server| !servers.contains(server) && is_held(*server));
     let servers: Vec<Server> = servers.iter().copied().chain(more).collect();
-    for server in servers {
-        let began = Instant::now();
-        match running.start(server) {
-            Ok(Ok(place)) => {
-                server.hold()?;
-                say(&format!("{:<11} {place}  ({:.1} s)", server.name(), began.elapsed().as_secs_f64()))?;
-            }
-            Ok(Err(missing)) => {
-                all = false;
-                say(&format!("{:<11} skipped: {missing}", server.name()))?;
-            }
-            Err(error) => {
-                say(&format!("{:<11} failed", server.name()))?;
-                broken.push(format!("{error:#}"));
-            }
-        }
-    }
+    let started = start(&mut running, &servers)?;
+    started.here.iter().try_for_each(|server| server.hold())?;
     let profile = project.join(PROFILE);
     running.write_profile(&profile)?;
     say(&format!("wrote {}: use it with `updraft run --profile services …`", profile.display()))?;
-    if !broken.is_empty() {
-        bail!("{}", broken.join("\n"));
+    if !started.broken.is_empty() {
+        bail!("{}", started.broken.join("\n"));
     }
-    Ok(all)
+    Ok(started.here.len() == servers.len())
+}
+
+/// What has become of servers that were to be started.
+#[derive(Debug, Default)]
+struct Started {
+    here: Vec<Server>,
+    /// Why others do not work. What is neither cannot be had.
+    broken: Vec<String>,
+}
+
+/// Starts servers, one row for each on standard output.
+fn start(running: &mut Running, servers: &[Server]) -> Result<Started> {
+    let mut started = Started::default();
+    for server in servers {
+        let began = Instant::now();
+        match running.start(*server) {
+            Ok(Ok(place)) => {
+                started.here.push(*server);
+                say(&format!("{:<11} {place}  ({:.1} s)", server.name(), began.elapsed().as_secs_f64()))?;
+            }
+            Ok(Err(missing)) => say(&format!("{:<11} skipped: {missing}", server.name()))?,
+            Err(error) => {
+                say(&format!("{:<11} failed", server.name()))?;
+                started.broken.push(format!("{error:#}"));
+            }
+        }
+    }
+    Ok(started)
+}
+
+fn hold_all(servers: &[Server]) -> Result<bool> {
+    let started = start(&mut Running::default(), servers)?;
+    for reason in &started.broken {
+        writeln!(io::stderr(), "updraft-testservers: {reason}").ok();
+    }
+    say("ready")?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).context("cannot read standard input")?;
+    // First from all, since one may hold another.
+    let names: Vec<&str> = started.here.iter().rev().flat_map(|server| server.processes()).copied().collect();
+    names.iter().try_for_each(|name| shared::leave(name, Duration::ZERO).map(drop))?;
+    names.iter().try_for_each(|name| shared::leave(name, PATIENCE).map(drop))?;
+    Ok(true)
 }
 
 fn is_held(server: Server) -> bool {

@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use super::{
     keeper,
-    launch::{Kind, PATIENCE},
+    launch::{Kind, PATIENCE, PAUSE},
     own::{does_not_start, taken, wait_until_it_answers},
     place::{self, lives, read_pid},
 };
@@ -185,14 +185,29 @@ pub fn release(name: &str, patience: Duration) -> Result<bool> {
     if let Some(holder) = holder(&home)? {
         signal(holder, Signal::SIGTERM);
     }
-    let Some(run) = current(&home) else { return Ok(true) };
+    Ok(end_without_grace(&home, patience))
+}
+
+/// Ends this process's use of a server, and the server without a grace time if nobody else uses it. `false` if somebody
+/// other than `services up` does.
+///
+/// # Errors
+/// The server's folder cannot be read.
+pub fn leave(name: &str, patience: Duration) -> Result<bool> {
+    MEMBERSHIPS.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    let home = place::below(name)?;
+    Ok(holder(&home)?.is_some() || end_without_grace(&home, patience))
+}
+
+fn end_without_grace(home: &Path, patience: Duration) -> bool {
+    let Some(run) = current(home) else { return true };
     fs::write(run.join("no-grace"), "").ok();
     let deadline = Instant::now() + patience;
     while run.exists() {
         if Instant::now() > deadline {
-            return Ok(false);
+            return false;
         }
-        thread::sleep(super::launch::PAUSE);
+        thread::sleep(PAUSE);
     }
-    Ok(true)
+    true
 }
