@@ -62,11 +62,11 @@ impl Blocks {
         let mut fetched = file.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = start / BLOCK..=(end - 1) / BLOCK;
         let missing: Vec<u64> = wanted.clone().filter(|at| !fetched.blocks.contains_key(at)).collect();
-        if let (Some(&first), Some(&last)) = (missing.first(), missing.last()) {
-            if let Err(why) = file.fetch(&mut fetched, first, last) {
-                fetched.refused.get_or_insert_with(|| why.clone());
-                return Err(ParquetError::General(why));
-            }
+        if let (Some(&first), Some(&last)) = (missing.first(), missing.last())
+            && let Err(why) = file.fetch(&mut fetched, first, last)
+        {
+            fetched.refused.get_or_insert_with(|| why.clone());
+            return Err(ParquetError::General(why));
         }
         let mut out = BytesMut::new();
         for at in wanted {
@@ -98,7 +98,7 @@ impl File {
         let get = tokio::time::timeout_at(self.until, self.store.get_range(&self.key, range));
         let got = self
             .runtime
-            .block_on(async { get.await })
+            .block_on(get)
             .map_err(|_| "it took longer than its time limit".to_owned())?
             .map_err(|error| format!("the lake cannot be read: {error}"))?;
         fetched.bytes += bytes;
