@@ -19,7 +19,7 @@ fn open_mask() -> Mask {
 }
 
 async fn looked(lake: &Lake, key: &str, format: &str) -> Result<Preview, String> {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     let form = Form::of(format)?;
     Found::find(lake, key).await?.look(form, &open_mask(), until).await
 }
@@ -158,7 +158,7 @@ async fn secrets_are_masked_before_anything_is_cut() {
     let row = json!({ "url": format!("{}hunter22", "x".repeat(295)), "hunter22": [{ "deep": "a hunter22 b" }] });
     lake.put("d", row.to_string()).await.unwrap();
     let mask: Mask = Arc::new(|text: &str| text.replace("hunter22", "***"));
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     let preview = Found::find(&lake, "d").await.unwrap().look(Form::Json, &mask, until).await.unwrap();
     assert!(!format!("{preview:?}").contains("hunter"), "{preview:?}");
 }
@@ -223,7 +223,7 @@ mod parquet_files {
         let group = StructArray::from(vec![(Arc::new(Field::new("inner", DataType::Utf8, true)), inner)]);
         let dictionary: DictionaryArray<Int32Type> = vec![Some("lo"), None, Some("hi")].into_iter().collect();
         let fixed = FixedSizeBinaryArray::try_from_iter([[1_u8, 2], [3, 4], [5, 6]].into_iter()).unwrap();
-        let long = vec![0xab_u8; 40];
+        let long = [0xab_u8; 40];
         let decimal =
             Decimal128Array::from(vec![Some(12_340), None, Some(-5)]).with_precision_and_scale(10, 3).unwrap();
         let rows = batch(vec![

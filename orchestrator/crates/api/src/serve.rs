@@ -32,7 +32,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// How long a peer may take to send its head, and between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may take nothing of an answer.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at one time over all listeners.

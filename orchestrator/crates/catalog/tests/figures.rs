@@ -25,9 +25,9 @@ fn now() -> Timestamp {
 
 /// As most workflow files are: a schedule, a few tasks that follow each other, a page of text.
 fn text(id: &str, edit: usize) -> String {
-    let tasks: String = (1..12)
-        .map(|n| format!("  - id: t{n}\n    description: edit {edit}\n    type: noop\n    depends_on: [t{}]\n", n - 1))
-        .collect();
+    let task =
+        |n| format!("  - id: t{n}\n    description: edit {edit}\n    type: noop\n    depends_on: [t{}]\n", n - 1);
+    let tasks = (1..12).map(task).collect::<Vec<_>>().concat();
     format!("id: {id}\nschedule: \"0 6 * * *\"\ntasks:\n  - id: t0\n    type: noop\n{tasks}")
 }
 

@@ -70,7 +70,7 @@ async fn a_runs_events_are_replayed_followed_and_resumed_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_streams_of_a_run_each_get_every_commit_once_wherever_they_begin() {
-    const LONG: usize = 30;
+    const LONG: u64 = 30;
     let server = Server::start().await;
     let chain: Vec<_> = (0..LONG)
         .map(|n| {
@@ -94,7 +94,7 @@ async fn many_streams_of_a_run_each_get_every_commit_once_wherever_they_begin() 
     });
     let all = futures::future::join_all(streams).await;
     let last = all.iter().filter_map(|(_, ids)| ids.last()).max().copied().unwrap();
-    assert!(last as usize > LONG, "{last} commits");
+    assert!(last > LONG, "{last} commits");
     for (after, ids) in all {
         assert_eq!(ids, (after + 1..=last).collect::<Vec<_>>(), "behind {after}");
     }
