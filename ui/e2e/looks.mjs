@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { axe, DESK, PHONE, tooWide, window } from "./lib.mjs";
-import { planted } from "./planted.mjs";
+import { LOST_REGION, planted } from "./planted.mjs";
 
 export async function pagesOf(world) {
   const w = await window(world);
@@ -51,7 +51,7 @@ export async function pagesOf(world) {
           "graph-120": "/workflows/warehouse_models?tab=graph",
           "run-masked": `/runs/${story.masked[0]}`,
           "task-second-try": `/runs/${story.second_try.at(-1)}/tasks/row_counts`,
-          "task-lost": `/runs/${story.lost.at(-1)}/tasks/fetch_region?attempt=1`,
+          "task-lost": `/runs/${story.lost.at(-1)}/tasks/fetch_region?map_index=${LOST_REGION}&attempt=1`,
         }
       : {}),
     trigger: `${own}?sheet=trigger&of=${workflow}`,
