@@ -119,7 +119,7 @@ fn a_cluster_ends_with_its_owner_even_if_that_one_is_killed() {
 #[test]
 fn a_named_folder_without_postgresql_is_a_failure_and_no_skip() {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::new(env!("CARGO_BIN_EXE_updraft-testservers")).arg("postgres");
+    let program = Program::new(env!("CARGO_BIN_EXE_updraft-testservers")).args(["postgres", "--own"]);
     let finished = program.env("UPDRAFT_PG_BIN", folder.path()).run().unwrap();
     assert_eq!((finished.code(), finished.out.as_str()), (Some(2), ""));
     assert!(finished.err.contains("UPDRAFT_PG_BIN names"), "{}", finished.err);

@@ -2,12 +2,12 @@
 //! and none at all while nobody listens.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::Serialize;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use updraft_engine::EngineEvent;
 use updraft_model::id::RunId;
@@ -19,7 +19,7 @@ use crate::dto::RunState;
 const BEHIND: usize = 1_024;
 /// Changes of a run within this time are one hint.
 const GATHER: Duration = Duration::from_millis(100);
-/// Runs looked up for one round of hints; the rest takes the next.
+/// Runs looked up for one round of hints; more are one hint that says everything.
 const ROUND: usize = 256;
 
 /// Something changed.
@@ -49,17 +49,48 @@ pub(crate) struct RunHint {
     pub state: RunState,
 }
 
-enum Heard {
-    Run(RunId),
-    Everything,
-    Catalog(Option<String>),
+/// What was heard since the last round. A run of 10,000 tasks is heard of 30,000 times and stands here once.
+#[derive(Default)]
+struct Heard {
+    everything: bool,
+    catalog: BTreeSet<Option<String>>,
+    runs: BTreeSet<RunId>,
+}
+
+impl Heard {
+    fn is_empty(&self) -> bool {
+        !self.everything && self.catalog.is_empty() && self.runs.is_empty()
+    }
+}
+
+#[derive(Default)]
+struct Inbox {
+    heard: Mutex<Heard>,
+    more: Notify,
+}
+
+impl Inbox {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that was heard, once something was.
+    async fn take(&self) -> Heard {
+        loop {
+            let heard = std::mem::take(&mut *self.heard());
+            if !heard.is_empty() {
+                return heard;
+            }
+            self.more.notified().await;
+        }
+    }
 }
 
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Hub {
     hints: broadcast::Sender<Arc<Hint>>,
-    heard: mpsc::UnboundedSender<Heard>,
+    inbox: Arc<Inbox>,
 }
 
 impl Hub {
@@ -71,8 +102,7 @@ impl Hub {
         stop: CancellationToken,
     ) -> Self {
         let (hints, _) = broadcast::channel(BEHIND);
-        let (heard, inbox) = mpsc::unbounded_channel();
-        let hub = Self { hints, heard };
+        let hub = Self { hints, inbox: Arc::default() };
         let mut wakes = store.wakes();
         let tell = hub.clone();
         let until = stop.clone();
@@ -84,7 +114,7 @@ impl Hub {
         if let Some(events) = engine {
             tokio::spawn(hub.clone().follow_engine(events, stop.clone()));
         }
-        tokio::spawn(hub.clone().work(inbox, reader, stop));
+        tokio::spawn(hub.clone().work(reader, stop));
         hub
     }
 
@@ -95,26 +125,29 @@ impl Hub {
 
     /// A run was changed by this process.
     pub(crate) fn touched(&self, run: RunId) {
-        self.hear(Heard::Run(run));
+        self.hear(|heard| heard.runs.insert(run));
     }
 
     /// Workflows were changed.
     pub(crate) fn catalog(&self, workflow: Option<String>) {
-        self.hear(Heard::Catalog(workflow));
+        self.hear(|heard| heard.catalog.insert(workflow));
     }
 
-    /// Nobody listens: nothing is to be looked up.
-    fn hear(&self, heard: Heard) {
-        if self.hints.receiver_count() > 0 {
-            // The worker ends with the process.
-            let _ = self.heard.send(heard);
+    fn everything(&self) {
+        self.hear(|heard| !std::mem::replace(&mut heard.everything, true));
+    }
+
+    /// Notes what is new, says `note`. While nobody listens nothing is to be looked up.
+    fn hear(&self, note: impl FnOnce(&mut Heard) -> bool) {
+        if self.hints.receiver_count() > 0 && note(&mut self.inbox.heard()) {
+            self.inbox.more.notify_one();
         }
     }
 
     fn wake(&self, wake: Wake) {
         match wake {
-            Wake::Run(run) => self.hear(Heard::Run(run)),
-            Wake::Everything => self.hear(Heard::Everything),
+            Wake::Run(run) => self.touched(run),
+            Wake::Everything => self.everything(),
             Wake::Cancel(_) | Wake::Queue(_) | Wake::Followed(_) => {}
         }
     }
@@ -123,10 +156,10 @@ impl Hub {
         loop {
             match stop.run_until_cancelled(events.recv()).await {
                 None | Some(Err(broadcast::error::RecvError::Closed)) => return,
-                Some(Err(broadcast::error::RecvError::Lagged(_))) => self.hear(Heard::Everything),
+                Some(Err(broadcast::error::RecvError::Lagged(_))) => self.everything(),
                 Some(Ok(event)) => {
                     if let Some(run) = run_of(&event) {
-                        self.hear(Heard::Run(run));
+                        self.touched(run);
                     }
                 }
             }
@@ -148,22 +181,17 @@ impl Hub {
         });
     }
 
-    async fn work(self, mut inbox: mpsc::UnboundedReceiver<Heard>, reader: Arc<dyn Reader>, stop: CancellationToken) {
-        let mut changed: BTreeSet<RunId> = BTreeSet::new();
-        loop {
-            if changed.is_empty() {
-                match stop.run_until_cancelled(inbox.recv()).await {
-                    None | Some(None) => return,
-                    Some(Some(heard)) => self.note(heard, &mut changed),
-                }
+    async fn work(self, reader: Arc<dyn Reader>, stop: CancellationToken) {
+        // First hints go out at once; what comes meanwhile is gathered for the next round.
+        while let Some(mut heard) = stop.run_until_cancelled(self.inbox.take()).await {
+            if heard.everything || heard.runs.len() > ROUND {
+                heard.runs.clear();
+                self.tell(Hint::Reset);
             }
-            while let Ok(heard) = inbox.try_recv() {
-                self.note(heard, &mut changed);
+            for workflow in heard.catalog {
+                self.tell(Hint::Catalog { workflow });
             }
-            // First hints go out at once; what comes meanwhile is gathered for the next round.
-            let round: Vec<RunId> = changed.iter().copied().take(ROUND).collect();
-            for run in round {
-                changed.remove(&run);
+            for run in heard.runs {
                 match reader.run(run).await {
                     Ok(Some(view)) => self.tell(Hint::Run(RunHint {
                         run,
@@ -181,16 +209,6 @@ impl Hub {
             if stop.run_until_cancelled(tokio::time::sleep(GATHER)).await.is_none() {
                 return;
             }
-        }
-    }
-
-    fn note(&self, heard: Heard, changed: &mut BTreeSet<RunId>) {
-        match heard {
-            Heard::Run(run) => {
-                changed.insert(run);
-            }
-            Heard::Everything => self.tell(Hint::Reset),
-            Heard::Catalog(workflow) => self.tell(Hint::Catalog { workflow }),
         }
     }
 
