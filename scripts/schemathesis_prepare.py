@@ -77,13 +77,18 @@ def fields(name):
 
 
 # Both workflows have defaults for all they take, and neither takes the other's.
-fields("NewRun")["params"] = {"type": "object", "additionalProperties": False}
+fields("NewRun")["params"] = {"type": ["object", "null"], "additionalProperties": False}
 fields("RetryRequest")["tasks"] = {"type": "null"}
-# Passwords are judged by what they look like.
+fields("RetryRequest")["what"] = {"enum": ["failed", "all", None]}
+# Passwords are judged by what they look like; null is none.
 for name, field in [("NewUser", "password"), ("UserChange", "password")]:
-    fields(name)[field] = {"enum": [password]}
+    fields(name)[field] = {"enum": [password, None]}
 scopes = {operation.get("x-permission") for item in document["paths"].values() for operation in item.values()}
 fields("NewToken")["scopes"] = {"type": ["array", "null"], "items": {"enum": sorted(scopes - {"public", "known", None})}}
 fields("NewConnection")["kind"] = {"enum": ["http"]}
-fields("NewConnection")["fields"] = kinds["http"]
+# A field that is null is unset.
+http = kinds["http"]
+optional = http["properties"].keys() - set(http.get("required", []))
+http["properties"] |= {name: {"anyOf": [http["properties"][name], {"type": "null"}]} for name in optional}
+fields("NewConnection")["fields"] = http
 json.dump(document, open(f"{folder}/openapi.json", "w"))
