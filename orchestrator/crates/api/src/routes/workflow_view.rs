@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::Answer;
 use super::runs::{self, RunInstant, RunSort, RunsQuery};
-use super::workflows::{self, CalendarQuery, DurationsQuery, GraphQuery, GridQuery, PageQuery, ScheduleQuery};
+use super::workflows::{self, CalendarQuery, DurationsQuery, GraphQuery, GridQuery, ScheduleQuery};
 use crate::dto::{RunState, Time, Trigger, VersionDetail, WorkflowCode, WorkflowView};
 use crate::extract::{List, Path, Query};
 use crate::state::ApiState;
+use crate::workflows::find;
 
 /// Versions that can be chosen from.
 const VERSIONS: u32 = 200;
@@ -98,13 +99,12 @@ pub(crate) struct WorkflowViewQuery {
     params(("workflow" = String, Path, description = "Its id"), WorkflowViewQuery),
     responses((status = 200, body = WorkflowView)))]
 pub(crate) async fn view(
-    state: State<ApiState>,
+    State(api): State<ApiState>,
     Path(workflow): Path<String>,
     Query(query): Query<WorkflowViewQuery>,
 ) -> Answer<Json<WorkflowView>> {
-    let api = || state.clone();
-    let id = || Path(workflow.clone());
-    let Json(facts) = workflows::show(api(), id()).await?;
+    let found = find(&api, &workflow).await?;
+    let facts = workflows::facts(&api, &found).await?;
     let newest = facts.summary.version;
     let mut view = WorkflowView {
         workflow: facts,
@@ -119,14 +119,17 @@ pub(crate) async fn view(
     match query.show.unwrap_or_default() {
         WorkflowShow::Grid => {
             let ask = GridQuery { runs: query.runs, before: query.before, trigger: query.trigger, state: query.state };
-            view.grid = Some(workflows::grid(api(), id(), Query(ask)).await?.0);
+            view.grid = Some(workflows::grid_of(&api, &found, &ask.ask()?).await?);
         }
         WorkflowShow::Graph => {
-            view.graph = Some(workflows::graph(api(), id(), Query(GraphQuery { version: query.version })).await?.0);
+            view.graph = Some(match query.version {
+                None => workflows::graph_of(&api, found.version_id()).await?,
+                version => workflows::graph(State(api), Path(workflow), Query(GraphQuery { version })).await?.0,
+            });
         }
         WorkflowShow::Runs => {
             let ask = RunsQuery {
-                workflow: Some(workflow.clone()),
+                workflow: Some(workflow),
                 state: query.state,
                 trigger: query.trigger,
                 since: query.since,
@@ -137,26 +140,25 @@ pub(crate) async fn view(
                 limit: query.limit,
                 cursor: query.cursor,
             };
-            view.runs = Some(runs::list(api(), Query(ask)).await?.0);
+            view.runs = Some(runs::list(State(api), Query(ask)).await?.0);
         }
         WorkflowShow::Durations => {
             let ask = DurationsQuery { runs: query.runs };
-            view.durations = Some(workflows::durations(api(), id(), Query(ask)).await?.0);
+            view.durations = Some(workflows::durations(State(api), Path(workflow), Query(ask)).await?.0);
         }
         WorkflowShow::Calendar => {
             let ask = CalendarQuery { year: query.year, zone: query.zone };
-            view.calendar = Some(workflows::calendar(api(), id(), Query(ask)).await?.0);
+            view.calendar = Some(workflows::calendar_of(&api, &found, ask).await?);
         }
         WorkflowShow::Schedule => {
             let ask = ScheduleQuery { n: query.n, zone: query.zone };
-            view.schedule = Some(workflows::schedule(api(), id(), Query(ask)).await?.0);
+            view.schedule = Some(workflows::schedule_of(&api, &found, ask.fires()?, ask.zone.as_deref()).await?);
         }
         WorkflowShow::Code => {
-            let ask = PageQuery { limit: Some(VERSIONS), cursor: None };
-            let Json(versions) = workflows::versions(api(), id(), Query(ask)).await?;
-            let version = source(&state, &workflow, query.version.unwrap_or(newest)).await?;
+            let versions = workflows::versions_of(&api, &found, None, VERSIONS).await?;
+            let version = source(&api, &workflow, query.version.unwrap_or(newest)).await?;
             let against = match query.against {
-                Some(number) => Some(source(&state, &workflow, number).await?),
+                Some(number) => Some(source(&api, &workflow, number).await?),
                 None => None,
             };
             view.code = Some(WorkflowCode { versions: versions.items, version, against });
@@ -165,6 +167,6 @@ pub(crate) async fn view(
     Ok(Json(view))
 }
 
-async fn source(state: &State<ApiState>, workflow: &str, number: u64) -> Answer<VersionDetail> {
-    Ok(workflows::version(state.clone(), Path((workflow.to_owned(), number))).await?.0)
+async fn source(api: &ApiState, workflow: &str, number: u64) -> Answer<VersionDetail> {
+    Ok(workflows::version(State(api.clone()), Path((workflow.to_owned(), number))).await?.0)
 }

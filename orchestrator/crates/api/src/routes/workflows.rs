@@ -20,7 +20,7 @@ use crate::dto::{
 use crate::extract::{List, Path, Query, search};
 use crate::problem::Problem;
 use crate::state::ApiState;
-use crate::workflows::{find, summaries, summary};
+use crate::workflows::{Found, find, summaries, summary};
 use crate::{page, read, schedules, workflows};
 
 /// Fires that the grid and the calendar show ahead.
@@ -150,14 +150,18 @@ pub(crate) async fn list(
 #[utoipa::path(get, operation_id = "show_workflow", path = "/workflows/{workflow}", tag = "workflows",
     params(("workflow" = String, Path, description = "Its id")), responses((status = 200, body = Workflow)))]
 pub(crate) async fn show(State(api): State<ApiState>, Path(workflow): Path<String>) -> Answer<Json<Workflow>> {
-    let found = find(&api, &workflow).await?;
+    Ok(Json(facts(&api, &find(&api, &workflow).await?).await?))
+}
+
+/// What is known of a workflow.
+pub(super) async fn facts(api: &ApiState, found: &Found) -> Answer<Workflow> {
     let last = match &found.line.last_run {
         Some(bar) => api.reader().run(bar.run_id).await?,
         None => None,
     };
-    let standing = schedules::standing(&api, &found).await?;
+    let standing = schedules::standing(api, found).await?;
     let written = found.written();
-    Ok(Json(Workflow {
+    Ok(Workflow {
         params_schema: workflows::params_schema(written),
         last_params: last.and_then(|run| serde_json::from_str(&run.row.facts.conf).ok()),
         tasks: workflows::tasks(written),
@@ -169,13 +173,13 @@ pub(crate) async fn show(State(api): State<ApiState>, Path(workflow): Path<Strin
         timeout_seconds: written.timeout.map(read::in_seconds),
         start_date: written.start_date.map(Time),
         end_date: written.end_date.map(Time),
-        diagnostics_list: workflows::diagnostics(&api, &workflow, &found.line.path),
+        diagnostics_list: workflows::diagnostics(api, &found.line.name, &found.line.path),
         versions: u64::from(found.line.versions),
         skipped_fires: standing.skipped.total,
         sha256: found.version.sha256.clone(),
-        source_id: schedules::source(&api, &found).await?,
-        summary: summary(&api, found.line, found.now).await?,
-    }))
+        source_id: schedules::source(api, found).await?,
+        summary: summary(api, found.line.clone(), found.now).await?,
+    })
 }
 
 /// Query of the grid.
@@ -204,17 +208,28 @@ pub(crate) async fn grid(
     Path(workflow): Path<String>,
     Query(query): Query<GridQuery>,
 ) -> Answer<Json<Grid>> {
-    let ask = GridAsk {
-        runs: page::within("runs", query.runs, 60, page::MOST)?,
-        before: query.before.map(RunId),
-        triggers: model_list(query.trigger),
-        states: model_list(query.state),
-    };
-    let found = find(&api, &workflow).await?;
-    let grid = api.history().grid(&workflow, &ask).await?;
+    let ask = query.ask()?;
+    Ok(Json(grid_of(&api, &find(&api, &workflow).await?, &ask).await?))
+}
+
+impl GridQuery {
+    pub(super) fn ask(self) -> Answer<GridAsk> {
+        Ok(GridAsk {
+            runs: page::within("runs", self.runs, 60, page::MOST)?,
+            before: self.before.map(RunId),
+            triggers: model_list(self.trigger),
+            states: model_list(self.state),
+        })
+    }
+}
+
+/// Runs by tasks of a workflow.
+pub(super) async fn grid_of(api: &ApiState, found: &Found, ask: &GridAsk) -> Answer<Grid> {
+    let workflow = &found.line.name;
+    let grid = api.history().grid(workflow, ask).await?;
     let grid = grid.ok_or_else(|| Problem::not_found(format!("workflow `{workflow}`")))?;
-    let planned = schedules::planned(&api, &found, PLANNED).await?;
-    Ok(Json(read::workflow::grid(workflow, grid, planned, found.now)))
+    let planned = schedules::planned(api, found, PLANNED).await?;
+    Ok(read::workflow::grid(workflow.clone(), grid, planned, found.now))
 }
 
 /// Query of the graph.
@@ -242,8 +257,13 @@ pub(crate) async fn graph(
             VersionId(found.ok_or_else(|| no_version(&workflow, number))?.line.version_id)
         }
     };
+    Ok(Json(graph_of(&api, version).await?))
+}
+
+/// The graph of a version.
+pub(super) async fn graph_of(api: &ApiState, version: VersionId) -> Answer<Graph> {
     let compiled = api.versions().get(version).await?;
-    Ok(Json((*api.graphs().of(version, &compiled.compiled).await).clone()))
+    Ok((*api.graphs().of(version, &compiled.compiled).await).clone())
 }
 
 fn number_of(version: u64) -> Answer<u32> {
@@ -300,17 +320,21 @@ pub(crate) async fn calendar(
     Path(workflow): Path<String>,
     Query(query): Query<CalendarQuery>,
 ) -> Answer<Json<Calendar>> {
-    let found = find(&api, &workflow).await?;
+    Ok(Json(calendar_of(&api, &find(&api, &workflow).await?, query).await?))
+}
+
+/// A year of a workflow's runs.
+pub(super) async fn calendar_of(api: &ApiState, found: &Found, query: CalendarQuery) -> Answer<Calendar> {
     let name = query.zone.unwrap_or_else(|| "UTC".to_owned());
     let zone = read::schedule::known_zone(&name)?;
     let this_year = || read::schedule::civil_date(&zone, found.now).and_then(|date| date.get(..4)?.parse().ok());
     let year = query.year.or_else(this_year).unwrap_or(1970);
     let (from, until) = read::schedule::year(&zone, year)?;
     let shifts = read::schedule::shifts(&zone, from, until);
-    let days = api.history().calendar(&workflow, from, until, &shifts).await?;
+    let days = api.history().calendar(&found.line.name, from, until, &shifts).await?;
     let mut planned: BTreeMap<String, u32> = BTreeMap::new();
     if found.now < until {
-        for at in schedules::planned(&api, &found, PLANNED_YEAR).await? {
+        for at in schedules::planned(api, found, PLANNED_YEAR).await? {
             if at >= from
                 && at < until
                 && let Some(date) = read::schedule::civil_date(&zone, at)
@@ -320,13 +344,13 @@ pub(crate) async fn calendar(
         }
     }
     let failing = days.iter().filter(|day| day.failed > 0).count();
-    Ok(Json(Calendar {
+    Ok(Calendar {
         year,
         zone: name,
         days: days.into_iter().map(read::workflow::day).collect(),
         planned: planned.into_iter().map(|(date, count)| PlannedDay { date, count }).collect(),
         failing_days: u32::try_from(failing).unwrap_or(u32::MAX),
-    }))
+    })
 }
 
 /// Query of the schedule.
@@ -350,11 +374,25 @@ pub(crate) async fn schedule(
     Path(workflow): Path<String>,
     Query(query): Query<ScheduleQuery>,
 ) -> Answer<Json<SchedulePreview>> {
-    let n = page::within("n", query.n, 10, 100)?;
-    let found = find(&api, &workflow).await?;
-    let standing = schedules::standing(&api, &found).await?;
-    let n = usize::try_from(n).unwrap_or(usize::MAX);
-    Ok(Json(read::schedule::schedule(found.written(), standing, query.zone.as_deref(), n, found.now)?))
+    let n = query.fires()?;
+    Ok(Json(schedule_of(&api, &find(&api, &workflow).await?, n, query.zone.as_deref()).await?))
+}
+
+impl ScheduleQuery {
+    pub(super) fn fires(&self) -> Answer<usize> {
+        Ok(usize::try_from(page::within("n", self.n, 10, 100)?).unwrap_or(usize::MAX))
+    }
+}
+
+/// A workflow's schedule and its next `n` fires.
+pub(super) async fn schedule_of(
+    api: &ApiState,
+    found: &Found,
+    n: usize,
+    zone: Option<&str>,
+) -> Answer<SchedulePreview> {
+    let standing = schedules::standing(api, found).await?;
+    read::schedule::schedule(found.written(), standing, zone, n, found.now)
 }
 
 /// Query of a list that has nothing but pages.
@@ -379,12 +417,16 @@ pub(crate) async fn versions(
 ) -> Answer<Json<VersionPage>> {
     let limit = page::limit(query.limit)?;
     let before = page::open(query.cursor.as_deref(), |number| number.parse::<u32>().ok())?;
-    find(&api, &workflow).await?;
-    let found = api.history().versions(&workflow, before, limit).await?;
-    Ok(Json(VersionPage {
+    Ok(Json(versions_of(&api, &find(&api, &workflow).await?, before, limit).await?))
+}
+
+/// Versions of a workflow, newest first, at most `limit` of those before a number.
+pub(super) async fn versions_of(api: &ApiState, of: &Found, before: Option<u32>, limit: u32) -> Answer<VersionPage> {
+    let found = api.history().versions(&of.line.name, before, limit).await?;
+    Ok(VersionPage {
         items: found.items.iter().map(read::workflow::version).collect(),
         next: found.next.map(|number| page::seal(&number.to_string())),
-    }))
+    })
 }
 
 /// A version with its source.
