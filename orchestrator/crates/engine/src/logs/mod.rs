@@ -5,8 +5,9 @@
 //! Where no store of logs is given, the files stay and are all there is.
 
 mod mask;
-mod reader;
 pub(crate) mod ship;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 use updraft_model::id::{RunId, TaskKey};
 
 pub use mask::Mask;
-pub use reader::{LogLine, LogReader};
 pub(crate) use ship::Shipping;
 pub use writer::{LogFile, MAX_LINE_BYTES};
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use updraft_engine::Engine;
-use updraft_engine::logs::LogReader;
-use updraft_model::id::TaskKey;
 use updraft_model::state::{Outcome, RunState};
 use updraft_store::logs::LogStream;
 
-use crate::support::{attempt_started, config, detail, ended, memory, outcomes, start, state_of, until, workflow};
+use crate::support::{
+    attempt_started, config, detail, ended, file_lines, memory, outcomes, start, state_of, until, workflow,
+};
 
 fn alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -49,7 +49,7 @@ async fn output_comes_as_lines_and_the_exit_as_what_it_was() {
     let mut run = start(&engine, &place, workflow(tasks)).await;
     assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
     assert_eq!(detail(&place, run.run_id()).await.attempts[0].output.as_deref(), Some(r#"{"exit":"Code(3)"}"#));
-    let lines = LogReader::new(&log_dir, run.run_id(), &TaskKey::of("a"), 1).more().unwrap();
+    let lines = file_lines(&log_dir, run.run_id(), "a");
     let mut said: Vec<_> = lines.iter().map(|line| (line.text.as_str(), line.stream)).collect();
     said.sort_unstable_by_key(|(text, _)| *text);
     assert_eq!(said, [("err", LogStream::Stderr), ("out", LogStream::Stdout), ("partial", LogStream::Stdout)]);

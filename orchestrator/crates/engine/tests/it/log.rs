@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use updraft_engine::logs::LogReader;
 use updraft_engine::{ConnectionSource, Engine};
 use updraft_model::id::TaskKey;
 use updraft_model::state::RunState;
@@ -10,7 +9,9 @@ use updraft_store::Purpose;
 use updraft_store::logs::{self, LogInfo, LogKey, LogStream};
 use updraft_task::{Connection, ConnectionKind, Registry, Secret};
 
-use crate::support::{Act, Place, attempt_started, config, ended, memory, sqlite, start, state_of, until, workflow};
+use crate::support::{
+    Act, Place, attempt_started, config, ended, file_lines, memory, sqlite, start, state_of, until, workflow,
+};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Vault {
@@ -53,10 +54,9 @@ async fn a_log_can_be_read_while_its_task_runs_and_holds_no_secret() {
     let tasks = json!([{ "id": "a", "type": "act", "with": { "act": "log", "say": say } }]);
     let mut run = start(&engine, &place, workflow(tasks)).await;
     until(&mut events, attempt_started("a")).await;
-    let mut reader = LogReader::new(&log_dir, run.run_id(), &TaskKey::of("a"), 1);
     let mut texts: Vec<String> = Vec::new();
     while texts.len() < 3 {
-        texts.extend(reader.more().unwrap().into_iter().map(|line| line.text));
+        texts = file_lines(&log_dir, run.run_id(), "a").into_iter().map(|line| line.text).collect();
         tokio::task::yield_now().await;
     }
     assert_eq!(texts[..2], ["begin", "the password is ***"]);

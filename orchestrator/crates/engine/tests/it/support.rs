@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use updraft_engine::{Engine, EngineConfig, EngineEvent, NewRun, NoConnections, RunEnd, RunHandle};
 use updraft_model::graph::Compiled;
-use updraft_model::id::RunId;
+use updraft_model::id::{RunId, TaskKey};
 use updraft_model::state::{FinalState, Outcome, RunState};
 use updraft_model::time::Timestamp;
 use updraft_model::workflow::Workflow;
+use updraft_store::logs::LogLine;
 use updraft_store::memory::MemoryStore;
 use updraft_store::read::RunDetail;
 use updraft_store::{Logs, NewVersion, Published, Reader, Store};
@@ -20,6 +21,14 @@ use updraft_store_sqlite::{OpenOptions, SqliteStore};
 use updraft_task::{
     ChildSpec, ConnectionNeed, Context, Effects, ErrorClass, Level, Registry, Sibling, Task, TaskError,
 };
+
+/// The complete lines in the file of a task's first attempt, so far.
+pub fn file_lines(log_dir: &Path, run: RunId, task: &str) -> Vec<LogLine> {
+    let path = updraft_engine::logs::path(log_dir, run, &TaskKey::of(task), 1);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    complete.lines().map(|line| LogLine::parse(line, 0, 0)).collect()
+}
 
 pub fn now() -> Timestamp {
     Timestamp::from_datetime(chrono::Utc::now())
