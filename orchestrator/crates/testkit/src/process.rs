@@ -24,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What a child sees of the caller's environment: where programs, temporary files and loaded coverage data lie.
 const INHERITED: [&str; 4] = ["PATH", "TMPDIR", "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"];
+/// What a server sees of it. Variables of Java, Python and the services' own tools would change what it does.
+const INHERITED_BY_SERVERS: [&str; 5] = ["PATH", "HOME", "TMPDIR", "JAVA_HOME", "LD_LIBRARY_PATH"];
 
 /// The built binary `name` of this workspace.
 ///
@@ -56,8 +58,17 @@ pub struct Program {
 impl Program {
     /// The program at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::inheriting(path, &INHERITED)
+    }
+
+    /// A server's program at `path`, or found on the `PATH`, or one that comes with it.
+    pub fn of_server(path: impl Into<PathBuf>) -> Self {
+        Self::inheriting(path, &INHERITED_BY_SERVERS)
+    }
+
+    fn inheriting(path: impl Into<PathBuf>, names: &[&str]) -> Self {
         let mut environment: HashMap<OsString, OsString> =
-            INHERITED.iter().filter_map(|name| Some((name.into(), env::var_os(name)?))).collect();
+            names.iter().filter_map(|name| Some((name.into(), env::var_os(name)?))).collect();
         environment.insert("LANG".into(), "C.UTF-8".into());
         Self { path: path.into(), arguments: Vec::new(), folder: None, environment }
     }
@@ -84,7 +95,7 @@ impl Program {
         self
     }
 
-    /// A variable of its environment.
+    /// A variable of its environment: where secrets go, since arguments are seen by everybody.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
@@ -98,17 +109,28 @@ impl Program {
         self
     }
 
+    /// It as a command, for whoever starts it another way.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).env_clear().envs(&self.environment);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command
+    }
+
+    /// `command` with the program and its arguments appended, and its environment.
+    pub(crate) fn append_to(&self, command: &mut Command) {
+        command.env_clear().envs(&self.environment).arg(&self.path).args(&self.arguments);
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// There is no such program, or the system refuses.
     pub fn start(&self) -> Result<Running> {
-        let mut command = Command::new(&self.path);
-        command.args(&self.arguments).env_clear().envs(&self.environment);
+        let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(folder) = &self.folder {
-            command.current_dir(folder);
-        }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.path.display()))?;
         let captured = Arc::new(Captured::default());
         let readers =

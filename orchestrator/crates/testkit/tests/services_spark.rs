@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use updraft_testkit::process::Program;
 use updraft_testkit::services::{
-    Launch, http, s3,
+    http, s3,
     spark::{self, Address, Programs, State},
 };
 
@@ -41,11 +42,11 @@ impl Folder {
     }
 }
 
-fn run(launch: &Launch) -> Output {
+fn run(launch: &Program) -> Output {
     launch.command().output().unwrap()
 }
 
-fn submit(programs: &Programs, folder: &Folder, s3: Option<&s3::Address>) -> Launch {
+fn submit(programs: &Programs, folder: &Folder, s3: Option<&s3::Address>) -> Program {
     let properties = folder.path().join("spark.properties");
     programs.write_properties(&properties, &folder.events(), s3).unwrap();
     programs.submit().unwrap().args(["--master", "local[2]", "--properties-file"]).arg(properties)

@@ -15,7 +15,8 @@ use nix::{
 use serde::{Deserialize, Serialize};
 
 use super::{LocalUrl, execute};
-use crate::services::{Kind, Launch, Missing, fetch, ports};
+use crate::process::Program;
+use crate::services::{Kind, Missing, fetch, ports};
 
 /// The settings that every PostgreSQL of ours has.
 const SETTINGS: &str = include_str!("../../../../../deploy/postgres/postgresql.conf");
@@ -148,8 +149,8 @@ impl Kind for Install {
         Ok(Address { port })
     }
 
-    fn launch(&self, folder: &Path, _: &Address) -> Launch {
-        Launch::new(self.bin.join("postgres")).arg("-D").arg(folder.join("data"))
+    fn launch(&self, folder: &Path, _: &Address) -> Program {
+        Program::of_server(self.bin.join("postgres")).arg("-D").arg(folder.join("data"))
     }
 
     fn check(address: &Address) -> Result<()> {

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Kind, Launch, Own, fetch, http, missing::unless_missing, ports, shared};
+use super::{Kind, Own, fetch, http, missing::unless_missing, ports, shared};
+use crate::process::Program;
 use crate::skip;
 
 const REQUIREMENTS: &str = include_str!("../../servers/clickhouse/requirements.txt");
@@ -124,8 +125,8 @@ impl Kind for Front {
         Ok(Address { port: ports::free()?, user: USER.to_owned(), password: Uuid::new_v4().simple().to_string() })
     }
 
-    fn launch(&self, folder: &Path, address: &Address) -> Launch {
-        let launch = Launch::new(&self.python)
+    fn launch(&self, folder: &Path, address: &Address) -> Program {
+        let launch = Program::of_server(&self.python)
             .args(["-m", "clickhouse_front", "--port", &address.port.to_string(), "--data"])
             .arg(folder.join("data"))
             .env("CLICKHOUSE_FRONT_USERS", format!("{}:{}", address.user, address.password))

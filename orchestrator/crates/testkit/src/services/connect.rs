@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Kind, Launch, Own, fetch, http,
+    Kind, Own, fetch, http,
     kafka::{self, broker},
     launch::{PATIENCE, PAUSE},
     missing::unless_missing,
     ports, shared, unique,
 };
 use crate::postgres;
+use crate::process::Program;
 
 const SETTINGS: &str = include_str!("../../../../../deploy/connect/connect.properties");
 const POM: &str = include_str!("../../servers/debezium/pom.xml");
@@ -170,7 +171,7 @@ impl Kind for Worker {
         Ok(Address { port, kafka: self.kafka.clone() })
     }
 
-    fn launch(&self, folder: &Path, _: &Address) -> Launch {
+    fn launch(&self, folder: &Path, _: &Address) -> Program {
         broker::java(&self.libraries, "-Xmx512m", folder)
             .arg("org.apache.kafka.connect.cli.ConnectDistributed")
             .arg(folder.join("connect.properties"))

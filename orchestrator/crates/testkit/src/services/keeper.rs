@@ -16,7 +16,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::{sys::signal::Signal, unistd::User};
 
-use super::{launch::Launch, missing::Missing};
+use super::missing::Missing;
+use crate::process::Program;
 
 /// Signals the group, gives it time, then kills what is left. $1 = signal, $2 = leader, $3 = tenths of a second.
 const END: &str = r#"
@@ -91,7 +92,7 @@ fn become_user(command: &mut Command, user: Option<&User>) {
 
 /// Starts a server that lives as long as the child's standard input is open. `folder` is deleted when it is closed while
 /// the server runs.
-pub(super) fn tied(launch: &Launch, discard: Signal, user: Option<&User>, folder: &Path, log: File) -> Result<Child> {
+pub(super) fn tied(launch: &Program, discard: Signal, user: Option<&User>, folder: &Path, log: File) -> Result<Child> {
     let mut command = shell(TIED, log)?;
     command.arg(folder).args([word(discard), TENTHS]).current_dir(folder).stdin(Stdio::piped());
     launch.append_to(&mut command);
@@ -105,7 +106,7 @@ const GRACE_S: &str = "20";
 /// Starts a server that lives as long as anybody holds `users.lock` in `home`. While it lives it holds `needs`, the same
 /// file of a server without which it cannot end in order.
 pub(super) fn kept(
-    launch: &Launch,
+    launch: &Program,
     discard: Signal,
     user: Option<&User>,
     run: &Path,

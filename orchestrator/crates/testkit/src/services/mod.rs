@@ -29,7 +29,7 @@ pub mod spark;
 
 use uuid::Uuid;
 
-pub use launch::{Kind, Launch};
+pub use launch::Kind;
 pub use missing::Missing;
 pub use own::Own;
 

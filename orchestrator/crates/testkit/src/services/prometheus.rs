@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Kind, Launch, Own, fetch, http, missing::unless_missing, ports, shared, unique};
+use super::{Kind, Own, fetch, http, missing::unless_missing, ports, shared, unique};
+use crate::process::Program;
 
 const SETTINGS: &str = include_str!("../../../../../deploy/prometheus/prometheus.yml");
 
@@ -96,9 +97,9 @@ impl Kind for Prometheus {
         Ok(Address { port: ports::free()?, targets })
     }
 
-    fn launch(&self, folder: &Path, address: &Address) -> Launch {
+    fn launch(&self, folder: &Path, address: &Address) -> Program {
         let flag = |name: &str, value: &Path| format!("--{name}={}", value.display());
-        Launch::new(self.bin.join("prometheus"))
+        Program::of_server(self.bin.join("prometheus"))
             .arg(flag("config.file", &folder.join("prometheus.yml")))
             .arg(flag("storage.tsdb.path", &folder.join("data")))
             .arg(format!("--web.listen-address=127.0.0.1:{}", address.port))

@@ -12,7 +12,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::{Address, wire};
-use crate::services::{Kind, Launch, Missing, Own, cache, fetch, missing::apart, place::tail, ports};
+use crate::process::Program;
+use crate::services::{Kind, Missing, Own, cache, fetch, missing::apart, place::tail, ports};
 
 /// Of broker, tools and Connect alike.
 pub(in crate::services) const VERSION: &str = "4.3.1";
@@ -30,8 +31,8 @@ pub(in crate::services) fn libraries() -> Result<PathBuf> {
 }
 
 /// `java` with these jars, little memory, and the logging configuration in `folder`.
-pub(in crate::services) fn java(libraries: &Path, heap: &str, folder: &Path) -> Launch {
-    Launch::new("java")
+pub(in crate::services) fn java(libraries: &Path, heap: &str, folder: &Path) -> Program {
+    Program::of_server("java")
         .args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()))
         .args(["-cp", &format!("{}/*", libraries.display())])
@@ -82,10 +83,10 @@ impl Broker {
     }
 
     /// A tool from the jars.
-    pub(super) fn tool(class: &str) -> Result<Launch> {
+    pub(super) fn tool(class: &str) -> Result<Program> {
         let libraries = libraries()?;
         // What a tool logs would mix with what it says.
-        Ok(Launch::new("java")
+        Ok(Program::of_server("java")
             .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=OFF", "-cp"])
             .arg(format!("{}/*", libraries.display()))
             .arg(class))
@@ -148,7 +149,7 @@ impl Kind for Broker {
         Ok(address)
     }
 
-    fn launch(&self, folder: &Path, _: &Address) -> Launch {
+    fn launch(&self, folder: &Path, _: &Address) -> Program {
         let launch = java(&self.libraries, "-Xmx512m", folder);
         let launch = match &self.archive {
             Archive::None => launch,

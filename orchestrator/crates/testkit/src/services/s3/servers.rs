@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::Address;
-use crate::services::{Kind, Launch, fetch};
+use crate::process::Program;
+use crate::services::{Kind, fetch};
 
 const VERSITYGW: (&str, &str, &str) =
     ("v1.8.0", "github.com/versity/versitygw/cmd/versitygw", "h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=");
@@ -41,8 +42,8 @@ impl Kind for Versitygw {
         Address::new()
     }
 
-    fn launch(&self, folder: &Path, address: &Address) -> Launch {
-        Launch::new(&self.program)
+    fn launch(&self, folder: &Path, address: &Address) -> Program {
+        Program::of_server(&self.program)
             .args(["--port", &format!("127.0.0.1:{}", address.port), "--health", "/health", "--quiet", "--iam-dir"])
             .arg(folder.join("iam"))
             .args(["posix", "--versioning-dir"])
@@ -80,8 +81,8 @@ impl Kind for Minio {
         Address::new()
     }
 
-    fn launch(&self, folder: &Path, address: &Address) -> Launch {
-        Launch::new(&self.program)
+    fn launch(&self, folder: &Path, address: &Address) -> Program {
+        Program::of_server(&self.program)
             .args(["server", "--quiet", "--anonymous", "--address", &format!("127.0.0.1:{}", address.port)])
             .arg(folder.join("data"))
             .env("MINIO_ROOT_USER", &address.access_key_id)

@@ -6,18 +6,19 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Programs};
-use crate::services::{Kind, Launch, http, ports};
+use crate::process::Program;
+use crate::services::{Kind, http, ports};
 
 /// Cores and memory of the worker. Through REST a job takes one core for its driver and one for its executor at least, and
 /// with fewer it waits for ever: enough for two jobs.
 const CORES: &str = "4";
 const MEMORY: &str = "3g";
 
-fn daemon(programs: &Programs) -> Launch {
+fn daemon(programs: &Programs) -> Program {
     // Without a home the program says so itself.
     let home = programs.home().unwrap_or_default();
     programs
-        .with_environment(Launch::new(home.join("bin/spark-class")), &home)
+        .with_environment(Program::of_server(home.join("bin/spark-class")), &home)
         .env("SPARK_DAEMON_MEMORY", "256m")
         .env("SPARK_PUBLIC_DNS", "127.0.0.1")
         .env("SPARK_DAEMON_JAVA_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
@@ -45,7 +46,7 @@ impl Kind for Master {
         Ok(Address { port: ports::free()?, rest_port: ports::free()?, ui_port: ports::free()? })
     }
 
-    fn launch(&self, folder: &Path, address: &Address) -> Launch {
+    fn launch(&self, folder: &Path, address: &Address) -> Program {
         daemon(&self.programs)
             .args(["-Dspark.master.rest.enabled=true", &format!("-Dspark.master.rest.port={}", address.rest_port)])
             .args(["-Dspark.master.rest.host=127.0.0.1", "-Dspark.deploy.recoveryMode=FILESYSTEM"])
@@ -91,7 +92,7 @@ impl Kind for Worker {
         Ok(WorkerAddress { port: ports::free()?, ui_port: ports::free()?, master: self.master.clone() })
     }
 
-    fn launch(&self, folder: &Path, address: &WorkerAddress) -> Launch {
+    fn launch(&self, folder: &Path, address: &WorkerAddress) -> Program {
         daemon(&self.programs)
             .args(["org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1"])
             .args(["--port", &address.port.to_string(), "--webui-port", &address.ui_port.to_string()])

@@ -15,6 +15,7 @@ pub use daemons::{Master, Worker};
 pub use rest::State;
 
 use super::{Own, fetch, missing::unless_missing, place, s3, shared};
+use crate::process::Program;
 use crate::services::Kind as _;
 
 const VERSION: &str = "4.2.0";
@@ -134,11 +135,11 @@ impl Programs {
     ///
     /// # Errors
     /// The environment is not what was installed.
-    pub fn submit(&self) -> Result<super::Launch> {
-        Ok(self.with_environment(super::Launch::new(self.home()?.join("bin/spark-submit")), &self.home()?))
+    pub fn submit(&self) -> Result<Program> {
+        Ok(self.with_environment(Program::of_server(self.home()?.join("bin/spark-submit")), &self.home()?))
     }
 
-    fn with_environment(&self, launch: super::Launch, home: &Path) -> super::Launch {
+    fn with_environment(&self, launch: Program, home: &Path) -> Program {
         launch.env("SPARK_HOME", home).env("SPARK_LOCAL_IP", "127.0.0.1").env("PYSPARK_PYTHON", self.python())
     }
 }
