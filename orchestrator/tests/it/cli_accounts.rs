@@ -2,32 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
-use updraft_testkit::process::{Finished, PATIENCE, Running, Stream};
+use updraft_testkit::process::{Finished, PATIENCE};
 
-use crate::cli_support::{CHAIN, Place, WAITS};
-
-/// `dev` in a place.
-struct Dev {
-    running: Running,
-    url: String,
-}
-
-impl Dev {
-    fn start(place: &Place) -> Self {
-        let running = place.start(&["dev", "--json", "--listen", "127.0.0.1:0"]);
-        let line = running.wait_for_line(Stream::Out, |line| line.starts_with('{')).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        Self { running, url: said["url"].as_str().unwrap().to_owned() }
-    }
-
-    fn stop(self) {
-        self.running.signal(Signal::SIGINT).unwrap();
-        let finished = self.running.wait(PATIENCE).unwrap();
-        assert_eq!(finished.code(), Some(0), "{}", finished.err);
-    }
-}
+use crate::cli_support::{CHAIN, Dev, Place, WAITS};
 
 fn place() -> Place {
     let place = Place::new(&[]);

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use updraft_testkit::process::{Finished, PATIENCE, Running, Stream};
 
-use crate::cli_support::{CHAIN, MIXED, Place, WAITS};
+use crate::cli_support::{CHAIN, Dev, MIXED, Place, WAITS};
 
 /// A command, and the shape of the contract that it prints; of an NDJSON command, the shape of each line.
 const COMMANDS: [(&[&str], &str); 20] = [
@@ -30,26 +30,6 @@ const COMMANDS: [(&[&str], &str); 20] = [
     (&["users"], "UserPage"),
     (&["retry", "RUN", "--all", "--dry-run"], "Plan"),
 ];
-
-struct Daemon {
-    running: Running,
-    url: String,
-}
-
-impl Daemon {
-    fn start(place: &Place) -> Self {
-        let running = place.start(&["dev", "--json", "--listen", "127.0.0.1:0"]);
-        let line = running.wait_for_line(Stream::Out, |line| line.starts_with('{')).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        Self { running, url: said["url"].as_str().unwrap().to_owned() }
-    }
-
-    fn stop(self) {
-        self.running.signal(Signal::SIGINT).unwrap();
-        let finished = self.running.wait(PATIENCE).unwrap();
-        assert_eq!(finished.code(), Some(0), "{}", finished.err);
-    }
-}
 
 fn place() -> Place {
     let place = Place::new(&[]);
@@ -93,7 +73,7 @@ fn well(finished: &Finished, what: &[&str]) -> String {
 #[test]
 fn every_way_prints_the_same_and_it_is_the_contracts() {
     let place = place();
-    let daemon = Daemon::start(&place);
+    let daemon = Dev::start(&place);
     let run = place.json(&["trigger", "chain", "--wait", "--json"])["id"].as_str().unwrap().to_owned();
     assert_eq!(place.updraft(&["trigger", "mixed", "--wait"]).code(), Some(1));
     let token = place.json(&["tokens", "create", "--role", "admin", "--json"])["token"].as_str().unwrap().to_owned();
@@ -204,7 +184,7 @@ fn a_look_from_another_folder_leaves_nothing_there() {
 fn what_a_killed_process_leaves_is_in_nobodys_way() {
     let place = place();
     place.write("workflows/waits.yaml", WAITS);
-    let daemon = Daemon::start(&place);
+    let daemon = Dev::start(&place);
     let run = place.json(&["trigger", "waits", "--json"])["id"].as_str().unwrap().to_owned();
     let follower = place.start(&["logs", &run, "waiting", "-f"]);
     follower.wait_for_line(Stream::Out, |line| line.ends_with("here")).unwrap();

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use insta::Settings;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use updraft_testkit::process::{Finished, Program, Running};
+use updraft_testkit::process::{Finished, PATIENCE, Program, Running, Stream};
 
 /// One task after the other; all succeed.
 pub const CHAIN: &str = "\
@@ -51,6 +52,28 @@ tasks:
     with: {argv: \"echo here; until [ -e go ]; do sleep 0.05; done; echo went\", shell: true}
   - {id: after, type: noop, depends_on: waiting}
 ";
+
+/// `updraft dev` in a place, on any port that is free.
+pub struct Dev {
+    pub running: Running,
+    pub url: String,
+}
+
+impl Dev {
+    pub fn start(place: &Place) -> Self {
+        let running = place.start(&["dev", "--json", "--listen", "127.0.0.1:0"]);
+        let line = running.wait_for_line(Stream::Out, |line| line.starts_with('{')).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        Self { running, url: said["url"].as_str().unwrap().to_owned() }
+    }
+
+    /// Ends it as a person does.
+    pub fn stop(self) {
+        self.running.signal(Signal::SIGINT).unwrap();
+        let finished = self.running.wait(PATIENCE).unwrap();
+        assert_eq!(finished.code(), Some(0), "{}", finished.err);
+    }
+}
 
 /// A folder with workflow files; it is removed with this value.
 pub struct Place {
