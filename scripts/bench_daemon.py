@@ -90,6 +90,23 @@ def write(folder, number, text):
     part.rename(path)
 
 
+def project_of(top, name, workflows):
+    """A project with so many workflow files, and the folder that they are in."""
+    project = pathlib.Path(top, name)
+    folder = project / "workflows"
+    folder.mkdir(parents=True)
+    for number in range(workflows):
+        write(folder, number, "first")
+    return project, folder
+
+
+def started(updraft, project):
+    """How long a daemon takes to serve; it is ended again."""
+    daemon = Daemon(updraft, project)
+    daemon.stop()
+    return daemon.started
+
+
 def edit_until_live(daemon, folder, number, text):
     """From the rename until the API answers with the new content."""
     path = f"/api/v1/workflows/w{number:05}"
@@ -110,19 +127,10 @@ def main():
     updraft = os.path.abspath(sys.argv[1])
     rows = []
     with tempfile.TemporaryDirectory(prefix="updraft-bench-") as top:
-        project = pathlib.Path(top, "thousand")
-        folder = project / "workflows"
-        folder.mkdir(parents=True)
-        for number in range(WORKFLOWS):
-            write(folder, number, "first")
-        daemon = Daemon(updraft, project)
-        rows.append((f"{WORKFLOWS:,} workflows, start to serving, all published anew", ms(daemon.started), ""))
-        daemon.stop()
-        starts = []
-        for _ in range(STARTS):
-            daemon = Daemon(updraft, project)
-            starts.append(daemon.started)
-            daemon.stop()
+        project, folder = project_of(top, "thousand", WORKFLOWS)
+        anew = ms(started(updraft, project))
+        rows.append((f"{WORKFLOWS:,} workflows, start to serving, all published anew", anew, ""))
+        starts = [started(updraft, project) for _ in range(STARTS)]
         middle, worst = ms(statistics.median(starts)), ms(max(starts))
         rows.append((f"the same, unchanged: median and worst of {STARTS} starts", f"{middle}, {worst}", "≤ 200 ms"))
 
@@ -141,17 +149,10 @@ def main():
         rows.append((f"an edited file is live: median and worst of {EDITS}", f"{middle}, {worst}", "≤ 100 ms"))
         daemon.stop()
 
-        project = pathlib.Path(top, "many")
-        folder = project / "workflows"
-        folder.mkdir(parents=True)
-        for number in range(MANY):
-            write(folder, number, "first")
-        daemon = Daemon(updraft, project)
-        rows.append((f"{MANY:,} workflows, start to serving, all published anew", ms(daemon.started), "≤ 2 s"))
-        daemon.stop()
-        daemon = Daemon(updraft, project)
-        rows.append(("the same, unchanged", ms(daemon.started), ""))
-        daemon.stop()
+        project, _ = project_of(top, "many", MANY)
+        anew = ms(started(updraft, project))
+        rows.append((f"{MANY:,} workflows, start to serving, all published anew", anew, "≤ 2 s"))
+        rows.append(("the same, unchanged", ms(started(updraft, project)), ""))
 
     print("| what | figure | budget |")
     print("|---|--:|---|")

@@ -188,18 +188,26 @@ async fn record(work: &Work, job: &str, detail: Value) -> Result<(), String> {
         .map_err(said)
 }
 
-async fn purge_runs(work: Work) -> Result<String, String> {
-    let Some(kept) = work.retention.runs else { return Ok("runs are kept for ever".to_owned()) };
-    let before = now() - kept;
+/// Removes so many at a time until fewer are left; says how many went.
+async fn in_batches<F>(most: u32, remove: impl Fn(u32) -> F) -> Result<u64, String>
+where
+    F: Future<Output = Result<u64, updraft_store::StoreError>>,
+{
     let mut gone = 0;
     loop {
-        let some = work.store.purge_runs(before, RUN_BATCH).await.map_err(said)?;
+        let some = remove(most).await.map_err(said)?;
         gone += some;
-        if some < u64::from(RUN_BATCH) {
-            break;
+        if some < u64::from(most) {
+            return Ok(gone);
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+async fn purge_runs(work: Work) -> Result<String, String> {
+    let Some(kept) = work.retention.runs else { return Ok("runs are kept for ever".to_owned()) };
+    let before = now() - kept;
+    let gone = in_batches(RUN_BATCH, |most| work.store.purge_runs(before, most)).await?;
     if gone > 0 {
         record(&work, "run_retention", json!({ "runs": gone, "ended_before": before.to_string() })).await?;
     }
@@ -208,15 +216,7 @@ async fn purge_runs(work: Work) -> Result<String, String> {
 
 async fn purge_logs(work: Work) -> Result<String, String> {
     let before = now() - work.retention.logs;
-    let mut gone = 0;
-    loop {
-        let some = work.logs.purge_logs(before, LOG_BATCH).await.map_err(said)?;
-        gone += some;
-        if some < u64::from(LOG_BATCH) {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let gone = in_batches(LOG_BATCH, |most| work.logs.purge_logs(before, most)).await?;
     if gone > 0 {
         record(&work, "log_retention", json!({ "logs": gone, "older_than": before.to_string() })).await?;
     }
