@@ -11,7 +11,7 @@ use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_sta
 use updraft_model::time::Timestamp;
 use updraft_store::logs::{LogKey, LogStream};
 use updraft_store::{StoreError, TaskStateKey};
-use updraft_task::{ChildExit, ChildSpec, Connection, Host, Level, Lines, Output, Sibling, TaskError};
+use updraft_task::{AttemptInfo, ChildExit, ChildSpec, Connection, Host, Level, Lines, Output, Sibling, TaskError};
 
 use crate::child::{self, ChildRun};
 use crate::event::EngineEvent;
@@ -110,11 +110,11 @@ impl AttemptHost {
         }
     }
 
-    fn state_key(&self, name: &str) -> TaskStateKey {
+    fn state_key(&self, attempt: &AttemptInfo, name: &str) -> TaskStateKey {
         TaskStateKey {
             run_id: self.run_id,
-            key: self.dispatch.key.clone(),
-            generation: self.dispatch.generation,
+            key: attempt.key.clone(),
+            generation: attempt.generation,
             name: name.to_owned(),
         }
     }
@@ -171,12 +171,13 @@ impl Host for AttemptHost {
         self.shared.config.connections.names()
     }
 
-    async fn state(&self, name: &str) -> Result<Option<String>, TaskError> {
-        self.shared.config.store.task_state(&self.state_key(name)).await.map_err(|error| from_store(&error))
+    async fn state(&self, attempt: &AttemptInfo, name: &str) -> Result<Option<String>, TaskError> {
+        self.shared.config.store.task_state(&self.state_key(attempt, name)).await.map_err(|error| from_store(&error))
     }
 
-    async fn put_state(&self, name: &str, value: &str) -> Result<String, TaskError> {
-        self.shared.config.store.put_task_state(&self.state_key(name), value).await.map_err(|error| from_store(&error))
+    async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError> {
+        let key = self.state_key(attempt, name);
+        self.shared.config.store.put_task_state(&key, value).await.map_err(|error| from_store(&error))
     }
 
     async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use updraft_model::id::{AttemptId, RunId, TaskKey};
@@ -17,6 +16,7 @@ use updraft_model::time::{DataInterval, Timestamp};
 use crate::TaskError;
 use crate::child::{ChildExit, ChildSpec, Lines, Output};
 use crate::connection::{Connection, ConnectionKind};
+use crate::kept::{Shared, State};
 use crate::lake::{Lake, LakeConnection};
 
 /// Facts about the run; the same for all its tasks and attempts.
@@ -110,10 +110,10 @@ pub trait Host: Send + Sync + 'static {
     fn connection(&self, name: &str) -> Option<Connection>;
     /// Names of all connections.
     fn connections(&self) -> Vec<String>;
-    /// A value of this task run and generation.
-    async fn state(&self, name: &str) -> Result<Option<String>, TaskError>;
-    /// Puts it if it is not there; answers what is there afterwards.
-    async fn put_state(&self, name: &str, value: &str) -> Result<String, TaskError>;
+    /// A value of this attempt's task run and generation.
+    async fn state(&self, attempt: &AttemptInfo, name: &str) -> Result<Option<String>, TaskError>;
+    /// Puts it if it is not there and the attempt still holds its fence; answers what is there afterwards.
+    async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError>;
     /// A value shared across runs with its version.
     async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError>;
     /// Writes it if its version is still `expected` (0 = absent); says whether it did.
@@ -260,29 +260,14 @@ impl Context {
         Lake::open(&self.connection_named::<LakeConnection>(LakeConnection::KIND)?, &self.run.project_dir)
     }
 
-    /// A small value of this task run, put once, read by later attempts.
-    ///
-    /// # Errors
-    /// `retry`, class `Store`; `fail`, class `BadState`: it does not read as `T`.
-    pub async fn state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, TaskError> {
-        self.host.state(name).await?.map(|text| parse(name, &text)).transpose()
-    }
-
-    /// Puts a small value (≤ 16 KiB) if there is none; answers what is there afterwards.
-    ///
-    /// # Errors
-    /// As [`Context::state`].
-    pub async fn put_state<T: DeserializeOwned + serde::Serialize>(
-        &self,
-        name: &str,
-        value: &T,
-    ) -> Result<T, TaskError> {
-        parse(name, &self.host.put_state(name, &text(name, value)?).await?)
+    /// Small values of this task run that its later attempts read.
+    pub fn state(&self) -> State<'_> {
+        State::new(&*self.host, &self.attempt)
     }
 
     /// Values shared across runs under a scope: holds, credits.
     pub fn shared<'a>(&'a self, scope: &'a str) -> Shared<'a> {
-        Shared { host: &*self.host, scope }
+        Shared::new(&*self.host, scope)
     }
 
     /// Runs a child process to its end. It has its own session and dies with the worker; cancelling stops it as a tree.
@@ -333,53 +318,4 @@ impl Context {
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.run.project_dir.join(path)
     }
-}
-
-/// Values shared across runs under one scope.
-pub struct Shared<'a> {
-    host: &'a dyn Host,
-    scope: &'a str,
-}
-
-impl Shared<'_> {
-    /// A value with its version, for [`Shared::compare_and_set`].
-    ///
-    /// # Errors
-    /// As [`Context::state`].
-    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, u64)>, TaskError> {
-        match self.host.shared(self.scope, key).await? {
-            Some((value, version)) => Ok(Some((parse(key, &value)?, version))),
-            None => Ok(None),
-        }
-    }
-
-    /// Writes a value (≤ 16 KiB) if its version is still `expected` (0 = absent); says whether it did.
-    ///
-    /// # Errors
-    /// As [`Context::state`].
-    pub async fn compare_and_set<T: serde::Serialize>(
-        &self,
-        key: &str,
-        value: &T,
-        expected: u64,
-    ) -> Result<bool, TaskError> {
-        self.host.set_shared(self.scope, key, &text(key, value)?, expected).await
-    }
-}
-
-fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, TaskError> {
-    serde_json::from_str(text)
-        .map_err(|error| TaskError::fail("BadState", format!("the stored value `{name}` does not read: {error}")))
-}
-
-fn text<T: serde::Serialize>(name: &str, value: &T) -> Result<String, TaskError> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| TaskError::fail("BadState", format!("the value `{name}` does not serialize: {error}")))?;
-    if text.len() > 16 * 1024 {
-        return Err(TaskError::fail(
-            "BadState",
-            format!("the value `{name}` has {} bytes; at most 16 KiB are kept", text.len()),
-        ));
-    }
-    Ok(text)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use updraft_model::id::TaskKey;
 use updraft_model::time::Timestamp;
 
 /// What the engine shall do about it.
@@ -56,6 +57,17 @@ impl TaskError {
     /// The attempt was told to stop.
     pub fn cancelled() -> Self {
         Self::fail("Cancelled", "stopped before it was done")
+    }
+
+    /// The attempt was given up: its result would not count, and neither does what it wants to keep.
+    pub fn fenced(key: &TaskKey, dispatch_no: u32) -> Self {
+        Self::fail(
+            "Fenced",
+            format!(
+                "attempt {dispatch_no} of `{key}` was given up (cancelled, cleared, or its worker was taken for dead) and \
+                 may keep nothing: stop here, a later attempt decides"
+            ),
+        )
     }
 
     /// What to do.

@@ -33,7 +33,9 @@ struct TestHost {
     items: Mutex<Vec<TaskItem>>,
     metrics: Mutex<Vec<RunMetric>>,
     connections: Mutex<BTreeMap<String, Connection>>,
-    states: Mutex<BTreeMap<String, String>>,
+    states: Mutex<BTreeMap<(TaskKey, u32, String), String>>,
+    /// The fence of each task: the number of its newest attempt.
+    fences: Mutex<BTreeMap<TaskKey, u32>>,
     shared: Mutex<BTreeMap<(String, String), (String, u64)>>,
     siblings: Mutex<Vec<Sibling>>,
     now: Mutex<Option<Timestamp>>,
@@ -91,8 +93,12 @@ impl TestRun {
         self.host.cancelled.cancel();
     }
 
-    /// A context for one attempt.
+    /// A context for one attempt. Attempts of one task share what they keep, and the newest one takes the fence: from then
+    /// on the others put nothing.
     pub fn context(&self, task: &str, try_no: u32, conn: Option<&str>) -> Context {
+        let mut fences = locked(&self.host.fences);
+        let fence = fences.entry(TaskKey::of(task)).or_default();
+        *fence = try_no.max(*fence);
         let scratch_dir = self.info.data_dir.join("scratch").join(format!("{task}-{try_no}"));
         Context::new(
             Arc::new(self.info.clone()),
@@ -178,12 +184,17 @@ impl Host for TestHost {
         locked(&self.connections).keys().cloned().collect()
     }
 
-    async fn state(&self, name: &str) -> Result<Option<String>, TaskError> {
-        Ok(locked(&self.states).get(name).cloned())
+    async fn state(&self, attempt: &AttemptInfo, name: &str) -> Result<Option<String>, TaskError> {
+        let key = (attempt.key.clone(), attempt.generation, name.to_owned());
+        Ok(locked(&self.states).get(&key).cloned())
     }
 
-    async fn put_state(&self, name: &str, value: &str) -> Result<String, TaskError> {
-        Ok(locked(&self.states).entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone())
+    async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError> {
+        if locked(&self.fences).get(&attempt.key) != Some(&attempt.dispatch_no) {
+            return Err(TaskError::fenced(&attempt.key, attempt.dispatch_no));
+        }
+        let key = (attempt.key.clone(), attempt.generation, name.to_owned());
+        Ok(locked(&self.states).entry(key).or_insert_with(|| value.to_owned()).clone())
     }
 
     async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {
