@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
 use updraft_engine::{Clock, Engine, EngineConfig, NewRun, RetryRequest, SystemClock};
 use updraft_model::graph::Compiled;
@@ -71,8 +72,10 @@ impl Daemon {
     }
 }
 
-fn limited() -> Workflow {
-    let mut tasks: Vec<Value> = (0..5).map(|n| json!({ "id": format!("t{n}"), "type": "act" })).collect();
+/// Its tasks wait until `<folder>/go` is there.
+fn limited(folder: &Path) -> Workflow {
+    let with = json!({ "act": "note", "argv": [folder] });
+    let mut tasks: Vec<Value> = (0..5).map(|n| json!({ "id": format!("t{n}"), "type": "act", "with": with })).collect();
     tasks.push(json!({ "id": "last", "type": "act", "with": { "act": "again" }, "depends_on": ["t0", "t1", "t2"] }));
     let workflow = with_keys(json!({ "max_active_tasks": TASKS, "tasks": tasks }));
     Workflow { max_active_runs: u32::try_from(RUNS).unwrap(), ..workflow }
@@ -96,21 +99,22 @@ async fn in_states(reader: &dyn Reader, states: &[RunState]) -> Vec<RunId> {
     reader.runs(&filter).await.unwrap().into_iter().map(|run| run.row.facts.run_id).collect()
 }
 
-/// Looks as often as it can; says how often it found both limits used up.
-async fn watch(reader: Arc<dyn Reader>, stop: Arc<AtomicBool>) -> (u32, u32) {
-    let (mut full_runs, mut full_tasks) = (0, 0);
+/// Looks as often as it can, and says once both limits were found used up.
+async fn watch(reader: Arc<dyn Reader>, full: Arc<Notify>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Acquire) {
         let running = in_states(&*reader, &[RunState::Running, RunState::Cancelling]).await;
         assert!(running.len() <= RUNS, "{} runs at a time", running.len());
-        full_runs += u32::from(running.len() == RUNS);
+        let mut used_up = running.len() == RUNS;
         for run in running {
             let dispatched = reader.detail(run).await.unwrap().unwrap().work.len();
             assert!(dispatched <= TASKS, "{dispatched} task runs of run {run} at a time");
-            full_tasks += u32::from(dispatched == TASKS);
+            used_up &= dispatched == TASKS;
+        }
+        if used_up {
+            full.notify_one();
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    (full_runs, full_tasks)
 }
 
 /// The same choices from the same seed.
@@ -126,15 +130,23 @@ impl Dice {
 /// Two daemons, each killed again and again, while runs are made, retried and cancelled.
 async fn killed_at_random(kits: [Kit; 2], seed: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let workflow = limited();
+    let workflow = limited(folder.path());
     let version = publish(&kits[0], &workflow).await;
     let compiled = Arc::new(Compiled::new(workflow).unwrap());
     let reader = Arc::clone(&kits[0].place.reader);
     let stop = Arc::new(AtomicBool::new(false));
-    let watched = tokio::spawn(watch(Arc::clone(&reader), Arc::clone(&stop)));
+    let full = Arc::new(Notify::new());
+    let watched = tokio::spawn(watch(Arc::clone(&reader), Arc::clone(&full), Arc::clone(&stop)));
     let mut daemons = [Daemon::start(&kits[0], folder.path()).await, Daemon::start(&kits[1], folder.path()).await];
     let mut dice = Dice(seed);
     let mut made: Vec<RunId> = Vec::new();
+    // Nothing ends before the limits are reached, however fast or slow the machine is.
+    for at in [0, 1, 0, 1] {
+        let new = NewRun::manual(version, Arc::clone(&compiled), now(), "test");
+        made.push(daemons[at].engine.trigger(new).await.unwrap().run_id);
+    }
+    tokio::time::timeout(Duration::from_secs(60), full.notified()).await.expect("the limits are reached within 60 s");
+    std::fs::write(folder.path().join("go"), "").unwrap();
     for _ in 0..60 {
         let at = dice.below(2);
         match dice.below(10) {
@@ -172,8 +184,7 @@ async fn killed_at_random(kits: [Kit; 2], seed: u64) {
     };
     tokio::time::timeout(Duration::from_secs(90), over).await.expect("every run ends within 90 s");
     stop.store(true, Ordering::Release);
-    let (full_runs, full_tasks) = watched.await.expect("no limit was exceeded");
-    assert!(full_runs > 0 && full_tasks > 0, "the limits were reached ({full_runs}, {full_tasks})");
+    watched.await.expect("no limit was exceeded");
     for daemon in daemons {
         daemon.kill().await;
     }
