@@ -14,6 +14,7 @@ use updraft_store::{StoreError, TaskStateKey};
 use updraft_task::{AttemptInfo, ChildExit, ChildSpec, Connection, Host, Level, Lines, Output, Sibling, TaskError};
 
 use crate::child::{self, ChildRun};
+use crate::committer::trouble_backoff;
 use crate::event::EngineEvent;
 use crate::logs::{LogFile, Mask};
 use crate::plan::Plan;
@@ -110,6 +111,22 @@ impl AttemptHost {
         }
     }
 
+    /// Waits a while if the same question may be answered then: an attempt outlives an outage of the store, unless it is
+    /// told to stop.
+    async fn asks_again(&self, error: &StoreError, tries: &mut u32) -> bool {
+        if !error.is_transient() {
+            return false;
+        }
+        if *tries == 0 {
+            self.write(LogStream::Task, Level::Warn, &format!("{error}; asking again until it answers"));
+        }
+        *tries += 1;
+        tokio::select! {
+            () = tokio::time::sleep(trouble_backoff(self.shared.config.backoff, *tries)) => true,
+            () = self.cancelled.cancelled() => false,
+        }
+    }
+
     fn state_key(&self, attempt: &AttemptInfo, name: &str) -> TaskStateKey {
         TaskStateKey {
             run_id: self.run_id,
@@ -172,12 +189,25 @@ impl Host for AttemptHost {
     }
 
     async fn state(&self, attempt: &AttemptInfo, name: &str) -> Result<Option<String>, TaskError> {
-        self.shared.config.store.task_state(&self.state_key(attempt, name)).await.map_err(|error| from_store(&error))
+        let (key, mut tries) = (self.state_key(attempt, name), 0);
+        loop {
+            match self.shared.config.store.task_state(&key).await {
+                Err(error) if self.asks_again(&error, &mut tries).await => {}
+                answer => return answer.map_err(|error| from_store(&error)),
+            }
+        }
     }
 
     async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError> {
-        let key = self.state_key(attempt, name);
-        self.shared.config.store.put_task_state(&key, value).await.map_err(|error| from_store(&error))
+        let (key, mut tries) = (self.state_key(attempt, name), 0);
+        loop {
+            match self.shared.config.store.put_task_state(&key, self.attempt_id, value).await {
+                Ok(stands) => return stands.ok_or_else(|| TaskError::fenced(&attempt.key, attempt.dispatch_no)),
+                // Putting twice is putting once, so an unknown outcome is asked for by the same call.
+                Err(error) if self.asks_again(&error, &mut tries).await => {}
+                Err(error) => return Err(from_store(&error)),
+            }
+        }
     }
 
     async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {

@@ -1,7 +1,7 @@
 //! What is written outside the hop: workflow versions, small values of task runs, values shared across runs.
 
 use sqlx::{Connection, PgConnection};
-use updraft_model::id::{VersionId, WorkflowId};
+use updraft_model::id::{AttemptId, VersionId, WorkflowId};
 use updraft_model::time::Timestamp;
 use updraft_store::{NewVersion, Published, StoreError, TaskStateKey};
 
@@ -79,15 +79,24 @@ pub(crate) async fn task_state(
     .await
 }
 
-/// Puts a value once; says whether this call did.
+/// Puts a value once: whether the attempt executes the task run, and whether this call put it.
+///
+/// The lock on its `work` row makes the two one: who takes the task run from the attempt waits until the value stands, or
+/// was there first, and then the row is looked at again.
 pub(crate) async fn put_task_state(
     connection: &mut PgConnection,
     at: &TaskStateKey,
+    by: AttemptId,
     value: &str,
-) -> Result<bool, sqlx::Error> {
-    let put = sqlx::query(
-        "INSERT INTO task_state (run_id, task_id, map_index, generation, name, value)
-         VALUES ($1, $2, $3, $4::int8, $5, $6) ON CONFLICT DO NOTHING",
+) -> Result<(bool, bool), sqlx::Error> {
+    sqlx::query_as(
+        "WITH fence AS MATERIALIZED (
+             SELECT 1 FROM work WHERE run_id = $1 AND task_id = $2 AND map_index = $3 AND generation = $4::int8
+             AND place = 'x' AND attempt_id = $7 FOR SHARE
+         ), put AS (
+             INSERT INTO task_state (run_id, task_id, map_index, generation, name, value)
+             SELECT $1, $2, $3, $4::int8, $5, $6 FROM fence ON CONFLICT DO NOTHING RETURNING 1
+         ) SELECT EXISTS (SELECT 1 FROM fence), EXISTS (SELECT 1 FROM put)",
     )
     .bind(at.run_id.0)
     .bind(at.key.task.as_str())
@@ -95,9 +104,9 @@ pub(crate) async fn put_task_state(
     .bind(i64::from(at.generation))
     .bind(at.name.as_str())
     .bind(value)
-    .execute(connection)
-    .await?;
-    Ok(put.rows_affected() > 0)
+    .bind(by.0)
+    .fetch_one(connection)
+    .await
 }
 
 pub(crate) async fn shared_state(

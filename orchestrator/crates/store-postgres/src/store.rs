@@ -282,20 +282,28 @@ impl Store for PgStore {
         .await
     }
 
-    async fn put_task_state(&self, at: &TaskStateKey, value: &str) -> Result<String, StoreError> {
+    async fn put_task_state(
+        &self,
+        at: &TaskStateKey,
+        by: AttemptId,
+        value: &str,
+    ) -> Result<Option<String>, StoreError> {
         check::kept_value(&at.name, value)?;
         let (key, text) = (at.clone(), value.to_owned());
-        let put = self
+        let (executes, put) = self
             .ask(looks, Purpose::Admin, Lost::Commit, move |connection| {
-                Box::pin(async move { kept::put_task_state(connection, &key, &text).await })
+                Box::pin(async move { kept::put_task_state(connection, &key, by, &text).await })
             })
             .await?;
         if put {
             self.committed(Purpose::Admin, true);
-            return Ok(value.to_owned());
+            return Ok(Some(value.to_owned()));
+        }
+        if !executes {
+            return Ok(None);
         }
         let stands = self.task_state(at).await?;
-        stands.ok_or_else(|| StoreError::Conflict(format!("task state `{}` was removed meanwhile", at.name)))
+        stands.map(Some).ok_or_else(|| StoreError::Conflict(format!("task state `{}` was removed meanwhile", at.name)))
     }
 
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {

@@ -63,9 +63,11 @@ AND workflow.current_version_id IS NOT v.version_id RETURNING workflow_id, curre
 SELECT w.workflow_id, v.version_id FROM workflow w JOIN workflow_version v ON v.workflow_id = w.workflow_id AND v.sha256 = $2 \
 WHERE w.name = $1";
 
-/// Put once: a value that is there stands, and is the answer.
+/// Put once: a value that is there stands, and is the answer. $7 is the attempt that must execute the task run.
 pub(crate) const PUT_TASK_STATE: &str = "/* put task state */ INSERT INTO task_state (run_id, task_id, map_index, generation, name, value) \
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (run_id, task_id, map_index, generation, name) DO UPDATE SET value = task_state.value \
+SELECT $1, $2, $3, $4, $5, $6 FROM work \
+WHERE run_id = $1 AND task_id = $2 AND map_index = $3 AND generation = $4 AND place = 'x' AND attempt_id = $7 \
+ON CONFLICT (run_id, task_id, map_index, generation, name) DO UPDATE SET value = task_state.value \
 RETURNING value";
 
 pub(crate) const TASK_STATE: &str = "/* task state */ SELECT value FROM task_state \

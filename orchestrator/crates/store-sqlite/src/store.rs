@@ -413,13 +413,20 @@ impl Store for SqliteStore {
         Ok(Published { workflow_id: WorkflowId(one(last, 0)?), version_id: VersionId(one(last, 1)?) })
     }
 
-    async fn put_task_state(&self, at: &TaskStateKey, value: &str) -> Result<String, StoreError> {
+    async fn put_task_state(
+        &self,
+        at: &TaskStateKey,
+        by: AttemptId,
+        value: &str,
+    ) -> Result<Option<String>, StoreError> {
         check::kept_value(&at.name, value)?;
         let arguments = arguments(|a| {
             key_arguments(a, at)?;
-            a.add(value)
+            a.add(value)?;
+            a.add(by.to_string())
         })?;
-        one(&self.write(Purpose::Admin, sql::PUT_TASK_STATE, arguments).await?, 0)
+        let put = self.write(Purpose::Admin, sql::PUT_TASK_STATE, arguments).await?;
+        if put.is_empty() { Ok(None) } else { one(&put, 0).map(Some) }
     }
 
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {

@@ -8,7 +8,7 @@ use updraft_model::id::{MapIndex, RunId, TaskId, TaskKey, VersionId};
 use updraft_model::record::{EndedAttempt, WorkRow};
 use updraft_model::state::{Place, RunState};
 
-use crate::schema::{ITEM_MESSAGE_BYTES, MESSAGE_BYTES, OUTPUT_BYTES, STATE_BYTES};
+use crate::schema::{ITEM_MESSAGE_BYTES, MESSAGE_BYTES, OUTPUT_BYTES, STATE_BYTES, STATE_NAME_BYTES};
 use crate::{Batch, Expected, RunCommit, StoreError, Wake};
 
 /// The tasks chosen when the run was made, from its `run_created` event; `None` = all.
@@ -109,12 +109,12 @@ pub fn run_commit(commit: &RunCommit) -> Result<(), StoreError> {
     commit.ended.iter().try_for_each(|attempt| ended(run, attempt))
 }
 
-/// Refuses a kept value that is too large or holds a NUL.
+/// Refuses a kept value that is too large or holds a NUL, and a name that no index takes.
 ///
 /// # Errors
 /// [`StoreError::Rejected`] naming the value.
 pub fn kept_value(name: &str, value: &str) -> Result<(), StoreError> {
-    text("name", name, usize::MAX)?;
+    text("the name of a kept value", name, STATE_NAME_BYTES)?;
     text(name, value, STATE_BYTES)
 }
 

@@ -469,10 +469,15 @@ impl Game {
     async fn kept(&mut self, step: usize) {
         let (name, value) = (format!("n{}", self.dice.below(4)), format!("{}", self.dice.below(1000)));
         if self.dice.one_in(2) {
-            let run_id = self.seen.first().map_or(RunId(Uuid::nil()), |(run, ..)| *run);
-            let at = TaskStateKey { run_id, key: TaskKey::of("a"), generation: 0, name };
-            let left = self.left.store.put_task_state(&at, &value).await;
-            let right = self.right.store.put_task_state(&at, &value).await;
+            let run_id = self.dice.pick(&self.seen).map_or(RunId(Uuid::nil()), |(run, ..)| *run);
+            let loaded = self.left.store.load(&[(run_id, None)]).await.ok().and_then(|mut loaded| loaded.pop());
+            let work = if let Some(Loaded::Full(full)) = loaded { full.work } else { Vec::new() };
+            let row = self.dice.pick(&work).map_or_else(|| self.row(run_id, 0, Timestamp::default()), WorkRow::clone);
+            let generation = row.dispatch.generation + u32::from(self.dice.one_in(8));
+            let at = TaskStateKey { run_id, key: row.dispatch.key, generation, name };
+            let by = row.attempt_id.filter(|_| !self.dice.one_in(4)).unwrap_or_else(|| AttemptId(self.dice.uuid()));
+            let left = self.left.store.put_task_state(&at, by, &value).await;
+            let right = self.right.store.put_task_state(&at, by, &value).await;
             self.same(step, "put task state", &shown(left), &shown(right));
             let (left, right) = (self.left.store.task_state(&at).await, self.right.store.task_state(&at).await);
             self.same(step, "task state", &shown(left), &shown(right));

@@ -257,10 +257,13 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a workflow version known (idempotent by name and sha-256) and says its numbers.
     async fn publish(&self, version: &NewVersion, at: Timestamp) -> Result<Published, StoreError>;
 
-    /// A task run's small value, put once per generation.
-    async fn put_task_state(&self, at: &TaskStateKey, value: &str) -> Result<String, StoreError>;
+    /// A task run's small value, put once per generation by an attempt that executes: answers what stands, the first value
+    /// put; `None`: `by` is not (or no longer) the attempt that executes it, and nothing was put. Durable on return. It is
+    /// not part of any hop and touches no run.
+    async fn put_task_state(&self, at: &TaskStateKey, by: AttemptId, value: &str)
+    -> Result<Option<String>, StoreError>;
 
-    /// That value.
+    /// That value, for whoever asks.
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError>;
 
     /// A value shared across runs, with its version (from 1).

@@ -248,6 +248,8 @@ pub const MESSAGE_BYTES: usize = 8 * 1024;
 pub const ITEM_MESSAGE_BYTES: usize = 2 * 1024;
 /// Largest value of task and shared state.
 pub const STATE_BYTES: usize = 16 * 1024;
+/// Most bytes of its name.
+pub const STATE_NAME_BYTES: usize = 1024;
 /// Log rows that a `load` hands out before it prefers the full projection.
 pub const TAIL_ROWS: u64 = 64;
 /// Time that a worker's lease lasts from a heartbeat on.

@@ -195,8 +195,13 @@ impl Store for Faulty {
     async fn publish(&self, version: &NewVersion, at: Timestamp) -> Result<Published, StoreError> {
         self.inner.publish(version, at).await
     }
-    async fn put_task_state(&self, at: &TaskStateKey, value: &str) -> Result<String, StoreError> {
-        self.inner.put_task_state(at, value).await
+    async fn put_task_state(
+        &self,
+        at: &TaskStateKey,
+        by: AttemptId,
+        value: &str,
+    ) -> Result<Option<String>, StoreError> {
+        self.inner.put_task_state(at, by, value).await
     }
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {
         self.inner.task_state(at).await

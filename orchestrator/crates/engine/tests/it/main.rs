@@ -5,6 +5,7 @@ mod benches;
 mod children;
 mod faults;
 mod hops;
+mod kept;
 mod limits;
 mod liveness;
 mod log;

@@ -48,13 +48,13 @@ async fn a_worker_process() {
 }
 
 /// A worker process; killed with this value.
-struct Worker {
+pub struct Worker {
     child: Child,
     number: i64,
 }
 
 impl Worker {
-    fn start(url: &str, folder: &Path, more: &[(&str, &str)]) -> Self {
+    pub fn start(url: &str, folder: &Path, more: &[(&str, &str)]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["processes::a_worker_process", "--exact", "--nocapture"])
             .env(URL, url)
@@ -77,7 +77,7 @@ impl Worker {
         Self { child, number }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
@@ -85,8 +85,13 @@ impl Worker {
         self.child.id().to_string()
     }
 
+    /// Its number in the store.
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
     /// In good order.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
     }
@@ -134,7 +139,7 @@ async fn two_kinds(place: &Place, folder: &Path) -> RunId {
 }
 
 /// Makes a run that others carry out.
-async fn create(place: &Place, folder: &Path, tasks: Value) -> RunId {
+pub async fn create(place: &Place, folder: &Path, tasks: Value) -> RunId {
     let mut maker = config(place, folder);
     maker.slots = 0;
     let maker = Engine::start(maker).await.unwrap();
@@ -145,7 +150,7 @@ async fn create(place: &Place, folder: &Path, tasks: Value) -> RunId {
     run
 }
 
-async fn over(place: &Place, run: RunId) -> updraft_store::read::RunDetail {
+pub async fn over(place: &Place, run: RunId) -> updraft_store::read::RunDetail {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let found = detail(place, run).await;
@@ -158,7 +163,7 @@ async fn over(place: &Place, run: RunId) -> updraft_store::read::RunDetail {
 }
 
 /// As if a worker's last heartbeat had been so long ago.
-async fn age_lease(url: &str, worker: i64) {
+pub async fn age_lease(url: &str, worker: i64) {
     use sqlx::Connection;
     let mut admin = sqlx::PgConnection::connect(url).await.unwrap();
     let aged =

@@ -136,6 +136,8 @@ macro_rules! conformance {
             publishing_again_gives_the_same_numbers,
             publishing_at_once_makes_one_version,
             task_state_is_put_once_a_generation,
+            task_state_is_put_by_the_attempt_that_executes,
+            of_many_task_states_one_stands,
             shared_state_is_compared_and_set,
             of_many_setters_one_wins,
             kept_values_have_a_limit,

@@ -108,7 +108,8 @@ async fn runs_that_are_over_go_with_all_they_have(world: &World, upkeep: &dyn Up
         let (known, row) = world.start_executing().await;
         let key =
             TaskStateKey { run_id: known.run, key: row.dispatch.key.clone(), generation: 0, name: "n".to_owned() };
-        world.store.put_task_state(&key, "1").await.expect("put");
+        let by = row.attempt_id.expect("it executes");
+        assert_eq!(world.store.put_task_state(&key, by, "1").await.expect("put").as_deref(), Some("1"));
         let log = LogKey { run_id: known.run, key: row.dispatch.key.clone(), dispatch_no: row.dispatch.dispatch_no };
         add(logs, &log, (0, 1), "said\n", true, world.now()).await;
         let mut commit = world.next(known);

@@ -72,12 +72,6 @@ impl World {
         Timestamp::from_millis(self.clock_ms.fetch_add(1000, Ordering::Relaxed) + 1000)
     }
 
-    /// An id of a run for values that need no run.
-    #[expect(clippy::unused_self, reason = "reads as a question to the world")]
-    pub fn published_run(&self) -> RunId {
-        RunId(Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0001))
-    }
-
     /// A new run of the published version with these rows.
     pub fn new_run(&self, work: impl FnOnce(RunId) -> Vec<WorkRow>) -> RunCommit {
         let (run_id, at) = (RunId(Uuid::now_v7()), self.now());

@@ -266,10 +266,16 @@ impl Store for MemoryStore {
         Ok(published)
     }
 
-    async fn put_task_state(&self, at: &TaskStateKey, value: &str) -> Result<String, StoreError> {
+    async fn put_task_state(
+        &self,
+        at: &TaskStateKey,
+        by: AttemptId,
+        value: &str,
+    ) -> Result<Option<String>, StoreError> {
         check::kept_value(&at.name, value)?;
-        self.count(Purpose::Admin, true);
-        Ok(self.tables().put_task_state(at, value))
+        let stands = self.tables().put_task_state(at, by, value);
+        self.count(Purpose::Admin, stands.is_some());
+        Ok(stands)
     }
 
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {

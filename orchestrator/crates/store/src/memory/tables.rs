@@ -449,8 +449,11 @@ impl Tables {
         self.workflows.get(position).map(String::as_str)
     }
 
-    pub(super) fn put_task_state(&mut self, at: &TaskStateKey, value: &str) -> String {
-        self.task_state.entry(state_key(at)).or_insert_with(|| value.to_owned()).clone()
+    pub(super) fn put_task_state(&mut self, at: &TaskStateKey, by: AttemptId, value: &str) -> Option<String> {
+        self.work.get(&(at.run_id, at.key.clone())).filter(|row| {
+            row.place == Place::Executing && row.attempt_id == Some(by) && row.dispatch.generation == at.generation
+        })?;
+        Some(self.task_state.entry(state_key(at)).or_insert_with(|| value.to_owned()).clone())
     }
 
     pub(super) fn task_state(&self, at: &TaskStateKey) -> Option<String> {
