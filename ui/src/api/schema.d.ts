@@ -3059,6 +3059,8 @@ export interface components {
             depends_on: string[];
             /** @description When it may start. */
             trigger_rule: string;
+            /** @description Its condition: false where it would start = it is skipped. */
+            when?: string | null;
             /** @description Named connection. */
             conn?: string | null;
         };

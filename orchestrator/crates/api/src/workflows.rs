@@ -146,6 +146,7 @@ pub(crate) fn tasks(workflow: &Written) -> Vec<WorkflowTask> {
         task_type: task.task_type.clone(),
         depends_on: task.depends_on.iter().map(ToString::to_string).collect(),
         trigger_rule: task.trigger_rule.name().to_owned(),
+        when: task.when.clone(),
         conn: task.conn.clone(),
     };
     workflow.tasks.iter().map(task).collect()

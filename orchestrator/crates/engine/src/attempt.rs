@@ -46,6 +46,9 @@ struct Attempt {
     /// Only where something must be rendered.
     facts: Option<Box<RunFacts>>,
     upstream: Vec<Upstream>,
+    /// Whether its `when` is to be asked: by the first try. What it reads stays as it is within a generation, and a later
+    /// try exists because the answer was yes.
+    asks_when: bool,
     /// The queue, if it is one on which no commands may run.
     no_commands: Option<String>,
     task: TaskIndex,
@@ -74,6 +77,10 @@ pub(crate) fn spawn(shared: &Arc<Shared>, cached: &CachedRun, row: &WorkRow) {
         info: Arc::clone(&cached.info),
         facts: plan.templated.then(|| Box::new(cached.run.facts().clone())),
         upstream,
+        asks_when: matches!(
+            cached.run.slot_of(&dispatch.key),
+            Some(Slot::Dispatched(numbers)) if numbers.own_try() <= 1
+        ),
         no_commands: shared.config.command_queues.as_ref().and_then(|queues| {
             let listed = queues.contains(&row.queue);
             (!listed).then(|| row.queue.clone())
@@ -206,6 +213,9 @@ impl Attempt {
             self.owned.token.clone(),
         ));
         let refused = |ended: Ended| (Some(ended), Arc::clone(&host));
+        if let Some(ended) = self.condition(&host).await {
+            return refused(ended);
+        }
         let Some(task_type) = self.shared.config.registry.task(&spec.task_type) else {
             return refused(Ended::refused(
                 Cause::BadParameters,
@@ -230,17 +240,7 @@ impl Attempt {
         }
         let (params, env) = match self.render().await {
             Ok(rendered) => rendered,
-            Err(Rendering::Bad(message)) => {
-                host.log(updraft_task::Level::Error, &message);
-                return refused(Ended::refused(Cause::BadParameters, "BadParameters", message));
-            }
-            Err(Rendering::Store(message)) => {
-                return refused(Ended::plain(AttemptResult::Failed {
-                    class: "Store".to_owned(),
-                    message,
-                    retryable: Retryable::YES,
-                }));
-            }
+            Err(bad) => return refused(bad.ended("BadParameters", &host)),
         };
         host.set_env(env.clone());
         let attempt = AttemptInfo {
@@ -368,25 +368,53 @@ impl Attempt {
         }
     }
 
-    /// The parameters and the environment with every template rendered.
-    async fn render(&self) -> Result<(Value, BTreeMap<String, String>), Rendering> {
+    /// How the attempt ends without its body: its `when` is false, or cannot be answered.
+    async fn condition(&self, host: &AttemptHost) -> Option<Ended> {
+        let when = self.spec().when.as_deref().filter(|_| self.asks_when)?;
+        let asked = match self.names().await {
+            Ok((builder, _)) => template::condition(when, &builder.build())
+                .map_err(|error| Rendering::Bad(format!("`when` of `{}` has no answer: {error}", self.spec().id))),
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(condition) if condition.met => None,
+            Ok(condition) => {
+                let reason = host.mask(&storable(&format!("`when`: {}", condition.words), 8 << 10));
+                host.log(updraft_task::Level::Info, &format!("skipped: {reason}"));
+                Some(Ended::plain(AttemptResult::Unwanted { reason }))
+            }
+            Err(bad) => Some(bad.ended("BadCondition", host)),
+        }
+    }
+
+    /// What its templates can read, and the workflow's environment, rendered.
+    async fn names(&self) -> Result<(ContextBuilder, BTreeMap<String, String>), Rendering> {
         let spec = self.spec();
         let workflow = &self.plan.compiled.workflow;
         let Some(facts) = &self.facts else {
-            let env = workflow.env.iter().chain(&spec.env).map(|(name, value)| (name.clone(), value.clone())).collect();
-            return Ok((Value::Object(spec.with.clone()), env));
+            return Err(Rendering::Bad(format!("the facts that templates of `{}` read are not there", spec.id)));
         };
         let empty = Map::new();
         let params = self.info.params.as_object().unwrap_or(&empty);
-        let bad = |error: template::TemplateError| Rendering::Bad(format!("a template cannot be rendered: {error}"));
         let mut builder = ContextBuilder::new(workflow, facts, params).task(spec, self.dispatch.try_no);
         for (task, state, output) in self.upstream_outputs().await? {
             builder = builder.upstream(&task, state, output.as_deref());
         }
-        let mut env = render_env(&workflow.env, &builder.clone().build()).map_err(bad)?;
-        let builder = builder.env(&env);
+        let env = render_env(&workflow.env, &builder.clone().build()).map_err(bad_template)?;
+        Ok((builder.env(&env), env))
+    }
+
+    /// The parameters and the environment with every template rendered.
+    async fn render(&self) -> Result<(Value, BTreeMap<String, String>), Rendering> {
+        let spec = self.spec();
+        let workflow = &self.plan.compiled.workflow;
+        if self.facts.is_none() {
+            let env = workflow.env.iter().chain(&spec.env).map(|(name, value)| (name.clone(), value.clone())).collect();
+            return Ok((Value::Object(spec.with.clone()), env));
+        }
+        let (builder, mut env) = self.names().await?;
         let context = builder.build();
-        env.extend(render_env(&spec.env, &context).map_err(bad)?);
+        env.extend(render_env(&spec.env, &context).map_err(bad_template)?);
         let with = template::render_map(&spec.with, &context)
             .map_err(|error| Rendering::Bad(format!("`with` of `{}` cannot be rendered: {error}", spec.id)))?;
         Ok((Value::Object(with), env))
@@ -441,6 +469,25 @@ enum Rendering {
     Bad(String),
     /// The store is away.
     Store(String),
+}
+
+impl Rendering {
+    /// The end of an attempt that came no further; `class` names what is wrong for good.
+    fn ended(self, class: &str, host: &AttemptHost) -> Ended {
+        match self {
+            Self::Bad(message) => {
+                host.log(updraft_task::Level::Error, &message);
+                Ended::refused(Cause::BadParameters, class, message)
+            }
+            Self::Store(message) => {
+                Ended::plain(AttemptResult::Failed { class: "Store".to_owned(), message, retryable: Retryable::YES })
+            }
+        }
+    }
+}
+
+fn bad_template(error: template::TemplateError) -> Rendering {
+    Rendering::Bad(format!("a template cannot be rendered: {error}"))
 }
 
 fn render_env(

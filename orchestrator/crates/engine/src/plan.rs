@@ -48,6 +48,7 @@ impl TaskPlan {
         for value in task.with.values() {
             collect(value, &mut texts);
         }
+        texts.extend(task.when.as_deref());
         collect_env(&task.env, &mut texts);
         collect_env(&compiled.workflow.env, &mut texts);
         let mut reads = Vec::new();

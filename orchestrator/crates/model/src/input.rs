@@ -38,6 +38,11 @@ pub enum AttemptResult {
         /// Why.
         reason: String,
     },
+    /// Its `when` was false, so that its body never began.
+    Unwanted {
+        /// The condition, and what it read.
+        reason: String,
+    },
     /// It ended with an error.
     Failed {
         /// Class of the error, as `retry_on` names it.

@@ -165,6 +165,8 @@ names! {
         UpstreamSkipped = "upstream_skipped",
         /// The trigger rule can no longer be satisfied by states that are neither failed nor skipped.
         TriggerRule = "trigger_rule",
+        /// Its `when` was false when it would have started.
+        When = "when",
         /// A cancel by a person or program.
         CancelRequested = "cancel_requested",
         /// The run passed its `timeout`.

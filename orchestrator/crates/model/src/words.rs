@@ -17,6 +17,7 @@ impl Cause {
             Self::UpstreamFailed => "an upstream task failed",
             Self::UpstreamSkipped => "an upstream task was skipped",
             Self::TriggerRule => "its trigger rule can no longer be met",
+            Self::When => "its `when` was false",
             Self::CancelRequested => "somebody asked the run to stop",
             Self::RunTimeout => "the run passed its time limit",
             Self::TaskFailed => "a task of the run failed",

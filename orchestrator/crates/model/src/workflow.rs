@@ -96,6 +96,9 @@ pub struct Task {
     /// When it may start, given its upstreams.
     #[serde(default)]
     pub trigger_rule: TriggerRule,
+    /// One `{{ expression }}` that is true or false, evaluated where the task would start; false = it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// Its failure does not count towards the run's outcome.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_failure: bool,

@@ -223,6 +223,10 @@ fn task(catalog: &Catalog) -> Value {
         "trigger_rule" => {
             described(json!({ "enum": rules }), "When it may start, given its upstreams. Default: all_success.")
         }
+        "when" => described(
+            json!({ "type": "string", "pattern": r"^\s*\{\{[\s\S]*\}\}\s*$" }),
+            "One `{{ expression }}` that is true or false, evaluated where the task would start. False: it is skipped.",
+        ),
         "allow_failure" => {
             described(json!({ "type": "boolean" }), "Its failure does not count towards the run's outcome.")
         }

@@ -47,6 +47,11 @@ export default function GraphTab({ workflow, tasks, task, onTask }: Props) {
                 ? `after ${chosen.depends_on.join(", ")} (${chosen.trigger_rule})`
                 : "starts with the run"}
             </span>
+            {chosen.when && (
+              <span className="text-ink-2">
+                only when <code className="font-mono">{chosen.when}</code>
+              </span>
+            )}
             {chosen.conn && <span className="text-ink-2">connection {chosen.conn}</span>}
             <Button
               small

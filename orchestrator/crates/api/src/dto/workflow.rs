@@ -129,6 +129,9 @@ pub struct WorkflowTask {
     pub depends_on: Vec<String>,
     /// When it may start.
     pub trigger_rule: String,
+    /// Its condition: false where it would start = it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// Named connection.
     pub conn: Option<String>,
 }

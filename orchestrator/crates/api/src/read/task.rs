@@ -182,6 +182,9 @@ fn cause_words(state: TaskRunState, cause: Option<Cause>, lines: &[&AttemptLine]
     match state {
         TaskRunState::Succeeded if cause == Some(Cause::Task) => None,
         TaskRunState::Skipped if cause == Some(Cause::Task) => Some(said().unwrap_or_else(|| "skipped".to_owned())),
+        TaskRunState::Skipped if cause == Some(Cause::When) => {
+            Some(said().unwrap_or_else(|| Cause::When.in_words().to_owned()))
+        }
         TaskRunState::Failed if matches!(cause, Some(Cause::Task)) => {
             Some(said().unwrap_or_else(|| Cause::Task.in_words().to_owned()))
         }

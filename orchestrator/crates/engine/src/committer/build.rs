@@ -221,7 +221,7 @@ impl Heads {
 /// The full message of a result, bounded and storable.
 fn message_of(result: &AttemptResult) -> Option<String> {
     let text = match result {
-        AttemptResult::Skipped { reason } => reason,
+        AttemptResult::Skipped { reason } | AttemptResult::Unwanted { reason } => reason,
         AttemptResult::Failed { message, .. }
         | AttemptResult::TimedOut { message }
         | AttemptResult::Panicked { message }

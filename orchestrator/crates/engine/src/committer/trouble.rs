@@ -190,6 +190,7 @@ impl Spooled {
             AttemptResult::Lost { .. } | AttemptResult::Cancelled => None,
             AttemptResult::Succeeded { .. }
             | AttemptResult::Skipped { .. }
+            | AttemptResult::Unwanted { .. }
             | AttemptResult::Failed { .. }
             | AttemptResult::TimedOut { .. }
             | AttemptResult::Panicked { .. }

@@ -36,6 +36,93 @@ async fn every_way_to_end_is_recorded_as_what_it_was() {
     engine.shutdown().await;
 }
 
+/// Two branches of which a param chooses one, and what joins them.
+fn branches() -> Value {
+    json!([
+        { "id": "a", "type": "act", "with": { "say": 7 } },
+        { "id": "spark", "type": "act", "depends_on": ["a"], "when": "{{ params.engine == 'spark' }}" },
+        { "id": "local", "type": "act", "depends_on": ["a"], "when": "{{ params.engine == 'local' }}" },
+        { "id": "after_spark", "type": "act", "depends_on": ["spark"] },
+        { "id": "join", "type": "act", "depends_on": ["spark", "local"], "trigger_rule": "none_failed_min_one_success",
+          "when": "{{ tasks.a.output.said > 5 and tasks.local.state == 'succeeded' }}" },
+        { "id": "neither", "type": "act", "depends_on": ["spark", "after_spark"],
+          "trigger_rule": "none_failed_min_one_success" },
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_is_false_skips_its_task_and_says_why() {
+    let place = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    let mut new = crate::support::new_run(&*place.store, workflow(branches())).await;
+    new.params = serde_json::from_value(json!({ "engine": "local" })).unwrap();
+    let mut run = engine.create_run(new).await.unwrap();
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    let detail = detail(&place, run.run_id()).await;
+    let of = |task: &str| {
+        let row = detail.task_runs.iter().find(|row| row.key.task.as_str() == task).unwrap();
+        (row.state, row.cause)
+    };
+    assert_eq!(of("spark"), (FinalState::Skipped, Cause::When));
+    assert_eq!(of("local"), (FinalState::Succeeded, Cause::Task));
+    assert_eq!(of("after_spark"), (FinalState::Skipped, Cause::UpstreamSkipped));
+    assert_eq!(of("join"), (FinalState::Succeeded, Cause::Task));
+    assert_eq!(of("neither"), (FinalState::Skipped, Cause::UpstreamSkipped));
+    let asked = detail.attempts.iter().find(|row| row.key.task.as_str() == "spark").unwrap();
+    assert_eq!((asked.outcome, asked.cause, asked.started_at), (Outcome::Skipped, Cause::When, None));
+    let words = "`when`: `params.engine == 'spark'` is false, where params.engine is \"local\"";
+    assert_eq!(asked.message.as_deref(), Some(words));
+    assert_eq!(bodies(run.run_id(), "spark"), Vec::<u32>::new());
+    // It is in the log for good, and read from there.
+    let history = place.reader.history(run.run_id(), 0).await.unwrap();
+    let text = serde_json::to_string(&history.iter().flat_map(|entry| &entry.events).collect::<Vec<_>>()).unwrap();
+    assert!(text.contains(r#""cause":"when""#), "{text}");
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_without_an_answer_fails_its_task_for_good() {
+    let place = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    for (when, message) in [
+        ("{{ tasks.a.output.said }}", "`tasks.a.output.said` is null, neither true nor false"),
+        ("{{ tasks.b.output.said == 1 }}", "`.output.said` has no value"),
+        ("{{ params.gone }}", "has no value"),
+        ("{{ 1 / 0 > 1 }}", "`when` of `t` has no answer"),
+    ] {
+        let tasks = json!([
+            { "id": "a", "type": "act" },
+            { "id": "b", "type": "act", "with": { "act": "skip" } },
+            { "id": "t", "type": "act", "depends_on": ["a", "b"], "trigger_rule": "all_done", "when": when, "retry": {
+                "limit": 2, "delay": "1ms", "backoff": "constant", "factor": 1.0, "max_delay": "1s", "jitter": 0.0 } },
+        ]);
+        let mut run = start(&engine, &place, workflow(tasks)).await;
+        assert_eq!(state_of(&ended(&mut run).await), RunState::Failed);
+        let detail = detail(&place, run.run_id()).await;
+        assert_eq!(outcomes(&detail, "t"), [Outcome::Failed], "{when}");
+        let attempt = detail.attempts.iter().find(|row| row.key.task.as_str() == "t").unwrap();
+        assert_eq!((attempt.cause, attempt.class.as_deref()), (Cause::BadParameters, Some("BadCondition")), "{when}");
+        assert!(attempt.message.as_deref().unwrap().contains(message), "{attempt:?}");
+        assert_eq!(bodies(run.run_id(), "t"), Vec::<u32>::new());
+    }
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_try_does_not_ask_again() {
+    let place = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    let tasks = json!([{ "id": "a", "type": "act", "with": { "act": "flaky" }, "when": "{{ task.try_no == 1 }}",
+        "retry": { "limit": 2, "delay": "1ms", "backoff": "constant", "factor": 1.0, "max_delay": "1s", "jitter": 0.0 } }]);
+    let mut run = start(&engine, &place, workflow(tasks)).await;
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    assert_eq!(outcomes(&detail(&place, run.run_id()).await, "a"), [Outcome::Failed, Outcome::Succeeded]);
+    engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn templates_read_params_and_outputs_of_upstream_tasks() {
     let place = memory();

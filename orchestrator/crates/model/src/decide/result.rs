@@ -35,6 +35,7 @@ impl Draft<'_> {
         match result {
             AttemptResult::Succeeded { .. } => Next::Over(FinalState::Succeeded, Cause::Task),
             AttemptResult::Skipped { .. } => Next::Over(FinalState::Skipped, Cause::Task),
+            AttemptResult::Unwanted { .. } => Next::Over(FinalState::Skipped, Cause::When),
             AttemptResult::Cancelled => Next::Over(FinalState::Cancelled, self.stop_cause()),
             AttemptResult::Rejected { cause, .. } => Next::Over(FinalState::Failed, *cause),
             AttemptResult::Failed { class, retryable, .. } => {
@@ -108,6 +109,7 @@ pub(super) fn check_cause(result: &AttemptResult) -> Result<(), Reject> {
         }
         AttemptResult::Succeeded { .. }
         | AttemptResult::Skipped { .. }
+        | AttemptResult::Unwanted { .. }
         | AttemptResult::Failed { .. }
         | AttemptResult::TimedOut { .. }
         | AttemptResult::Panicked { .. }
@@ -127,6 +129,7 @@ pub(super) fn ending(result: AttemptResult) -> Ending {
     match result {
         AttemptResult::Succeeded { bytes } => Ending { bytes, ..plain(Outcome::Succeeded, Cause::Task) },
         AttemptResult::Skipped { reason } => error(Outcome::Skipped, Cause::Task, CLASS_SKIPPED.to_owned(), reason),
+        AttemptResult::Unwanted { reason } => error(Outcome::Skipped, Cause::When, CLASS_SKIPPED.to_owned(), reason),
         AttemptResult::Failed { class, message, .. } => error(Outcome::Failed, Cause::Task, class, message),
         AttemptResult::TimedOut { message } => {
             error(Outcome::TimedOut, Cause::Timeout, CLASS_TIMEOUT.to_owned(), message)

@@ -194,6 +194,32 @@ fn skips_cascade_and_leave_the_run_green() {
     assert_eq!(state(&driven), (RunState::Succeeded, Some(Cause::Completed)));
 }
 
+/// Of two branches one is not wanted: what asks for one success goes on, what needs both does not.
+#[test]
+fn a_branch_that_is_not_wanted_is_skipped_with_its_cause() {
+    let unwanted = || AttemptResult::Unwanted { reason: "`when`: `false` is false".to_owned() };
+    let mut join = task("join", &["a", "b"]);
+    join.trigger_rule = TriggerRule::NoneFailedMinOneSuccess;
+    let both = task("both", &["a", "b"]);
+    let mut driven = Driven::started(workflow(vec![task("a", &[]), task("b", &[]), join.clone(), both]));
+    let events = driven.finish("a", unwanted());
+    let Event::AttemptEnded { outcome, cause, class, message, .. } = &events[0] else { panic!("{events:?}") };
+    assert_eq!((*outcome, *cause, class.as_deref()), (Outcome::Skipped, Cause::When, Some("skipped")));
+    assert_eq!(message.as_deref(), Some("`when`: `false` is false"));
+    assert_eq!(driven.ended("a"), Some((FinalState::Skipped, Cause::When)));
+    driven.finish("b", ok());
+    assert_eq!(driven.ended("both"), Some((FinalState::Skipped, Cause::UpstreamSkipped)));
+    driven.finish("join", ok());
+    assert_eq!(driven.ended("join"), Some((FinalState::Succeeded, Cause::Task)));
+    assert_eq!(state(&driven), (RunState::Succeeded, Some(Cause::Completed)));
+    // Neither is wanted: there is nothing to join.
+    let mut driven = Driven::started(workflow(vec![task("a", &[]), task("b", &[]), join]));
+    driven.finish("a", unwanted());
+    driven.finish("b", unwanted());
+    assert_eq!(driven.ended("join"), Some((FinalState::Skipped, Cause::UpstreamSkipped)));
+    assert_eq!(state(&driven), (RunState::Succeeded, Some(Cause::Completed)));
+}
+
 #[test]
 fn places_are_filled_in_file_order_and_a_retry_keeps_its_place() {
     let mut tasks: Vec<_> = ["a", "b", "c", "d"].iter().map(|name| task(name, &[])).collect();

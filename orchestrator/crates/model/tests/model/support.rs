@@ -25,6 +25,7 @@ pub fn task(id: &str, depends_on: &[&str]) -> Task {
         conn: None,
         depends_on: depends_on.iter().map(|id| TaskId::from(*id)).collect(),
         trigger_rule: TriggerRule::AllSuccess,
+        when: None,
         allow_failure: false,
         retry: RetryPolicy::default(),
         timeout: None,

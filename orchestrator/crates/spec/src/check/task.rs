@@ -17,6 +17,7 @@ use super::{Cx, with};
 use crate::catalog::ConnNeed;
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::suggest::nearest;
+use crate::template::{self, Template, is_template};
 use crate::yaml::{Entry, Kind, Node};
 
 /// What `defaults` gives to every task.
@@ -35,6 +36,7 @@ pub(crate) struct Draft<'n> {
     conn: Option<(&'n str, &'n Node)>,
     depends_on: Vec<(String, Span)>,
     trigger_rule: (TriggerRule, Span),
+    when: Option<&'n Node>,
     allow_failure: bool,
     retry: Read,
     timeout: Option<Duration>,
@@ -83,6 +85,7 @@ pub(crate) fn read<'n>(cx: &mut Cx<'_>, node: &'n Node, defaults: &Defaults) -> 
         conn,
         depends_on: depends_on.unwrap_or_default(),
         trigger_rule: trigger_rule.unwrap_or((TriggerRule::default(), start)),
+        when: value(cx, "when").map(|entry| &*entry.value),
         allow_failure: allow_failure.unwrap_or(false),
         retry: retry.unwrap_or_else(|| defaults.retry.clone()),
         timeout,
@@ -154,6 +157,33 @@ pub(crate) fn environment(cx: &mut Cx<'_>, node: &Node) -> BTreeMap<String, Stri
     env
 }
 
+/// Reads `when`: one expression, whose answer is known to be true or false or not known before it runs.
+fn condition(cx: &mut Cx<'_>, names: &Names<'_>, index: usize, node: &Node) -> Option<String> {
+    let Kind::Scalar { text, .. } = &node.kind else {
+        cx.wrong_type(node, "`when` is one `{{ expression }}`");
+        return None;
+    };
+    if !is_template(text) {
+        let message = "`when` is one `{{ expression }}`, and this is no template";
+        let meant = serde_json::to_string(&format!("{{{{ {} }}}}", text.trim())).unwrap_or_default();
+        let found = Diagnostic::new(Code::W106, node.span, message).did_you_mean(Some(&meant));
+        cx.push(node.locate(found));
+        return None;
+    }
+    let boolean = serde_json::json!({ "type": "boolean" });
+    let before = cx.sink.errors();
+    with::templates(cx, names, Place::Task(index), node, Some(Schema::of(&boolean)), "when");
+    // Without a reference it has its answer already.
+    if cx.sink.errors() == before
+        && Template::parse(text).is_ok_and(|template| template.references().is_empty())
+        && let Err(error) = template::condition(text, &template::Context::from_map(serde_json::Map::new()))
+    {
+        let found = Diagnostic::new(Code::W407, node.span, format!("`when` has no answer: {}", error.message));
+        cx.push(node.locate(found.hint_if(error.hint)));
+    }
+    Some(text.clone())
+}
+
 impl Draft<'_> {
     /// What the graph needs of it.
     pub(crate) fn vertex(&self) -> Vertex {
@@ -177,6 +207,7 @@ impl Draft<'_> {
             let text = serde_json::json!({ "additionalProperties": { "type": ["string", "integer", "number", "boolean"] }, "type": "object" });
             with::templates(cx, names, Place::Task(index), node, Some(Schema::of(&text)), "env");
         }
+        let when = self.when.and_then(|node| condition(cx, names, index, node));
         self.check_connection(cx);
         if let Some((name, _)) = self.task_type {
             retry::check_classes(cx, &self.retry, name);
@@ -197,6 +228,7 @@ impl Draft<'_> {
                     .collect()
             },
             trigger_rule: self.trigger_rule.0,
+            when,
             allow_failure: self.allow_failure,
             retry: self.retry.policy,
             timeout: self.timeout,

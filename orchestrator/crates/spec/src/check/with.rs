@@ -105,12 +105,13 @@ pub(crate) fn templates(
 fn wrong_template(cx: &mut Cx<'_>, node: &Node, path: &str, given: &Types, wanted: &Types) {
     let message = format!("`{path}` is {}, and this renders to {}", describe(wanted), describe(given));
     let mut found = Diagnostic::new(Code::W407, node.span, message);
+    let text = if let Kind::Scalar { text, .. } = &node.kind { text.trim() } else { "" };
+    let one = text.matches("{{").count() == 1;
     if wanted.contains("string") {
         found = found.hint("make a text of it with a filter such as `| tojson` or `| join(', ')`");
-    } else if let Kind::Scalar { text, .. } = &node.kind
-        && given.contains("string")
-        && text.trim().matches("{{").count() == 1
-    {
+    } else if one && text.starts_with("{{") && text.ends_with("}}") && wanted.iter().copied().eq(["boolean"]) {
+        found = found.hint("compare it with something, as in `{{ … > 0 }}` or `{{ … != '' }}`");
+    } else if one && given.contains("string") {
         found = found.hint("a value keeps its type only if it is nothing but one `{{ … }}`");
     }
     cx.push(node.locate(found));

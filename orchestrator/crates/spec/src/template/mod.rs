@@ -5,6 +5,7 @@
 //! keeps the native type of the expression (a list stays a list); any other string with `{{` or `{%` becomes a text.
 //! Rendering is strict (an undefined value is an error), bounded by fuel, and knows no clock, file, network or secret.
 
+mod condition;
 mod context;
 mod environment;
 mod error;
@@ -18,6 +19,7 @@ use minijinja::machinery::{self, Token, ast};
 use minijinja::syntax::SyntaxConfig;
 use serde_json::{Map, Value};
 
+pub use condition::{Condition, condition};
 pub use context::{Context, ContextBuilder, NAMES, Name};
 pub use environment::{FILTERS, FUNCTIONS, TESTS};
 pub use error::{TemplateError, TemplateErrorKind};

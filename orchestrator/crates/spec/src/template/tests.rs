@@ -148,3 +148,32 @@ fn a_value_is_rendered_string_by_string_and_a_failure_names_its_place() {
     assert_eq!(error.to_string(), "a.1: `nope` has no value; give it one with `| default(…)` if that may happen");
     assert_eq!(render_map(&Map::new(), &context()), Ok(Map::new()));
 }
+
+#[test]
+fn a_condition_is_true_or_false_and_says_of_what() {
+    let names = json!({ "params": { "engine": "spark", "rows": 0, "long": "x".repeat(200) } });
+    let Value::Object(names) = names else { unreachable!() };
+    let context = Context::from_map(names);
+    let ask = |text: &str| condition(text, &context);
+    let yes = ask("{{ params.engine == 'spark' }}").unwrap();
+    assert_eq!(
+        (yes.met, yes.words.as_str()),
+        (true, "`params.engine == 'spark'` is true, where params.engine is \"spark\"")
+    );
+    let no = ask("{{ params.rows > 0 or params.rows < params.rows or params.gone is defined }}").unwrap();
+    let words = "`params.rows > 0 or params.rows < params.rows or params.gone is defined` is false, \
+        where params.rows is 0 and params.gone is not there";
+    assert_eq!((no.met, no.words.as_str()), (false, words));
+    assert_eq!(ask("{{ false }}").unwrap(), Condition { met: false, words: "`false` is false".to_owned() });
+    assert!(ask("{{ params.long == 1 }}").unwrap().words.ends_with("xxx…"));
+    for (text, message) in [
+        ("{{ params.rows }}", "`params.rows` is 0, neither true nor false"),
+        ("{{ '' }}", "`''` is \"\", neither true nor false"),
+        ("{{ true }} {{ true }}", "neither true nor false"),
+        ("{{ params.gone }}", "has no value"),
+        ("{{ params.gone == 1 }}", "params.gone"),
+    ] {
+        let error = ask(text).unwrap_err().to_string();
+        assert!(error.contains(message), "{text}: {error}");
+    }
+}

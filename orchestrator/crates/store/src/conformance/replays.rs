@@ -70,6 +70,7 @@ pub(super) fn diamond() -> Arc<Compiled> {
         conn: None,
         depends_on: depends_on.iter().map(|id| TaskId::from(*id)).collect(),
         trigger_rule: TriggerRule::AllSuccess,
+        when: None,
         allow_failure: false,
         retry: RetryPolicy { limit: 1, ..RetryPolicy::default() },
         timeout: None,

@@ -65,6 +65,7 @@ pub fn scheduled_workflow(id: &str, schedule: Option<Schedule>) -> Workflow {
             conn: None,
             depends_on: Vec::new(),
             trigger_rule: TriggerRule::AllSuccess,
+            when: None,
             allow_failure: false,
             retry: RetryPolicy::default(),
             timeout: None,
