@@ -15,6 +15,8 @@ pub mod metrics_record;
 pub mod noop;
 pub mod notify;
 pub mod opensky;
+#[cfg(test)]
+mod s3_lake;
 mod text;
 
 use updraft_task::Registry;

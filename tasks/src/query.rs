@@ -198,12 +198,13 @@ fn with_place(error: &DataFusionError) -> String {
 /// A file with the dataset's bytes, checked against its sum: the lake's own, or a copy in the attempt's folder.
 async fn local_copy(ctx: &Context, lake: &Lake, dataset: &Dataset, name: &str) -> Result<PathBuf, TaskError> {
     if lake.root().contains("://") {
-        let bytes = lake.read(dataset).await?;
         let extension = Path::new(&dataset.uri).extension().unwrap_or_default();
         let path = ctx.scratch_dir()?.join(name).with_extension(extension);
-        tokio::fs::write(&path, &bytes).await.map_err(|error| {
-            TaskError::retry("Lake", format!("cannot keep a copy of `{}` in {}: {error}", dataset.uri, path.display()))
-        })?;
+        tokio::select! {
+            biased;
+            () = ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
+            copied = lake.download(dataset, &path) => copied?,
+        }
         return Ok(path);
     }
     let path = Path::new(lake.root()).join(&dataset.uri);

@@ -352,3 +352,37 @@ mod parquet_files {
         assert!(error.contains("time limit"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn datasets_on_s3_are_shown_by_key_and_by_address() {
+    let Some(bucket) = updraft_testkit::services::s3::fresh_bucket().unwrap() else { return };
+    let mut fields = crate::s3_lake::fields(&bucket);
+    fields.as_object_mut().unwrap().remove("kind");
+    let connection: LakeConnection = serde_json::from_value(fields).unwrap();
+    let lake = Lake::existing(&connection, Path::new("/")).unwrap();
+    lake.put("in/a.csv", "a,b\n1,x\n").await.unwrap();
+    lake.put("in/a.ndjson", "{\"a\":1}\n").await.unwrap();
+    let uri = format!("s3://{}/in/a.csv", bucket.name());
+    assert_eq!(key_of(lake.root(), &uri).as_deref(), Some("in/a.csv"));
+    let seen = looked(&lake, "in/a.csv", "csv").await.unwrap();
+    assert_eq!(seen.sample, Some(vec![vec![json!("1"), json!("x")]]));
+    assert_eq!(looked(&lake, "in/a.ndjson", "ndjson").await.unwrap().sample, Some(vec![vec![json!(1)]]));
+    #[cfg(feature = "sql")]
+    {
+        use datafusion::arrow::array::Int64Array;
+        use datafusion::arrow::datatypes::{DataType, Field, Schema};
+        use datafusion::arrow::record_batch::RecordBatch;
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        // Several blocks, of which few are fetched.
+        let numbers = Int64Array::from_iter_values((0..400_000_i64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C1)));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)]).unwrap();
+        crate::parquet::write_batches(&lake, "in/a.parquet", &schema, &[rows], None).await.unwrap();
+        let seen = looked(&lake, "in/a.parquet", "parquet").await.unwrap();
+        assert_eq!((seen.rows, seen.sample.unwrap().len(), seen.note), (Some(400_000), SAMPLE_ROWS, None));
+    }
+    let found = Found::find(&lake, "in/a.csv").await.unwrap();
+    let before = found.stamp();
+    lake.put("in/a.csv", "a,b\n2,x\n").await.unwrap();
+    assert_ne!(Found::find(&lake, "in/a.csv").await.unwrap().stamp(), before, "another content is another stamp");
+    assert!(looked(&lake, "in/none.csv", "csv").await.unwrap_err().contains("not in the lake any more"));
+}

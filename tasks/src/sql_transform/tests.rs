@@ -138,3 +138,29 @@ async fn inputs_that_cannot_be_read_are_named() {
         assert_eq!(error.class(), class, "{error}");
     }
 }
+
+#[tokio::test]
+async fn on_s3_a_query_reads_and_writes_the_same_bytes_as_on_files() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (files, s3) = (TestRun::new(here.path()), TestRun::new(there.path()));
+    let Some(_bucket) = crate::s3_lake::move_lake(&s3) else { return };
+    let mut reports = Vec::new();
+    for run in [&files, &s3] {
+        let lake = run.context("x", 1, None).lake().unwrap();
+        let a = states(&lake, "a", &[("ES", Some(1.0)), ("FR", None)]).await;
+        let b = states(&lake, "b", &[("ES", Some(3.0))]).await;
+        let names = file(&lake, "in/names.csv", Format::Csv, "code,name\nES,Spain\nFR,France\n").await;
+        let inputs = json!({ "states": [a, b], "names": names });
+        let sql = "select n.name, count(*) as aircraft from states s join names n on n.code = s.country group by 1 order by 1";
+        let report = query(run, inputs.clone(), sql).await.unwrap();
+        lake.read(&report.dataset).await.unwrap();
+        lake.put(&report.dataset.uri, "changed").await.unwrap();
+        assert_eq!(lake.read(&report.dataset).await.unwrap_err().class(), "CorruptDataset");
+        assert_eq!(query(run, inputs, sql).await.unwrap().dataset, report.dataset);
+        lake.delete("in/names.csv").await.unwrap();
+        let gone = query(run, json!({ "names": names }), "select * from names").await.unwrap_err();
+        assert_eq!(gone.class(), "NotFound");
+        reports.push(report.dataset);
+    }
+    assert_eq!(reports[0], reports[1]);
+}

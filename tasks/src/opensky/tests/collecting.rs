@@ -154,3 +154,46 @@ async fn another_run_of_the_interval_reads_what_is_there_and_one_of_the_next_ask
     assert_eq!(bench.collect().await.unwrap()["reused"], false);
     assert_eq!(bench.asked(STATES), 2);
 }
+
+#[tokio::test]
+async fn on_s3_an_interval_is_asked_for_once_and_a_lost_object_again() {
+    let mut bench = Bench::four();
+    let Some(_bucket) = crate::s3_lake::move_lake(&bench.run) else { return };
+    let first = bench.collect().await.unwrap();
+    assert_eq!(first["reused"], false);
+    bench.run.info.run_id.0 = uuid::Uuid::from_u128(2);
+    let second = bench.collect().await.unwrap();
+    assert_eq!((&second["reused"], &second["snapshots"]), (&json!(true), &first["snapshots"]));
+    assert!(bench.run.lines().iter().any(|(_, line)| line.contains("is in the lake; the API is not called")));
+    let lake = bench.run.context("task", 1, None).lake().unwrap();
+    lake.delete(first["object_key"].as_str().unwrap()).await.unwrap();
+    assert_eq!(bench.collect().await.unwrap()["reused"], false);
+    assert_eq!(bench.asked(STATES), 2);
+}
+
+#[tokio::test]
+async fn runs_by_hand_are_batches_of_their_own_and_one_that_is_dated_joins_the_schedules() {
+    let mut bench = Bench::four();
+    let at = |text: &str| Timestamp::parse(text).unwrap();
+    let mut ids = Vec::new();
+    for (start, end, reused) in [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z", false),
+        // Without a date: an instant, with its milliseconds. Inside the interval, and still not the interval.
+        ("2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.001Z", false),
+        ("2026-01-01T00:00:00.002Z", "2026-01-01T00:00:00.002Z", false),
+        // The instant at which the interval begins is not the interval.
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", false),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z", true),
+    ] {
+        bench.run.info.interval.start = at(start);
+        bench.run.info.interval.end = at(end);
+        let output = bench.collect().await.unwrap();
+        assert_eq!(output["reused"], reused, "{start}");
+        ids.push(output["batch_id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(ids[1], "test/20260101T000000.001Z/20260101T000000.001Z/global");
+    assert_eq!(ids[0], ids[4]);
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), bench.asked(STATES)), (4, 4));
+}
