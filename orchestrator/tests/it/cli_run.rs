@@ -3,7 +3,7 @@
 use insta::{assert_json_snapshot, assert_snapshot};
 use serde_json::{Value, json};
 
-use crate::cli_support::{CHAIN, MIXED, Place};
+use crate::cli_support::{BRANCHES, CHAIN, MIXED, Place};
 
 const AT: &str = "2026-01-31T09:30:00Z";
 
@@ -70,6 +70,27 @@ tasks:
     .map(|arguments| place.transcript(&arguments))
     .join("\n");
     place.settings().bind(|| assert_snapshot!("logs_of_a_retried_task", logs));
+}
+
+#[test]
+fn a_condition_skips_its_task_and_the_run_says_of_what() {
+    let place = Place::new(&[("branches.yaml", BRANCHES)]);
+    place.tables().bind(|| assert_snapshot!(place.transcript(&["run", "branches.yaml"])));
+    let document = place.json(&["tasks", "latest", "--json"]);
+    let told: Vec<Value> = document["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| json!([task["task"], task["state"], task["cause"], task["cause_words"]]))
+        .collect();
+    assert_json_snapshot!("conditions_as_told", told);
+    place.settings().bind(|| assert_snapshot!("log_of_a_condition", place.transcript(&["logs", "latest", "spark"])));
+    let run = place.json(&["run", "branches.yaml", "-p", "engine=spark", "--json"]);
+    assert_eq!(run["state"], "succeeded");
+    let document = place.json(&["tasks", "latest", "--json"]);
+    let states: Vec<&str> =
+        document["items"].as_array().unwrap().iter().filter_map(|task| task["state"].as_str()).collect();
+    assert_eq!(states, ["succeeded", "skipped", "succeeded", "succeeded", "succeeded"]);
 }
 
 #[test]

@@ -41,6 +41,26 @@ tasks:
   - {id: at_the_end, type: noop, depends_on: after_failure, trigger_rule: all_done}
 ";
 
+/// Of two branches a param chooses one, and the last task goes on from either.
+pub const BRANCHES: &str = "\
+id: branches
+params:
+  engine: {type: string, enum: [spark, local], default: local}
+tasks:
+  - {id: spark, type: noop, when: \"{{ params.engine == 'spark' }}\"}
+  - id: local
+    type: command
+    when: \"{{ params.engine == 'local' }}\"
+    with: {argv: [echo, local]}
+  - {id: after_spark, type: noop, depends_on: spark}
+  - {id: join, type: noop, depends_on: [spark, local], trigger_rule: none_failed_min_one_success}
+  - id: bad
+    type: noop
+    depends_on: [spark, join]
+    trigger_rule: all_done
+    when: \"{{ tasks.join.state == 'failed' or tasks.spark.state != 'skipped' }}\"
+";
+
 /// A task that goes on until the file `go` is there, between two that do nothing. With `go` there from the start it ends at once.
 pub const WAITS: &str = "\
 id: waits

@@ -11,8 +11,10 @@ use updraft_auth::{Principal, PrincipalKind};
 use updraft_model::canonical::{canonical_json, sha256_hex};
 use updraft_model::id::RunId;
 use updraft_model::interval::{ManualInterval, manual_interval_since};
+use updraft_model::record::RunFacts;
 use updraft_model::state::Trigger;
 use updraft_model::time::Timestamp;
+use updraft_spec::template::{self, ContextBuilder, Template};
 use updraft_spec::{ParamError, resolve_params};
 use updraft_store::Published;
 use updraft_store::history::Note;
@@ -95,12 +97,14 @@ pub(crate) async fn plan(api: &ApiState, workflow: &str, new: &NewRun) -> Result
     if wanted.found.line.paused {
         warnings.push("the workflow is paused: a run by hand starts all the same".to_owned());
     }
+    let facts = facts(&wanted);
+    let context = ContextBuilder::new(written, &facts, &wanted.params).build();
     let task = |task: &updraft_model::workflow::Task| PlanTask {
         task: task.id.to_string(),
         map_index: None,
         state: TaskState::Waiting,
         effect: PlanEffect::Start,
-        why: if task.depends_on.is_empty() { "at once" } else { "after its upstreams" }.to_owned(),
+        why: starts(task, &context),
     };
     Ok(Plan {
         action: "trigger".to_owned(),
@@ -113,6 +117,39 @@ pub(crate) async fn plan(api: &ApiState, workflow: &str, new: &NewRun) -> Result
         estimate_seconds: wanted.found.line.usual.map(|usual| read::of_millis(usual.median)),
         warnings,
     })
+}
+
+/// The run as far as it is known before it is made.
+fn facts(wanted: &Wanted) -> RunFacts {
+    let line = &wanted.found.line;
+    RunFacts {
+        run_id: RunId(Uuid::nil()),
+        workflow_id: line.workflow_id,
+        version_id: line.version_id,
+        run_key: String::new(),
+        trigger: Trigger::Manual,
+        logical_at: wanted.at,
+        interval: wanted.interval.interval,
+        conf: String::new(),
+        queue: String::new(),
+        priority: 0,
+        created_at: wanted.found.now,
+    }
+}
+
+/// When a task of a new run starts, in words. A condition about nothing but params, constants and dates has its answer now.
+fn starts(task: &updraft_model::workflow::Task, context: &template::Context) -> String {
+    let at = if task.depends_on.is_empty() { "at once" } else { "after its upstreams" };
+    let Some(when) = &task.when else { return at.to_owned() };
+    let later = ["tasks", "task", "run", "env"];
+    let known = Template::parse(when)
+        .is_ok_and(|asked| asked.references().iter().all(|read| !later.contains(&read.root.as_str())));
+    match template::condition(when, context) {
+        Ok(condition) if known && condition.met => format!("{at}: {}", condition.words),
+        Ok(condition) if known => format!("not at all: {}", condition.words),
+        Err(error) if known => format!("not at all: its `when` has no answer, and fails it: {error}"),
+        Ok(_) | Err(_) => format!("{at}, when {when}"),
+    }
 }
 
 /// Makes the run, or answers with the one that was made under this key.
@@ -235,4 +272,36 @@ async fn answer(api: &ApiState, run: RunId, status: StatusCode) -> Result<Respon
         response.headers_mut().insert(LOCATION, place);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_answers_the_conditions_that_have_an_answer_now() {
+        let Value::Object(names) = json!({ "params": { "engine": "local", "n": 3 }, "tasks": {}, "run": {} }) else {
+            unreachable!("an object")
+        };
+        let context = template::Context::from_map(names);
+        let ask = |when: Option<&str>, depends_on: &[&str]| {
+            let task = json!({ "id": "t", "type": "noop", "when": when, "depends_on": depends_on });
+            starts(&serde_json::from_value(task).expect("a task"), &context)
+        };
+        assert_eq!(ask(None, &[]), "at once");
+        assert_eq!(ask(None, &["a"]), "after its upstreams");
+        let (yes, no) = ("{{ params.engine == 'local' }}", "{{ params.engine == 'spark' }}");
+        assert_eq!(
+            ask(Some(yes), &[]),
+            "at once: `params.engine == 'local'` is true, where params.engine is \"local\""
+        );
+        assert_eq!(
+            ask(Some(no), &["a"]),
+            "not at all: `params.engine == 'spark'` is false, where params.engine is \"local\""
+        );
+        let later = "{{ tasks.a.output.n > 3 }}";
+        assert_eq!(ask(Some(later), &["a"]), "after its upstreams, when {{ tasks.a.output.n > 3 }}");
+        let bad = ask(Some("{{ params.n }}"), &[]);
+        assert!(bad.starts_with("not at all: its `when` has no answer, and fails it: `params.n` is 3"), "{bad}");
+    }
 }

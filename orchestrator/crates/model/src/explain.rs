@@ -389,7 +389,9 @@ impl<'a> Waiting<'a> {
             | TriggerRule::NoneSkipped
             | TriggerRule::Always => (ReasonKind::TriggerRule, format!(", as its trigger rule `{}` asks", rule.name())),
         };
-        let text = format!("waits for {}{why}", listed(&names, 3));
+        let then =
+            if self.scene.compiled.task(task).when.is_some() { "; then its `when` says whether it runs" } else { "" };
+        let text = format!("waits for {}{why}{then}", listed(&names, 3));
         Reason { holders, ..plain(kind, &text, None) }
     }
 

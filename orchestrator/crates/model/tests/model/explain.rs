@@ -112,6 +112,11 @@ fn a_task_waits_for_its_upstreams_by_its_rule() {
     let text = "waits for `a` (running for 1 m), `b` (waiting for its next try), `c` (ready)";
     assert_eq!(said(reason), (ReasonKind::Upstream, text.to_owned()));
 
+    tasks[3].when = Some("{{ params.go }}".to_owned());
+    let asked = ask(&compiled(workflow(tasks.clone())), RunState::Running, &[], &rows, "d");
+    assert_eq!(said(asked).1, format!("{text}; then its `when` says whether it runs"));
+
+    tasks[3].when = None;
     tasks[3].trigger_rule = TriggerRule::OneSuccess;
     let graph = compiled(workflow(tasks));
     let ended = [over("a", FinalState::Failed, 10), over("c", FinalState::Failed, 10)];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, PgConnection, Row};
 use updraft_model::id::{RunId, TaskKey};
 use updraft_model::state::Place;
-use updraft_store::{Committed, Lane, LaneOutcome, Locked, Refusal, Store, Wake};
+use updraft_store::{Committed, Lane, LaneOutcome, Locked, Refusal, Store, TaskStateKey, Wake};
 use updraft_store_postgres::PgStore;
 
 use crate::build::{
@@ -159,6 +159,30 @@ async fn a_cancel_sees_the_claim_that_it_waited_for() {
     assert_eq!(executing[0].cancel_at, Some(AT));
     assert_eq!(names(&removed), [if claimed == "a" { "b" } else { "a" }]);
     assert_eq!(store.claim(worker, "q", &[attempt()], AT).await.unwrap(), []);
+    store.close().await;
+}
+
+/// A task run that is being taken from an attempt: what the attempt puts meanwhile waits, and is then refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_value_put_while_its_task_run_is_taken_away_is_refused() {
+    let Some(fresh) = fresh().await else { return };
+    let store = fresh.store.clone();
+    let worker = store.register(&worker_info("w")).await.unwrap();
+    let (run, zombie, next) = (run_id(), attempt(), attempt());
+    apply(&store, &batch(worker, vec![new_run(run, vec![executing(run, "a", 1, worker, zombie)])])).await;
+    let key = TaskStateKey { run_id: run, key: TaskKey::of("a"), generation: 0, name: "n".to_owned() };
+    let mut other = PgConnection::connect(fresh.schema.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut other).await.unwrap();
+    sqlx::query("UPDATE work SET attempt_id = $1, dispatch_no = 2").bind(next.0).execute(&mut other).await.unwrap();
+    let put = tokio::spawn({
+        let (store, key) = (store.clone(), key.clone());
+        async move { store.put_task_state(&key, zombie, "1").await.unwrap() }
+    });
+    wait_until_waiting(fresh.schema.url()).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(put.await.unwrap(), None);
+    assert_eq!(store.task_state(&key).await.unwrap(), None);
+    assert_eq!(store.put_task_state(&key, next, "2").await.unwrap().as_deref(), Some("2"));
     store.close().await;
 }
 
