@@ -8,6 +8,8 @@ use crate::context::{AttemptInfo, Host};
 
 /// Most bytes of a kept value, as JSON.
 pub const STATE_BYTES: usize = 16 * 1024;
+/// Most bytes of its name.
+pub const STATE_NAME_BYTES: usize = 1024;
 
 /// Small values of one task run and generation: an attempt puts them once, before it acts on them, and every later
 /// attempt reads them. What belongs there is a decision that must not be made twice (offsets to read, the name of what
@@ -86,6 +88,13 @@ fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, TaskError> {
 }
 
 fn text<T: serde::Serialize>(name: &str, value: &T) -> Result<String, TaskError> {
+    if name.is_empty() || name.len() > STATE_NAME_BYTES || name.contains('\0') {
+        let message = format!(
+            "the name of a kept value has 1 to {STATE_NAME_BYTES} bytes without NUL, and this one has {}: hash what is long",
+            name.len()
+        );
+        return Err(TaskError::fail("BadState", message));
+    }
     let text = serde_json::to_string(value)
         .map_err(|error| TaskError::fail("BadState", format!("the value `{name}` does not serialize: {error}")))?;
     if text.len() > STATE_BYTES {
@@ -138,5 +147,8 @@ mod tests {
         let refused = ctx.state().put_once("over", json!("x".repeat(STATE_BYTES - 1))).await.unwrap_err();
         assert_eq!(refused.class(), "BadState");
         assert!(refused.message().contains("`over` has 16385 bytes"), "{refused}");
+        for name in ["", "a\0b", &"n".repeat(STATE_NAME_BYTES + 1)] {
+            assert_eq!(ctx.state().put_once(name, json!(1)).await.unwrap_err().class(), "BadState");
+        }
     }
 }

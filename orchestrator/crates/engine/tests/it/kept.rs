@@ -55,7 +55,7 @@ async fn there(path: &Path) {
 }
 
 async fn said(folder: &Path, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let text = std::fs::read_to_string(folder.join("kept")).unwrap_or_default();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

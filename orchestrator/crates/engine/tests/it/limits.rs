@@ -145,7 +145,7 @@ async fn killed_at_random(kits: [Kit; 2], seed: u64) {
         let new = NewRun::manual(version, Arc::clone(&compiled), now(), "test");
         made.push(daemons[at].engine.trigger(new).await.unwrap().run_id);
     }
-    tokio::time::timeout(Duration::from_secs(60), full.notified()).await.expect("the limits are reached within 60 s");
+    tokio::time::timeout(Duration::from_mins(1), full.notified()).await.expect("the limits are reached within 60 s");
     std::fs::write(folder.path().join("go"), "").unwrap();
     for _ in 0..60 {
         let at = dice.below(2);

@@ -70,7 +70,7 @@ fn result_of(seed: u64, task: &str, dispatch_no: u32) -> AttemptResult {
     let message = "said so".to_owned();
     match hash.as_bytes()[0] % 10 {
         0..=3 => AttemptResult::Succeeded { bytes: 0 },
-        4 if hash.as_bytes()[1] % 2 == 0 => AttemptResult::Unwanted { reason: message },
+        4 if hash.as_bytes()[1].is_multiple_of(2) => AttemptResult::Unwanted { reason: message },
         4 => AttemptResult::Skipped { reason: message },
         5 => AttemptResult::Failed { class: "A".into(), message, retryable: Retryable::Never },
         6 => AttemptResult::Failed { class: "B".into(), message, retryable: Retryable::YES },
