@@ -46,6 +46,8 @@ enum Fault {
 struct Faulty {
     inner: Arc<dyn Store>,
     plan: Mutex<VecDeque<Fault>>,
+    /// The same for what task runs keep.
+    kept: Mutex<VecDeque<Fault>>,
     /// Batches and lanes with an output that holds this are refused.
     poison: Option<&'static str>,
     lanes_fail_too: bool,
@@ -57,6 +59,10 @@ impl Faulty {
     fn next(&self) -> Fault {
         self.seen.fetch_add(1, Ordering::Relaxed);
         self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None)
+    }
+
+    fn next_kept(&self) -> Fault {
+        self.kept.lock().unwrap().pop_front().unwrap_or(Fault::None)
     }
 }
 
@@ -201,10 +207,24 @@ impl Store for Faulty {
         by: AttemptId,
         value: &str,
     ) -> Result<Option<String>, StoreError> {
-        self.inner.put_task_state(at, by, value).await
+        match self.next_kept() {
+            Fault::None => self.inner.put_task_state(at, by, value).await,
+            Fault::AppliedUnknown => {
+                self.inner.put_task_state(at, by, value).await?;
+                Err(StoreError::UnknownOutcome("planned".to_owned()))
+            }
+            Fault::LostUnknown => Err(StoreError::UnknownOutcome("planned".to_owned())),
+            Fault::Conflict => Err(StoreError::Conflict("planned".to_owned())),
+            Fault::Full => Err(StoreError::Full("planned".to_owned())),
+            Fault::Unavailable | Fault::Busy | Fault::Inactive => Err(away()),
+            Fault::Rejected => Err(StoreError::Rejected("planned".to_owned())),
+        }
     }
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {
-        self.inner.task_state(at).await
+        match self.next_kept() {
+            Fault::None => self.inner.task_state(at).await,
+            _ => Err(away()),
+        }
     }
     async fn shared_state(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, StoreError> {
         self.inner.shared_state(scope, key).await
@@ -238,6 +258,7 @@ fn faulty(plan: &[Fault], poison: Option<&'static str>, lanes_fail_too: bool) ->
     let store = Arc::new(Faulty {
         inner: place.store,
         plan: Mutex::new(plan.iter().copied().collect()),
+        kept: Mutex::default(),
         poison,
         lanes_fail_too,
         seen: AtomicU64::new(0),
@@ -286,6 +307,36 @@ async fn each_fault_at_each_commit_loses_and_doubles_nothing() {
             chain_survives(&plan, false).await;
         }
     }
+}
+
+/// An outage costs what an attempt keeps some time, and no try; what the store refuses for good ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_keeps_outlives_an_outage() {
+    use Fault::{AppliedUnknown, Conflict, Full, LostUnknown, None, Rejected, Unavailable};
+    let keeps = || workflow(json!([{ "id": "a", "type": "act", "with": { "act": "keeps" } }]));
+    let folder = tempfile::tempdir().unwrap();
+    for plan in [
+        vec![Unavailable, Unavailable, None, Unavailable, Conflict, Full],
+        vec![None, AppliedUnknown, LostUnknown, None, AppliedUnknown],
+    ] {
+        let (place, store) = faulty(&[], Option::None, false);
+        store.kept.lock().unwrap().extend(plan);
+        let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+        let mut run = start(&engine, &place, keeps()).await;
+        assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+        let detail = detail(&place, run.run_id()).await;
+        assert_eq!(outcomes(&detail, "a"), [Outcome::Succeeded]);
+        assert_eq!(detail.attempts[0].output.as_deref(), Some("[null,1,1]"));
+        assert!(store.kept.lock().unwrap().is_empty());
+        engine.shutdown().await;
+    }
+    let (place, store) = faulty(&[], Option::None, false);
+    store.kept.lock().unwrap().extend([None, Rejected]);
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    let mut run = start(&engine, &place, keeps()).await;
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Failed);
+    assert_eq!(detail(&place, run.run_id()).await.attempts[0].class.as_deref(), Some("Store"));
+    engine.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

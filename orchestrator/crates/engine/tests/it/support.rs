@@ -40,7 +40,7 @@ pub struct Act;
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`, `again`, `siblings`, `keep`.
+    /// `ok` (default), `fail`, `retry`, `skip`, `panic`, `hang`, `stubborn`, `large`, `nul`, `child`, `flaky`, `again`, `siblings`, `keep`, `keeps`.
     #[serde(default)]
     act: String,
     /// Goes into the output.
@@ -101,6 +101,14 @@ impl Task for Act {
             "nul" => Ok(Value::from("a\0b")),
             // Says which process runs it, and waits until it may end.
             "note" => note(&params.argv[0], ctx).await,
+            "keeps" => {
+                let state = ctx.state();
+                Ok(json!([
+                    state.get("n").await?,
+                    state.put_once("n", json!(1)).await?,
+                    state.put_once("n", json!(2)).await?
+                ]))
+            }
             "keep" => crate::kept::keep(&params.argv[0], ctx).await,
             "siblings" => {
                 let shown = |sibling: &Sibling| json!([sibling.task, sibling.state.to_string(), sibling.allow_failure]);
