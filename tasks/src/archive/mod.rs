@@ -1,10 +1,16 @@
-//! `archive`: copies datasets under `{prefix}/dt=…/hour=…` with a manifest; never over other bytes.
+//! `archive`: copies datasets under `{prefix}/dt=…/hour=…` with a manifest; never over other bytes. Reading them again is in
+//! `read`.
+
+pub(crate) mod manifest;
+pub mod read;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use updraft_task::lake::{Lake, LakeConnection, Put, sha256_hex};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Timestamp};
+
+use manifest::{Entry, Manifest, hour};
+pub use read::ArchiveRead;
 
 /// The task type.
 pub struct Archive;
@@ -49,6 +55,9 @@ impl Task for Archive {
         ErrorClass { name: "NotFound", retryable: false, meaning: "a dataset's bytes are gone" },
         ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset's bytes do not match its sha-256" },
         ErrorClass { name: "Conflict", retryable: false, meaning: "other bytes lie under a key of the archive" },
+        ErrorClass { name: "BadKey", retryable: false, meaning: "`prefix` is no key, or lies below an object" },
+        ErrorClass { name: "BadConnection", retryable: false, meaning: "the lake is not there" },
+        ErrorClass { name: "LakeDenied", retryable: false, meaning: "the lake refuses access" },
         ErrorClass {
             name: "BadParameters",
             retryable: false,
@@ -84,15 +93,15 @@ impl Task for Archive {
             } else {
                 ctx.info(format!("{key} is there already"));
             }
-            entries.push(json!({
-                "key": key, "source": dataset.uri, "sha256": dataset.sha256, "bytes": dataset.bytes,
-                "rows": dataset.rows, "batch_id": dataset.batch_id,
-            }));
+            entries.push(Entry { source: dataset.uri.clone(), dataset: Dataset { uri: key, ..(*dataset).clone() } });
         }
-        let manifest = format!("{folder}/manifest-{}.json", manifest_id(&datasets));
-        let text = serde_json::to_vec_pretty(&json!({ "objects": entries }))
-            .map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
-        target.put(&manifest, text).await?;
+        let interval = ctx.run().interval;
+        let manifest = Manifest { start: interval.start.to_string(), end: interval.end.to_string(), objects: entries };
+        let text =
+            serde_json::to_vec_pretty(&manifest).map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
+        // Named after what it says: if it is there, it says the same.
+        let manifest = format!("{folder}/manifest-{}.json", &sha256_hex(&text)[..16]);
+        target.put_if_absent(&manifest, text).await?;
         let objects = datasets.len() as u64;
         Ok(Output {
             manifest,
@@ -111,18 +120,11 @@ fn folder(params: &Params, ctx: &Context) -> Result<String, TaskError> {
         Some(text) => Timestamp::parse(text)
             .ok_or_else(|| TaskError::fail("BadParameters", format!("`at: {text}` is no RFC 3339 instant")))?,
     };
-    let prefix = params.prefix.trim_matches('/');
-    Ok(at.to_datetime().format(&format!("{}/dt=%Y-%m-%d/hour=%H", prefix.replace('%', "%%"))).to_string())
+    Ok(hour(&params.prefix, at))
 }
 
 fn file_name(uri: &str) -> &str {
     uri.rsplit('/').next().unwrap_or(uri)
-}
-
-/// The same datasets always make the same manifest, under the same key.
-fn manifest_id(datasets: &[&Dataset]) -> String {
-    let sums: Vec<&str> = datasets.iter().map(|dataset| dataset.sha256.as_str()).collect();
-    sha256_hex(sums.join("\n").as_bytes())[..16].to_owned()
 }
 
 async fn copy(source: &Lake, target: &Lake, dataset: &Dataset, key: &str) -> Result<Put, TaskError> {

@@ -61,3 +61,108 @@ async fn changed_bytes_are_not_archived() {
     let error = Archive::run(params(Input::One(one)), &ctx).await.unwrap_err();
     assert_eq!(error.class(), "CorruptDataset");
 }
+
+/// Runs in local files and, where it can be had, on S3.
+fn runs(folder: &std::path::Path) -> Vec<(TestRun, Option<updraft_testkit::services::s3::Bucket>)> {
+    let on_s3 = TestRun::new(folder);
+    let bucket = crate::s3_lake::move_lake(&on_s3);
+    let mut runs = vec![(TestRun::new(folder), None)];
+    if bucket.is_some() {
+        runs.push((on_s3, bucket));
+    }
+    runs
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+/// Archives one object for an interval of ten minutes, or a run by hand where both are one instant.
+async fn keep(run: &mut TestRun, start: &str, end: &str, part: &str) -> Dataset {
+    run.info.interval = updraft_task::DataInterval { start: at(start), end: at(end) };
+    let ctx = run.context("keep", 1, None);
+    let id = crate::batch::batch_id(ctx.run(), part);
+    let lake = ctx.lake().unwrap();
+    let uri = format!("in/part-{}.json", crate::batch::slug(&id));
+    let one = Dataset { batch_id: Some(id), ..dataset(&lake, &uri, b"{}").await };
+    let params = Params { input: Input::One(one.clone()), prefix: "archive/x".into(), at: None };
+    Archive::run(params, &ctx).await.unwrap();
+    one
+}
+
+async fn read(run: &TestRun, from: &str, to: &str, parts: &[&str]) -> Result<read::Output, TaskError> {
+    let params = serde_json::json!({ "prefix": "archive/x", "from": from, "to": to, "parts": parts });
+    ArchiveRead::run(serde_json::from_value(params).unwrap(), &run.context("read", 1, None)).await
+}
+
+#[tokio::test]
+async fn a_window_comes_back_in_its_order_and_one_with_holes_is_refused_with_each_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mut run, _bucket) in runs(folder.path()) {
+        let times = ["T23:30:00", "T23:40:00", "T23:50:00"].map(|time| format!("2026-01-01{time}Z"));
+        let midnight = "2026-01-02T00:00:00Z".to_owned();
+        for (start, end) in [(&times[2], &midnight), (&times[0], &times[1])] {
+            keep(&mut run, start, end, "europe").await;
+        }
+        let error = read(&run, &times[0], "2026-01-02T00:10:00Z", &[]).await.unwrap_err();
+        assert_eq!(error.class(), "Holes");
+        for hole in
+            ["2 hole(s)", "2026-01-01T23:40:00Z…2026-01-01T23:50:00Z", "2026-01-02T00:00:00Z…2026-01-02T00:10:00Z"]
+        {
+            assert!(error.message().contains(hole), "{hole}: {error}");
+        }
+        keep(&mut run, &times[1], &times[2], "europe").await;
+        keep(&mut run, &midnight, "2026-01-02T00:10:00Z", "europe").await;
+        // By hand: in the window, and it covers nothing.
+        keep(&mut run, "2026-01-01T23:45:00.5Z", "2026-01-01T23:45:00.5Z", "europe").await;
+        let output = read(&run, &times[0], "2026-01-02T00:10:00Z", &["europe"]).await.unwrap();
+        assert_eq!((output.batches, output.rows_out, output.bytes), (5, 5, 10));
+        let lake = run.context("x", 1, None).lake().unwrap();
+        let mut ids = Vec::new();
+        for one in &output.datasets {
+            lake.read(one).await.unwrap();
+            ids.push(one.batch_id.clone().unwrap());
+        }
+        assert!(ids.is_sorted(), "{ids:?}");
+        let error = read(&run, &times[0], &midnight, &["europe", "asia"]).await.unwrap_err();
+        assert!(error.message().contains("asia 2026-01-01T23:30:00Z…2026-01-02T00:00:00Z"), "{error}");
+        // An object that was changed or lost is a hole, and it is said where.
+        for (spoil, why) in [(true, "not those that were archived"), (false, "it is gone")] {
+            let key = &output.datasets[0].uri;
+            if spoil {
+                lake.put(key, "xx").await.unwrap();
+            } else {
+                lake.delete(key).await.unwrap();
+            }
+            let error = read(&run, &times[0], &midnight, &[]).await.unwrap_err();
+            assert!(
+                error.class() == "Holes" && error.message().contains(why) && error.message().contains(key),
+                "{error}"
+            );
+        }
+        for (from, to) in [("2026-01-01", "x"), (midnight.as_str(), times[0].as_str()), (&times[0], &times[0])] {
+            assert_eq!(read(&run, from, to, &[]).await.unwrap_err().class(), "BadParameters", "{from} {to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_object_is_archived_on_s3_and_other_bytes_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let Some(_bucket) = crate::s3_lake::move_lake(&run) else { return };
+    let ctx = run.context("keep", 1, None);
+    let lake = ctx.lake().unwrap();
+    let bytes: Vec<u8> = (0..updraft_task::lake::PART_BYTES + 7).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    lake.put("a/big", bytes.clone()).await.unwrap();
+    let big = Dataset { bytes: bytes.len() as u64, sha256: sha256_hex(&bytes), ..dataset(&lake, "a/other", b"").await };
+    let big = Dataset { uri: "a/big".to_owned(), ..big };
+    let first = Archive::run(params(Input::One(big.clone())), &ctx).await.unwrap();
+    let again = Archive::run(params(Input::One(big.clone())), &ctx).await.unwrap();
+    assert_eq!((first.copied, again.already_there, &again.manifest), (1, 1, &first.manifest));
+    let key = "archive/x/dt=2025-12-02/hour=09/big";
+    assert_eq!(lake.sum(key).await.unwrap(), big.sha256);
+    lake.put(key, "other").await.unwrap();
+    assert_eq!(Archive::run(params(Input::One(big)), &ctx).await.unwrap_err().class(), "Conflict");
+    assert_eq!(lake.get(key).await.unwrap(), "other");
+}

@@ -19,6 +19,7 @@ use super::budget;
 use super::client::{Answer, Body, Client};
 use super::connection::OpenSky;
 use super::keys;
+pub(crate) use super::keys::{RAW_ANSWERS, RAW_MANIFESTS};
 use super::plan::StateRequest;
 use super::region::{GLOBAL_CREDITS, RegionBox};
 use super::snapshot::{Snapshot, time_of};
@@ -146,7 +147,7 @@ impl Task for Collect {
 ///
 /// # Errors
 /// The lake's.
-pub(super) async fn kept(lake: &Lake, batch_id: &str) -> Result<Option<(RawSnapshot, u64)>, TaskError> {
+pub(crate) async fn kept(lake: &Lake, batch_id: &str) -> Result<Option<(RawSnapshot, u64)>, TaskError> {
     let Some(manifest) = lake.find(&keys::manifest(batch_id)).await? else { return Ok(None) };
     let Ok(manifest) = serde_json::from_slice::<Manifest>(&manifest) else { return Ok(None) };
     let raw = manifest.snapshot;

@@ -11,6 +11,11 @@ pub const UNLOCATED: &str = "unlocated";
 /// Names that no region may have.
 pub const RESERVED: [&str; 2] = [GLOBAL, UNLOCATED];
 
+/// Folder of what is known of the raw answers.
+pub(crate) const RAW_MANIFESTS: &str = "raw-data/flights/manifest";
+/// Folder of the raw answers.
+pub(crate) const RAW_ANSWERS: &str = "raw-data/flights/states/v1";
+
 /// Folder of an hour.
 pub fn hour(at: Timestamp) -> String {
     at.to_datetime().format("dt=%Y-%m-%d/hour=%H").to_string()
@@ -18,12 +23,12 @@ pub fn hour(at: Timestamp) -> String {
 
 /// The raw answer of a call.
 pub fn raw(scope: &str, time: Timestamp, sha256: &str) -> String {
-    format!("raw-data/flights/states/v1/scope={scope}/{}/states_{}_{}.json.gz", hour(time), compact(time), &sha256[..8])
+    format!("{RAW_ANSWERS}/scope={scope}/{}/states_{}_{}.json.gz", hour(time), compact(time), &sha256[..8])
 }
 
 /// What is known of a batch's raw answer.
 pub fn manifest(batch_id: &str) -> String {
-    format!("raw-data/flights/manifest/{}.json", slug(batch_id))
+    format!("{RAW_MANIFESTS}/{}.json", slug(batch_id))
 }
 
 /// The validated rows of a batch.

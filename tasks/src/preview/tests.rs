@@ -374,7 +374,7 @@ async fn datasets_on_s3_are_shown_by_key_and_by_address() {
         use datafusion::arrow::record_batch::RecordBatch;
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
         // Several blocks, of which few are fetched.
-        let numbers = Int64Array::from_iter_values((0..400_000_i64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C1)));
+        let numbers = Int64Array::from_iter_values((0..400_000_i64).map(|n| n.wrapping_mul(711_400_719_181_877)));
         let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)]).unwrap();
         crate::parquet::write_batches(&lake, "in/a.parquet", &schema, &[rows], None).await.unwrap();
         let seen = looked(&lake, "in/a.parquet", "parquet").await.unwrap();

@@ -197,3 +197,32 @@ async fn runs_by_hand_are_batches_of_their_own_and_one_that_is_dated_joins_the_s
     ids.dedup();
     assert_eq!((ids.len(), bench.asked(STATES)), (4, 4));
 }
+
+#[tokio::test]
+async fn raw_answers_of_a_window_are_read_again_and_a_lost_one_is_a_hole() {
+    let mut bench = Bench::four();
+    let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z");
+    for minute in [0, 10, 20] {
+        bench.run.info.interval.start = Timestamp::parse(&at(minute)).unwrap();
+        bench.run.info.interval.end = Timestamp::parse(&at(minute + 10)).unwrap();
+        bench.collect().await.unwrap();
+    }
+    let read = |to: u32| {
+        bench.task::<crate::archive::ArchiveRead>(json!({
+            "source": "raw_answers", "from": at(0), "to": at(to), "parts": ["global"], "workflow": "test",
+        }))
+    };
+    let output = read(30).await.unwrap();
+    assert_eq!((&output["batches"], &output["rows_out"]), (&json!(3), &json!(12)));
+    #[cfg(feature = "sql")]
+    {
+        let params = json!({ "snapshots": output["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+        assert_eq!(bench.task::<super::super::Validate>(params).await.unwrap()["received"], 12);
+    }
+    assert!(read(40).await.unwrap_err().message().contains("2026-01-01T00:30:00Z…2026-01-01T00:40:00Z"));
+    let lake = bench.run.context("task", 1, None).lake().unwrap();
+    lake.delete("raw-data/flights/manifest/test_20260101T001000Z_20260101T002000Z_global.json").await.unwrap();
+    let error = read(30).await.unwrap_err();
+    assert_eq!(error.class(), "Holes");
+    assert!(error.message().contains("global 2026-01-01T00:10:00Z…2026-01-01T00:20:00Z"), "{error}");
+}
