@@ -210,7 +210,8 @@ async fn archived(lake: &Lake, prefix: &str, window: DataInterval) -> Result<Fou
 
 /// Whether a key of an archive is that of a manifest.
 pub(crate) fn is_manifest(key: &str) -> bool {
-    key.rsplit('/').next().is_some_and(|name| name.starts_with("manifest-") && name.ends_with(".json"))
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.strip_prefix("manifest-").is_some_and(|rest| rest.strip_suffix(".json").is_some())
 }
 
 /// Why an object cannot be read.
