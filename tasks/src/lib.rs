@@ -34,6 +34,8 @@ pub mod quality;
 #[cfg(feature = "sql")]
 mod query;
 #[cfg(feature = "sql")]
+pub mod spark;
+#[cfg(feature = "sql")]
 pub mod sql_transform;
 #[cfg(feature = "sql")]
 pub mod warehouse_load;
@@ -48,6 +50,8 @@ pub fn registry() -> Registry {
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
         registry.add::<quality::QualityCheck>();
+        registry.add_connection::<spark::Spark>();
+        registry.add::<spark::SparkSubmit>();
         registry.add::<sql_transform::SqlTransform>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }

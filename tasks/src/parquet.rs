@@ -224,6 +224,15 @@ pub fn decode(bytes: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), TaskError> 
     Ok((schema, batches))
 }
 
+/// The columns that a file says it has.
+///
+/// # Errors
+/// `fail` `BadParquet`.
+pub fn file_columns(bytes: Bytes) -> Result<Vec<Column>, TaskError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| fault("read", &error))?;
+    Ok(columns(builder.schema()))
+}
+
 /// Number of rows that a file says it has.
 ///
 /// # Errors

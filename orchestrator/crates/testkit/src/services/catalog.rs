@@ -237,6 +237,7 @@ impl Running {
                     text("kind", "spark"),
                     text("master", &spark.master_url()),
                     text("rest_url", &spark.rest_url()),
+                    text("ui_url", &spark.ui_url()),
                     text("home", &programs.home()?.display().to_string()),
                     text("python", &programs.python().display().to_string()),
                     text("jars", &programs.jars().display().to_string()),
