@@ -71,13 +71,7 @@ fn level(line: &str) -> Level {
     }
 }
 
-fn child(
-    job: &Job,
-    home: &Path,
-    master: &str,
-    connection: &Spark,
-    scratch: &Path,
-) -> Result<ChildSpec, TaskError> {
+fn child(job: &Job, home: &Path, master: &str, connection: &Spark, scratch: &Path) -> Result<ChildSpec, TaskError> {
     let properties = scratch.join("spark.properties");
     write_properties(&properties, job)
         .map_err(|error| TaskError::retry("Scratch", format!("cannot write {}: {error}", properties.display())))?;

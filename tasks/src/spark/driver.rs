@@ -77,16 +77,29 @@ impl Submission<'_> {
         }
         // Before `create`: the newest driver there is, so that one whose answer gets lost is found among the newer ones.
         let newest = self.rest.listed().await?.and_then(|(drivers, _)| drivers.into_iter().next_back());
-        let mine = json!({ "application": self.job.application, "after": newest, "attempt": self.ctx.attempt().dispatch_no });
+        let mine =
+            json!({ "application": self.job.application, "after": newest, "attempt": self.ctx.attempt().dispatch_no });
         let stands = self.ctx.state().put_once(&intent, mine.clone()).await?;
         let found = if stands == mine { None } else { self.find(&stands).await? };
         let adopted = found.is_some();
         let driver = match found {
             Some(driver) => driver,
-            None => self.rest.create(self.job).await?,
+            None => self.create().await?,
         };
         let stands = self.ctx.state().put_once(&id, json!(driver)).await?;
         Ok((stands.as_str().unwrap_or(&driver).to_owned(), adopted))
+    }
+
+    /// Submits the job.
+    async fn create(&self) -> Result<String, TaskError> {
+        let created = self.rest.create(self.job).await;
+        // What was surely not taken needs no looking for. What may have been stays open.
+        if let Err(error) = &created
+            && matches!(error.class(), "MasterAway" | "Refused")
+        {
+            self.over("not taken").await?;
+        }
+        created
     }
 
     /// Looks for a driver whose attempt ended between its intent and the master's answer; `None` if there surely is none.
@@ -179,7 +192,8 @@ impl Submission<'_> {
                         // It may yet run: it must not when the job is submitted again.
                         self.rest.kill(driver).await?;
                         self.over("given up").await?;
-                        let text = format!("the master has given up driver {driver} ({why}), and nothing was published");
+                        let text =
+                            format!("the master has given up driver {driver} ({why}), and nothing was published");
                         return Err(TaskError::retry("DriverLost", text));
                     }
                 }

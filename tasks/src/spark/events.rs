@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -139,11 +139,6 @@ impl Tail {
         Self { folder, read: 0, rest: Vec::new() }
     }
 
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Whole lines that have come since. What cannot be read has not come.
     pub fn lines(&mut self) -> Vec<String> {
         // The file loses its ending `.inprogress` when the application ends: it is looked for each time.
@@ -175,11 +170,16 @@ mod tests {
         let mut tail = Tail::new(folder.path().to_owned());
         assert!(tail.lines().is_empty());
         let log = concat!(
-            r#"{"Event":"SparkListenerApplicationStart","App Name":"x","App ID":"local-1"}"#, "\n",
-            r#"{"Event":"SparkListenerJobStart","Job ID":0,"Stage IDs":[0,1]}"#, "\n",
-            r#"{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"Success"},"Task Metrics":{"Executor Run Time":7,"Peak Execution Memory":9,"Input Metrics":{"Bytes Read":10,"Records Read":3}}}"#, "\n",
-            r#"{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"ExceptionFailure"}}"#, "\n",
-            r#"{"Event":"SparkListenerStageCompleted","Stage Info":{"Stage ID":0,"Stage Name":"count","Number of Tasks":1,"Submission Time":5,"Completion Time":9}}"#, "\n",
+            r#"{"Event":"SparkListenerApplicationStart","App Name":"x","App ID":"local-1"}"#,
+            "\n",
+            r#"{"Event":"SparkListenerJobStart","Job ID":0,"Stage IDs":[0,1]}"#,
+            "\n",
+            r#"{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"Success"},"Task Metrics":{"Executor Run Time":7,"Peak Execution Memory":9,"Input Metrics":{"Bytes Read":10,"Records Read":3}}}"#,
+            "\n",
+            r#"{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"ExceptionFailure"}}"#,
+            "\n",
+            r#"{"Event":"SparkListenerStageCompleted","Stage Info":{"Stage ID":0,"Stage Name":"count","Number of Tasks":1,"Submission Time":5,"Completion Time":9}}"#,
+            "\n",
             r#"{"Event":"SparkListenerSta"#,
         );
         std::fs::write(&file, log).unwrap();

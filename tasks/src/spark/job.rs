@@ -139,11 +139,7 @@ fn place(root: &str) -> String {
 
 /// How a job reaches the lake: the address by properties, the keys by the environment, from which Spark's driver takes them
 /// into its configuration by itself.
-fn lake_access(
-    lake: &LakeConnection,
-    properties: &mut BTreeMap<String, String>,
-    env: &mut BTreeMap<String, String>,
-) {
+fn lake_access(lake: &LakeConnection, properties: &mut BTreeMap<String, String>, env: &mut BTreeMap<String, String>) {
     if !lake.url.starts_with("s3://") {
         return;
     }

@@ -203,10 +203,8 @@ impl Watch {
             let done = self.progress.metrics.stages;
             ctx.progress(done, Some(self.progress.known_stages().max(done)), "stages");
             match stage.failure {
-                None => ctx.info(format!(
-                    "stage {}: {} tasks in {} ms ({})",
-                    stage.id, stage.tasks, stage.millis, stage.name
-                )),
+                None => ctx
+                    .info(format!("stage {}: {} tasks in {} ms ({})", stage.id, stage.tasks, stage.millis, stage.name)),
                 Some(why) => ctx.warn(format!("stage {} failed ({}): {why}", stage.id, stage.name)),
             }
         }

@@ -56,17 +56,25 @@ impl Rest {
         Ok(Self { client, rest_url: rest_url.to_owned(), ui_url })
     }
 
+    /// # Errors
+    /// `retry` `MasterAway`: it was surely not asked; `retry` `Unknown`: it was asked, and what it answers is not known.
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, TaskError> {
-        let away = |text: String| TaskError::retry("MasterAway", format!("the master's answer: {text}"));
-        let response = request.send().await.map_err(|error| away(chain(&error)))?;
-        let bytes = body(response, ANSWER, "the master's answer").await.map_err(|error| away(error.to_string()))?;
-        serde_json::from_slice(&bytes).map_err(|error| away(error.to_string()))
+        let lost = |text: String| TaskError::retry("Unknown", format!("the master's answer is lost: {text}"));
+        let response = request.send().await.map_err(|error| {
+            if error.is_connect() {
+                TaskError::retry("MasterAway", format!("the master cannot be reached: {}", chain(&error)))
+            } else {
+                lost(chain(&error))
+            }
+        })?;
+        let bytes = body(response, ANSWER, "the answer").await.map_err(|error| lost(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| lost(error.to_string()))
     }
 
     /// Submits a job; the driver's id.
     ///
     /// # Errors
-    /// `fail` `Refused`: the master does not take it; `retry` `MasterAway`: no answer, so that it may have been taken.
+    /// `fail` `Refused` or `retry` `MasterAway`: it was not taken; `retry` `Unknown`: it may have been.
     pub async fn create(&self, job: &Job) -> Result<String, TaskError> {
         let request = self.client.post(format!("{}/v1/submissions/create", self.rest_url)).json(&submission(job));
         let answer = self.ask(request).await?;
@@ -87,7 +95,7 @@ impl Rest {
     /// Kills a driver; one that has ended is fine.
     ///
     /// # Errors
-    /// `retry` `MasterAway`.
+    /// `retry` `MasterAway` or `Unknown`.
     pub async fn kill(&self, id: &str) -> Result<(), TaskError> {
         let request = self.client.post(format!("{}/v1/submissions/kill/{id}", self.rest_url)).json(&json!({}));
         self.ask(request).await.map(drop)
@@ -96,7 +104,7 @@ impl Rest {
     /// Ids of all drivers that the master lists, and the names of all applications; `None` if its pages have no address.
     ///
     /// # Errors
-    /// `retry` `MasterAway`.
+    /// `retry` `MasterAway` or `Unknown`.
     pub async fn listed(&self) -> Result<Option<(BTreeSet<String>, BTreeSet<String>)>, TaskError> {
         let Some(url) = &self.ui_url else { return Ok(None) };
         let page = self.ask(self.client.get(format!("{url}/json/"))).await?;
