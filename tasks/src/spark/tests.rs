@@ -173,6 +173,7 @@ async fn a_batch_on_the_cluster_and_s3_is_the_one_of_datafusion_row_for_row() {
 /// Sleeps without a Spark call, so that by itself its Python outlives the JVM.
 const SLEEPER: &str = r#"
 import os, sys, time
+sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import batch_processor
 batch_processor.end_with_the_jvm()
