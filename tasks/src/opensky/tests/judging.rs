@@ -50,3 +50,142 @@ async fn recorded_snapshots_break_no_rule_of_the_flagship_and_score_high() {
         );
     }
 }
+
+/// 200 aircraft over Europe, one in ten on the ground, all fresh and whole: a good answer.
+fn good() -> Value {
+    let row = |n: u32| {
+        let on_ground = n % 10 == 0;
+        let (altitude, speed) = if on_ground { (0.0, 5.0) } else { (9_000.0, 220.0) };
+        json!([
+            format!("{n:06x}"),
+            format!("TEST{n}"),
+            "Germany",
+            999,
+            1_000,
+            8.0 + f64::from(n) / 100.0,
+            50.0,
+            altitude,
+            on_ground,
+            speed,
+            90.0,
+            0.0,
+            null,
+            altitude,
+            "1000",
+            false,
+            0,
+            2
+        ])
+    };
+    json!({ "time": 1_000, "states": (0..200).map(row).collect::<Vec<_>>() })
+}
+
+/// What is done to the good rows: a query over them as `s`, or numbers of the validation that are changed.
+enum Spoil {
+    Rows(String),
+    Number(&'static str, u64),
+}
+
+/// The rows with this column changed in this many of 200.
+fn share(rows: u32, column: &str, bad: &str) -> Spoil {
+    let good = format!("\"{column}\"");
+    Spoil::Rows(format!(
+        "select * replace (case when icao24 < '{rows:06x}' then {bad} else {good} end as {column}) from s"
+    ))
+}
+
+/// Every rule of the flagship with data made bad in its way, and what it says then.
+fn spoiled() -> Vec<(&'static str, Spoil, &'static str)> {
+    let rows = |sql: &str| Spoil::Rows(sql.to_owned());
+    let fetched = |seconds: u32| {
+        rows(&format!("select * replace (snapshot_time + interval '{seconds} seconds' as fetched_at) from s"))
+    };
+    vec![
+        ("states_received", rows("select * from s where false"), "warned"),
+        ("one_state_per_aircraft", rows("select * from s union all select * from s where icao24 = '000007'"), "failed"),
+        ("keys_present", share(1, "icao24", "null"), "failed"),
+        ("address_form", share(1, "icao24", "'00000G'"), "failed"),
+        ("latitude_range", share(1, "latitude_deg", "90.5"), "failed"),
+        ("longitude_range", share(1, "longitude_deg", "-180.5"), "failed"),
+        ("known_position_source", share(1, "position_source", "7"), "warned"),
+        ("answer_older_60s", fetched(61), "warned"),
+        ("answer_older_120s", fetched(121), "failed"),
+        ("without_position", Spoil::Number("/nulls/latitude_deg", 7), "warned"),
+        ("without_position", Spoil::Number("/nulls/latitude_deg", 21), "failed"),
+        ("rejected_rows", Spoil::Number("/quarantine/rows", 2), "warned"),
+        ("rejected_rows", Spoil::Number("/quarantine/rows", 11), "failed"),
+        ("blank_callsign", share(11, "callsign", "null"), "warned"),
+        ("blank_callsign", share(41, "callsign", "null"), "failed"),
+        ("blank_origin_country", share(2, "origin_country", "null"), "warned"),
+        ("blank_origin_country", share(11, "origin_country", "null"), "failed"),
+        ("contact_older_15s", share(51, "contact_age_s", "16"), "warned"),
+        ("contact_older_15s", share(121, "contact_age_s", "16"), "failed"),
+        ("position_older_60s", share(41, "position_age_s", "61"), "warned"),
+        ("position_older_60s", share(101, "position_age_s", "61"), "failed"),
+        ("position_older_300s", share(11, "position_age_s", "301"), "warned"),
+        ("position_older_300s", share(41, "position_age_s", "301"), "failed"),
+        ("airborne_without_altitude", share(13, "baro_altitude_m", "null"), "warned"),
+        ("airborne_without_altitude", share(45, "baro_altitude_m", "null"), "failed"),
+        ("on_ground", share(40, "on_ground", "true"), "warned"),
+        ("on_ground", rows("select * replace (false as on_ground) from s"), "warned"),
+        ("outliers", share(3, "flags", "2"), "warned"),
+        ("outliers", share(11, "flags", "32"), "failed"),
+    ]
+}
+
+/// What each rule says of these rows.
+async fn judged(bench: &Bench, dataset: &Value, output: &Value) -> std::collections::BTreeMap<String, String> {
+    let before = bench.run.items().len();
+    let input = json!({ "europe": { "dataset": dataset } });
+    let with = json!({ "input": input, "rules": rules(output), "regions": ["europe"] });
+    let judged = QualityCheck::run(serde_json::from_value(with).unwrap(), &bench.run.context("quality", 1, None)).await;
+    let class = judged.as_ref().err().map(TaskError::class);
+    assert!(class.is_none_or(|class| class == "QualityFailed"), "{judged:?}");
+    let mut states = std::collections::BTreeMap::new();
+    for item in bench.run.items().into_iter().skip(before) {
+        let name = item.name.rsplit('/').next().unwrap().split('(').next().unwrap().to_owned();
+        let worst = states.entry(name).or_insert_with(|| item.state.clone());
+        if item.state == "failed" {
+            *worst = item.state;
+        }
+    }
+    assert_eq!(class.is_some(), states.values().any(|state| state == "failed"), "{states:?}");
+    states
+}
+
+#[tokio::test]
+async fn each_rule_of_the_flagship_fires_on_data_made_bad_in_its_way_and_on_good_data_none() {
+    let bench = Bench::new(Options { answers: vec![good()], ..Options::default() });
+    let collected = bench.collect().await.unwrap();
+    let params = json!({ "snapshots": collected["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+    let output = bench.task::<Validate>(params).await.unwrap();
+    let mut europe = output["regions"]["europe"]["dataset"].clone();
+    // The standing answer was heard long ago: only here, where the clock stands beside it.
+    let fresh = "select * replace (snapshot_time + interval '2 seconds' as fetched_at) from s";
+    europe = bench.spoil(&europe, fresh).await;
+    let states = judged(&bench, &europe, &output).await;
+    assert!(states.values().all(|state| state == "passed"), "{states:?}");
+    let mut fired = std::collections::BTreeSet::new();
+    for (rule, spoil, expected) in spoiled() {
+        let (mut dataset, mut output) = (europe.clone(), output.clone());
+        match spoil {
+            Spoil::Rows(sql) => dataset = bench.spoil(&europe, &sql).await,
+            Spoil::Number(place, number) => *output.pointer_mut(place).unwrap() = json!(number),
+        }
+        let states = judged(&bench, &dataset, &output).await;
+        assert_eq!(states.get(rule).map(String::as_str), Some(expected), "{rule}: {states:?}");
+        fired.insert(rule.to_owned());
+    }
+    let names =
+        rules(&output).as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(fired, names, "every rule of the file is shown to fire");
+}
+
+impl Bench {
+    /// A dataset made of another one by a query.
+    async fn spoil(&self, dataset: &Value, sql: &str) -> Value {
+        let prefix = format!("spoiled/{}", &updraft_task::lake::sha256_hex(sql.as_bytes())[..8]);
+        let params = json!({ "inputs": { "s": dataset }, "sql": sql, "output": { "prefix": prefix } });
+        self.task::<crate::sql_transform::SqlTransform>(params).await.unwrap()["dataset"].take()
+    }
+}
