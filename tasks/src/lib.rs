@@ -49,6 +49,7 @@ pub fn registry() -> Registry {
     #[cfg(feature = "sql")]
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
+        registry.add_connection::<warehouse_load::Group>();
         registry.add::<quality::QualityCheck>();
         registry.add_connection::<spark::Spark>();
         registry.add::<spark::SparkSubmit>();

@@ -1,78 +1,21 @@
-//! `warehouse.load`: rows of datasets into a table. Now: tables kept in the lake as Parquet, one file per batch and day.
-//! Databases come with their own connections' engines.
+//! `warehouse.load`: rows of datasets into a table of a warehouse, or of each warehouse of a group. One module per engine,
+//! each with `load(connection, load) -> TargetReport`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use datafusion::arrow::array::{Array, BooleanArray, Date32Array};
-use datafusion::arrow::compute::{cast, filter_record_batch};
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::arrow::record_batch::RecordBatch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use updraft_task::{
-    ConnectionKind, ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Lake, LakeConnection, Secret, Task,
-    TaskError,
-};
+use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Verdict};
 
-use crate::batch::{batch_id, day, slug};
-use crate::parquet;
+use crate::batch::batch_id;
 
-/// Engine behind a warehouse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// Parquet files in the lake.
-    Lake,
-    /// ClickHouse (known, not in this version).
-    Clickhouse,
-    /// PostgreSQL (known, not in this version).
-    Postgres,
-}
+mod clickhouse;
+mod connection;
+mod lake;
+mod postgres;
 
-/// Where tables are kept.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WarehouseConnection {
-    /// What keeps the tables.
-    pub engine: Engine,
-    /// Address or folder; for `lake` a folder or `s3://bucket/prefix` (the connection `lake` if left out).
-    #[serde(default)]
-    pub url: Option<String>,
-    /// Password of a database.
-    #[serde(default)]
-    pub password: Option<Secret>,
-}
-
-impl ConnectionKind for WarehouseConnection {
-    const KIND: &'static str = "warehouse";
-    const SUMMARY: &'static str = "where tables are kept: Parquet in the lake";
-}
-
-impl WarehouseConnection {
-    /// The lake that holds the tables.
-    ///
-    /// # Errors
-    /// `fail` `BadConnection`: another engine, or a lake that cannot be opened.
-    pub fn lake(&self, ctx: &Context) -> Result<Lake, TaskError> {
-        match self.engine {
-            Engine::Lake => {}
-            Engine::Clickhouse | Engine::Postgres => {
-                return Err(TaskError::fail(
-                    "BadConnection",
-                    format!(
-                        "the warehouse's engine `{}` is known, not in this version; use `engine: lake`",
-                        if self.engine == Engine::Postgres { "postgres" } else { "clickhouse" }
-                    ),
-                ));
-            }
-        }
-        let Some(url) = &self.url else { return ctx.lake() };
-        let mut connection = ctx.connection_named::<LakeConnection>(LakeConnection::KIND)?;
-        connection.url.clone_from(url);
-        Lake::open(&connection, &ctx.run().project_dir)
-    }
-}
+pub(crate) use connection::warehouses;
+pub use connection::{Engine, Group, WarehouseConnection};
 
 /// How rows meet those that are there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,12 +46,41 @@ fn snapshot_time() -> String {
     "snapshot_time".to_owned()
 }
 
-/// Output of `warehouse.load`.
+/// What one warehouse took. `sent` = `inserted` + `already_there` + `ignored`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetReport {
+    /// Name of its connection.
+    pub connection: String,
+    /// Its engine.
+    pub engine: Engine,
+    /// Where the table lies there.
+    pub location: String,
+    /// Rows of the datasets.
+    pub sent: u64,
+    /// Rows that this load put in (of the lake: also in place of replaced ones).
+    pub inserted: u64,
+    /// Rows left out because the table held their key.
+    pub already_there: u64,
+    /// Rows left out because another row of the same batch has their key.
+    pub ignored: u64,
+    /// Rows of the same batches that an earlier load had left and that were replaced.
+    pub replaced: u64,
+    /// Rows of these batches found in the table afterwards, by key, counted by reading it.
+    pub rows_found: u64,
+    /// Files written; 0 for a database.
+    pub files: u64,
+    /// Days or partitions written to (the first 400).
+    pub partitions: Vec<String>,
+    /// Complete since an earlier attempt of this task run, and not loaded again.
+    pub reused: bool,
+}
+
+/// Output of `warehouse.load`. Of a group, numbers at the top are of the member that holds the fewest rows.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LoadReport {
-    /// The table.
+    /// The table, as the workflow names it.
     pub table: String,
-    /// Where it lies, in the warehouse's lake.
+    /// Where it lies.
     pub location: String,
     /// Rows of the datasets.
     pub rows_in: u64,
@@ -118,8 +90,54 @@ pub struct LoadReport {
     pub replaced: u64,
     /// Files written.
     pub files: u64,
-    /// Days written to (`YYYY-MM-DD`, the first 400).
+    /// Days or partitions written to (the first 400).
     pub partitions: Vec<String>,
+    /// Each warehouse, in the order of the group.
+    pub targets: Vec<TargetReport>,
+}
+
+/// A dataset and the batch that it is.
+pub(crate) struct Batch<'a> {
+    /// Equal in every run of one interval.
+    pub id: String,
+    /// Its rows.
+    pub dataset: &'a Dataset,
+}
+
+/// What an engine loads.
+pub(crate) struct Load<'a> {
+    /// The attempt: log, cancellation, the lake that holds the datasets.
+    pub ctx: &'a Context,
+    /// Name of the connection.
+    pub connection: &'a str,
+    /// The table's name in this warehouse: letters, digits and `_`.
+    pub table: &'a str,
+    /// Column of the partition, for engines whose tables do not tell.
+    pub partition_by: &'a str,
+    /// How rows meet those that are there.
+    pub mode: Mode,
+    /// At least one; no id twice.
+    pub batches: &'a [Batch<'a>],
+}
+
+impl Load<'_> {
+    /// A report of nothing done yet.
+    fn report(&self, engine: Engine, location: String) -> TargetReport {
+        TargetReport {
+            connection: self.connection.to_owned(),
+            engine,
+            location,
+            sent: 0,
+            inserted: 0,
+            already_there: 0,
+            ignored: 0,
+            replaced: 0,
+            rows_found: 0,
+            files: 0,
+            partitions: Vec::new(),
+            reused: false,
+        }
+    }
 }
 
 /// The task.
@@ -130,12 +148,12 @@ impl Task for WarehouseLoad {
     const TYPE: &'static str = "warehouse.load";
     const SUMMARY: &'static str = "loads datasets into a table, replacing their batches";
     const EFFECTS: Effects = Effects::Idempotent;
-    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse"]);
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse", "group"]);
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass {
             name: "BadConnection",
             retryable: false,
-            meaning: "the warehouse is not set up, or its engine is not in this version",
+            meaning: "the warehouse is not set up, or refuses the user",
         },
         ErrorClass {
             name: "BadTable",
@@ -157,6 +175,11 @@ impl Task for WarehouseLoad {
             retryable: true,
             meaning: "afterwards the table does not hold what was loaded",
         },
+        ErrorClass {
+            name: "BadState",
+            retryable: false,
+            meaning: "what an earlier attempt kept of its loads does not read",
+        },
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
     ];
     const EXAMPLE: &'static str = r#"
@@ -172,66 +195,90 @@ impl Task for WarehouseLoad {
     type Output = LoadReport;
 
     async fn run(params: Params, ctx: &Context) -> Result<LoadReport, TaskError> {
-        if params.table.is_empty() || !params.table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(TaskError::fail(
-                "BadTable",
-                format!("`table: {}`: a table's name has letters, digits and `_` only", params.table),
-            ));
-        }
-        match params.mode {
-            Mode::ReplaceBatch => {}
-        }
-        let Params { input, table, partition_by, .. } = params;
-        let warehouse = ctx.connection::<WarehouseConnection>()?.lake(ctx)?;
-        let source = ctx.lake()?;
-        let datasets = batches_of(&input, ctx)?;
-        let mut report = LoadReport {
-            location: format!("warehouse/{table}"),
-            table,
-            rows_in: 0,
-            inserted: 0,
-            replaced: 0,
-            files: 0,
-            partitions: Vec::new(),
-        };
-        let mut days = BTreeSet::new();
-        for (index, (batch, dataset)) in datasets.iter().enumerate() {
-            if ctx.cancelled().is_cancelled() {
-                return Err(TaskError::cancelled());
+        let Params { input, table, partition_by, mode } = params;
+        named_plainly(&table)?;
+        let name = ctx.connection_name().unwrap_or("warehouse");
+        let warehouses = warehouses(ctx, name)?;
+        let batches = batches_of(&input, ctx)?;
+        let mut targets = Vec::with_capacity(warehouses.len());
+        let mut failed: Option<TaskError> = None;
+        for (name, connection) in &warehouses {
+            let own_table = connection.table(&table);
+            named_plainly(own_table)?;
+            let load =
+                Load { ctx, connection: name, table: own_table, partition_by: &partition_by, mode, batches: &batches };
+            match once(connection, &load, warehouses.len() > 1).await {
+                Ok(report) => targets.push(report),
+                Err(error) if warehouses.len() == 1 || ctx.cancelled().is_cancelled() => return Err(error),
+                // The others are loaded all the same: what they hold is not loaded again.
+                Err(error) => {
+                    let error = error.context(format!("warehouse `{name}`"));
+                    ctx.error(error.message());
+                    if failed.as_ref().is_none_or(|first| retryable(first) && !retryable(&error)) {
+                        failed = Some(error);
+                    }
+                }
             }
-            let (schema, rows) = parquet::read_batches(&source, dataset).await?;
-            let parts = by_day(&schema, &rows, &partition_by, &day(ctx.run().interval.start))
-                .map_err(|error| error.context(format!("`{}`", dataset.uri)))?;
-            let loaded = replace(&warehouse, &report.location, batch, &schema, &parts).await?;
-            if loaded.found != dataset.rows {
-                return Err(TaskError::retry(
-                    "CountMismatch",
-                    format!(
-                        "batch `{batch}` has {} rows, but {} holds {} of them after loading",
-                        dataset.rows, report.location, loaded.found
-                    ),
-                ));
-            }
-            ctx.info(format!(
-                "{batch}: {} rows in {} file(s), {} replaced",
-                loaded.found,
-                parts.len(),
-                loaded.replaced
-            ));
-            report.rows_in += dataset.rows;
-            report.inserted += loaded.found;
-            report.replaced += loaded.replaced;
-            report.files += parts.len() as u64;
-            days.extend(parts.into_keys());
-            ctx.progress(index as u64 + 1, Some(datasets.len() as u64), "batches");
         }
-        report.partitions = days.into_iter().take(400).collect();
-        Ok(report)
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(summary(table, targets)),
+        }
+    }
+}
+
+fn retryable(error: &TaskError) -> bool {
+    matches!(error.verdict(), Verdict::Retry { .. })
+}
+
+fn named_plainly(table: &str) -> Result<(), TaskError> {
+    if table.is_empty() || !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(TaskError::fail(
+            "BadTable",
+            format!("`table: {table}`: a table's name has letters, digits and `_` only"),
+        ));
+    }
+    Ok(())
+}
+
+/// Loads a warehouse, or, in a group, takes over what an earlier attempt completed.
+async fn once(connection: &WarehouseConnection, load: &Load<'_>, grouped: bool) -> Result<TargetReport, TaskError> {
+    let state = format!("loaded.{}", load.connection);
+    if grouped && let Some(done) = load.ctx.state().get(&state).await? {
+        let report: TargetReport = serde_json::from_value(done)
+            .map_err(|error| TaskError::fail("BadState", format!("`{state}` does not read: {error}")))?;
+        load.ctx.info(format!("{}: complete since an earlier attempt", load.connection));
+        return Ok(TargetReport { reused: true, ..report });
+    }
+    let report = match connection.engine {
+        Engine::Lake => lake::load(connection, load).await,
+        Engine::Clickhouse => clickhouse::load(connection, load).await,
+        Engine::Postgres => postgres::load(connection, load).await,
+    }?;
+    if grouped {
+        let value = serde_json::to_value(&report)
+            .map_err(|error| TaskError::fail("BadState", format!("the report is not JSON: {error}")))?;
+        load.ctx.state().put_once(&state, value).await?;
+    }
+    Ok(report)
+}
+
+fn summary(table: String, targets: Vec<TargetReport>) -> LoadReport {
+    let fewest = targets.iter().min_by_key(|target| target.rows_found);
+    LoadReport {
+        table,
+        location: fewest.map(|target| target.location.clone()).unwrap_or_default(),
+        rows_in: fewest.map_or(0, |target| target.sent),
+        inserted: fewest.map_or(0, |target| target.rows_found),
+        replaced: fewest.map_or(0, |target| target.replaced),
+        files: fewest.map_or(0, |target| target.files),
+        partitions: fewest.map(|target| target.partitions.clone()).unwrap_or_default(),
+        targets,
     }
 }
 
 /// Datasets with their batch ids; a dataset that has none gets one from its name.
-fn batches_of<'a>(input: &'a Input, ctx: &Context) -> Result<Vec<(String, &'a Dataset)>, TaskError> {
+fn batches_of<'a>(input: &'a Input, ctx: &Context) -> Result<Vec<Batch<'a>>, TaskError> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (index, (name, dataset)) in input.datasets().into_iter().enumerate() {
@@ -245,122 +292,12 @@ fn batches_of<'a>(input: &'a Input, ctx: &Context) -> Result<Vec<(String, &'a Da
                 format!("two datasets have the batch id `{id}`: the second would replace the first"),
             ));
         }
-        found.push((id, dataset));
+        found.push(Batch { id, dataset });
     }
     if found.is_empty() {
         return Err(TaskError::fail("BadInput", "`input` names no dataset: there is nothing to load"));
     }
     Ok(found)
-}
-
-/// Rows by day of a column. Without rows there is one empty part, so that the table exists with its columns.
-fn by_day(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    column: &str,
-    default_day: &str,
-) -> Result<BTreeMap<String, Vec<RecordBatch>>, TaskError> {
-    let index = time_column(schema, column)?;
-    let mut parts: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-    let broken = |error| TaskError::fail("BadPartition", format!("column `{column}`: {error}"));
-    for batch in batches {
-        let days = cast(batch.column(index), &DataType::Date32).map_err(broken)?;
-        let Some(days) = days.as_any().downcast_ref::<Date32Array>() else {
-            return Err(TaskError::fail("BadPartition", format!("column `{column}` does not read as dates")));
-        };
-        if days.null_count() > 0 {
-            return Err(TaskError::fail(
-                "BadPartition",
-                format!(
-                    "{} rows have no `{column}`: every row needs a day; partition by another column",
-                    days.null_count()
-                ),
-            ));
-        }
-        for number in days.values().iter().copied().collect::<BTreeSet<i32>>() {
-            let Some(date) = Date32Array::from(vec![number]).value_as_date(0) else {
-                return Err(TaskError::fail(
-                    "BadPartition",
-                    format!("column `{column}` holds a time outside the calendar"),
-                ));
-            };
-            let mask: BooleanArray = days.values().iter().map(|day| Some(*day == number)).collect();
-            let rows = filter_record_batch(batch, &mask).map_err(broken)?;
-            parts.entry(date.format("%Y-%m-%d").to_string()).or_default().push(rows);
-        }
-    }
-    if parts.is_empty() {
-        parts.insert(default_day.to_owned(), Vec::new());
-    }
-    Ok(parts)
-}
-
-fn time_column(schema: &Schema, column: &str) -> Result<usize, TaskError> {
-    let Ok(index) = schema.index_of(column) else {
-        let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        return Err(TaskError::fail(
-            "BadPartition",
-            format!("`partition_by: {column}`: there is no such column; there are {}", known.join(", ")),
-        ));
-    };
-    let data_type = schema.field(index).data_type();
-    if !matches!(data_type, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64) {
-        return Err(TaskError::fail(
-            "BadPartition",
-            format!("`partition_by: {column}` is {data_type}, but a timestamp or a date is needed"),
-        ));
-    }
-    Ok(index)
-}
-
-struct Loaded {
-    found: u64,
-    replaced: u64,
-}
-
-/// The files of a batch, known by a small record beside the tables, so that loading does not list the whole table.
-/// It is written before the files: after a crash it names at least those that are there.
-async fn replace(
-    lake: &Lake,
-    location: &str,
-    batch: &str,
-    schema: &Arc<Schema>,
-    parts: &BTreeMap<String, Vec<RecordBatch>>,
-) -> Result<Loaded, TaskError> {
-    let name = slug(batch);
-    let record = format!("{}/{name}.json", location.replacen("warehouse/", "warehouse/_batches/", 1));
-    let file = |day: &str| format!("{location}/dt={day}/{name}.parquet");
-    let before: BTreeSet<String> = match lake.find(&record).await? {
-        Some(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| TaskError::fail("BadTable", format!("`{record}` does not read: {error}")))?,
-        None => BTreeSet::new(),
-    };
-    let mut replaced = 0;
-    for day in &before {
-        if let Some(bytes) = lake.find(&file(day)).await? {
-            replaced += parquet::row_count(bytes)?;
-        }
-    }
-    let now: BTreeSet<String> = parts.keys().cloned().collect();
-    put_record(lake, &record, &before.union(&now).cloned().collect()).await?;
-    for (day, rows) in parts {
-        parquet::write_batches(lake, &file(day), schema, rows, Some(batch)).await?;
-    }
-    for day in before.difference(&now) {
-        lake.delete(&file(day)).await?;
-    }
-    put_record(lake, &record, &now).await?;
-    let mut found = 0;
-    for day in &now {
-        found += parquet::row_count(lake.get(&file(day)).await?)?;
-    }
-    Ok(Loaded { found, replaced })
-}
-
-async fn put_record(lake: &Lake, key: &str, days: &BTreeSet<String>) -> Result<(), TaskError> {
-    let text = serde_json::to_vec(days)
-        .map_err(|error| TaskError::fail("BadTable", format!("the days of a batch are not JSON: {error}")))?;
-    lake.put(key, text).await
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{StringArray, TimestampMillisecondArray};
-use datafusion::arrow::datatypes::{Field, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::record_batch::RecordBatch;
 use serde_json::json;
+use updraft_task::Lake;
 use updraft_task::testing::TestRun;
 
 use super::*;
+use crate::parquet;
 
 const DAY_MS: i64 = 86_400_000;
 const START_MS: i64 = 1_767_225_600_000;
@@ -107,12 +110,35 @@ async fn what_cannot_be_loaded_is_refused_with_its_class() {
 }
 
 #[tokio::test]
-async fn another_engine_is_known_and_refused() {
+async fn a_group_loads_each_member_and_a_repeat_takes_over_what_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());
-    run.connect("warehouse", json!({ "kind": "warehouse", "engine": "clickhouse", "url": "http://localhost" }));
+    run.connect("one", json!({ "kind": "warehouse", "engine": "lake", "tables": { "t": "other" } }));
+    run.connect("two", json!({ "kind": "warehouse", "engine": "clickhouse" }));
+    run.connect("warehouse", json!({ "kind": "group", "members": ["two", "one"] }));
     let lake = run.context("x", 1, None).lake().unwrap();
     let fine = dataset(&lake, "b", &[Some(START_MS)]).await;
     let error = load(&run, json!(fine)).await.unwrap_err();
-    assert!(error.message().contains("known, not in this version"), "{error}");
+    assert!(error.message().contains("warehouse `two`"), "{error}");
+    assert_eq!(lake.list("warehouse/other").await.unwrap().len(), 1, "the other one is loaded all the same");
+
+    run.connect("two", json!({ "kind": "warehouse", "engine": "lake" }));
+    let params = serde_json::from_value(json!({ "input": fine, "table": "t" })).unwrap();
+    let report = WarehouseLoad::run(params, &run.context("load", 2, None)).await.unwrap();
+    let targets: Vec<_> = report.targets.iter().map(|t| (t.connection.as_str(), t.inserted, t.reused)).collect();
+    assert_eq!(targets, [("two", 1, false), ("one", 1, true)]);
+    assert_eq!((report.inserted, report.rows_in), (1, 1));
+}
+
+#[tokio::test]
+async fn a_group_that_names_nothing_or_something_twice_or_no_warehouse_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_in(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let fine = dataset(&lake, "b", &[Some(START_MS)]).await;
+    run.connect("one", json!({ "kind": "warehouse", "engine": "lake" }));
+    for members in [json!([]), json!(["one", "one"]), json!(["gone"]), json!(["lake"]), json!(["warehouse"])] {
+        run.connect("warehouse", json!({ "kind": "group", "members": members }));
+        assert_eq!(load(&run, json!(fine)).await.unwrap_err().class(), "BadConnection", "{members}");
+    }
 }
