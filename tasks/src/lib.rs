@@ -19,6 +19,8 @@ pub mod opensky;
 #[cfg(test)]
 mod s3_lake;
 mod text;
+#[cfg(all(test, feature = "sql"))]
+mod upkeep_workflows;
 
 use updraft_task::Registry;
 
@@ -33,6 +35,8 @@ pub mod preview;
 pub mod quality;
 #[cfg(feature = "sql")]
 mod query;
+#[cfg(feature = "sql")]
+pub mod reference_load;
 #[cfg(feature = "sql")]
 pub mod spark;
 #[cfg(feature = "sql")]
@@ -53,6 +57,7 @@ pub fn registry() -> Registry {
         registry.add::<quality::QualityCheck>();
         registry.add_connection::<spark::Spark>();
         registry.add::<spark::SparkSubmit>();
+        registry.add::<reference_load::ReferenceLoad>();
         registry.add::<sql_transform::SqlTransform>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }

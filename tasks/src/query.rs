@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -119,6 +119,39 @@ impl Session {
         };
         self.session.register_table(name, frame.map_err(bad)?.into_view()).map_err(bad)?;
         Ok(())
+    }
+
+    /// Makes a CSV dataset with a header a table whose columns are texts: `007` stays `007`.
+    pub(crate) async fn register_texts(
+        &self,
+        ctx: &Context,
+        lake: &Lake,
+        name: &str,
+        dataset: &Dataset,
+        columns: &[String],
+    ) -> Result<(), TaskError> {
+        let bad = |error: DataFusionError| {
+            TaskError::fail("BadInput", format!("input `{name}` cannot be read: {}", error.strip_backtrace()))
+        };
+        let path = local_copy(ctx, lake, dataset, name).await?.display().to_string();
+        let fields: Vec<Field> = columns.iter().map(|column| Field::new(column, DataType::Utf8, true)).collect();
+        let schema = Schema::new(fields);
+        let options = CsvReadOptions::new().schema(&schema).newlines_in_values(true);
+        let frame = self.session.read_csv(path, options).await.map_err(bad)?;
+        self.session.register_table(name, frame.into_view()).map_err(bad)?;
+        Ok(())
+    }
+
+    /// Number of rows that a query gives.
+    pub(crate) async fn count(&self, ctx: &Context, sql: &str) -> Result<u64, TaskError> {
+        let mut count = 0;
+        let frame = self.plan(sql).await?;
+        self.run(ctx, frame, |batch| {
+            count += batch.num_rows() as u64;
+            Ok(())
+        })
+        .await?;
+        Ok(count)
     }
 
     /// Makes rows in memory a table.
