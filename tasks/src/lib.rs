@@ -19,7 +19,8 @@ pub mod opensky;
 #[cfg(test)]
 mod s3_lake;
 mod text;
-#[cfg(all(test, feature = "sql"))]
+#[cfg(test)]
+#[cfg(feature = "sql")]
 mod upkeep_workflows;
 
 use updraft_task::Registry;

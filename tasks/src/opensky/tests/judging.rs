@@ -54,7 +54,7 @@ async fn recorded_snapshots_break_no_rule_of_the_flagship_and_score_high() {
 /// 200 aircraft over Europe, one in ten on the ground, all fresh and whole: a good answer.
 fn good() -> Value {
     let row = |n: u32| {
-        let on_ground = n % 10 == 0;
+        let on_ground = n.is_multiple_of(10);
         let (altitude, speed) = if on_ground { (0.0, 5.0) } else { (9_000.0, 220.0) };
         json!([
             format!("{n:06x}"),
