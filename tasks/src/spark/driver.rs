@@ -64,7 +64,12 @@ pub async fn run(params: &Params, connection: &Spark, ctx: &Context) -> Result<O
             continue;
         }
         submission.wait(&driver, &mut watch).await?;
-        return published(&job, watch, Some(driver), adopted, ctx).await;
+        let output = published(&job, watch, Some(driver), adopted, ctx).await?;
+        if let Some(folder) = events {
+            // Its numbers are in the output. A log that stays costs space and nothing else.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        return Ok(output);
     }
 }
 

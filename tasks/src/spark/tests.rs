@@ -117,7 +117,7 @@ fn assert_equal_rows(spark: &RecordBatch, datafusion: &RecordBatch) {
 async fn compare(run: &TestRun, mode: &str) -> Output {
     let regions = states(run).await;
     let with = json!({
-        "file": "workflows/opensky/spark/batch_processor.py", "args": ["s3"], "input": regions, "mode": mode,
+        "file": "workflows/opensky/spark/batch_processor.py", "args": ["s3"], "input": regions, "mode": mode, "cores": 1,
         "output": { "prefix": "processed-data/batch/states" },
     });
     let output = submit(&run.context("process_spark", 1, Some("spark")), with).await;
@@ -145,6 +145,20 @@ async fn a_local_batch_is_the_one_of_datafusion_row_for_row() {
     assert!(output.application_id.unwrap().starts_with("local-"));
     assert!(output.metrics.stages > 0 && output.metrics.rows_written == output.rows_out, "{:?}", output.metrics);
     assert!(run.lines().iter().any(|(_, line)| line.starts_with("stage ")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn executors_on_the_cluster_give_the_same_rows() {
+    let Some(cluster) = spark::server().unwrap() else { return };
+    let programs = spark::programs().unwrap().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = TestRun::new(&project());
+    run.info.data_dir = folder.path().join(".updraft");
+    run.connect("lake", json!({ "kind": "lake", "url": folder.path().join("lake") }));
+    connect(&run, &programs, Some(&cluster));
+    let output = compare(&run, "client").await;
+    assert!(output.application_id.unwrap().starts_with("app-") && output.driver_id.is_none());
+    assert!(output.metrics.rows_written == output.rows_out, "{:?}", output.metrics);
 }
 
 #[tokio::test(flavor = "multi_thread")]
