@@ -45,7 +45,7 @@ if [ ! -e "$folder/complete" ]; then
   "$python" -m venv --clear "$folder"
   "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --requirement "$requirements" ||
     fail "pip could not install $requirements; its message stands above. Run this script again when the package index can be reached."
-  "$folder/bin/python" -c 'import dbt.cli.main, dbt.adapters.duckdb, duckdb' ||
+  "$folder/bin/python" -c 'import dbt.cli.main, dbt.adapters.clickhouse, dbt.adapters.duckdb, dbt.adapters.postgres' ||
     fail "dbt was installed into $folder but does not start; remove that folder and run this script again."
   touch "$folder/complete"
 fi

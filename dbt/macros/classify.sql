@@ -46,4 +46,4 @@
 {% macro region_or_unlocated(region) %}coalesce({{ region }}, 'unlocated'){% endmacro %}
 
 {# Share of true rows in percent, null over no rows. #}
-{% macro percent(part, whole) %}(100.0 * {{ part }} / nullif({{ whole }}, 0)){% endmacro %}
+{% macro percent(part, whole) %}(cast(100 as double precision) * {{ part }} / nullif({{ whole }}, 0)){% endmacro %}

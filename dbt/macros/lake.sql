@@ -9,10 +9,16 @@
   select * from {{ relation }}
 {% endmacro %}
 
+{# Replacing tables keep a row's older versions until they merge: FINAL leaves the newest only. #}
+{% macro clickhouse__lake_table(name) %}
+  {%- set relation = source('opensky', name) -%}
+  select * from {{ relation }}{{ ' final' if name == 'processed_flights' }}
+{% endmacro %}
+
 {% macro duckdb__lake_table(name) %}
   {#- source() is called for the lineage; what is read are the files behind it -#}
   {%- set relation = source('opensky', name) -%}
-  {%- set files = lake_files(name) -%}
+  {%- set files = lake_files(relation.identifier) -%}
   {%- set ns = namespace(written=true) -%}
   {%- if execute -%}
     {%- set ns.written = run_query("select count(*) from glob('" ~ files ~ "')").columns[0].values()[0] > 0 -%}

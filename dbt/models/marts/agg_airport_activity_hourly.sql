@@ -26,13 +26,13 @@ counted as (
 
 keys as (
   select hour, airport from presence
-  union
+  union distinct
   select hour, airport from counted
 )
 
 select
-  keys.hour,
-  keys.airport,
+  keys.hour as hour,
+  keys.airport as airport,
   coalesce(presence.aircraft, 0) as aircraft,
   cast(coalesce(counted.landings_est, 0) as bigint) as landings_est,
   cast(coalesce(counted.departures_est, 0) as bigint) as departures_est

@@ -5,9 +5,9 @@ with newest as (
 
 seen as (
   select
-    states.origin_country,
-    states.iso2,
-    states.continent,
+    states.origin_country as origin_country,
+    states.iso2 as iso2,
+    states.continent as continent,
     min(states.last_contact) as first_seen,
     max(states.last_contact) as last_seen,
     count(distinct case when states.last_contact > newest.window_start then states.icao24 end) as aircraft_30d

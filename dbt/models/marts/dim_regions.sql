@@ -13,23 +13,23 @@ with seen as (
 
 names as (
   select region from {{ ref('known_regions') }}
-  union
+  union distinct
   select region from seen
-  union
+  union distinct
   select {{ region_or_unlocated('null') }} as region
 )
 
 select
-  names.region,
+  names.region as region,
   names.region <> {{ region_or_unlocated('null') }} as is_located,
-  known.lamin_deg,
-  known.lomin_deg,
-  known.lamax_deg,
-  known.lomax_deg,
+  known.lamin_deg as lamin_deg,
+  known.lomin_deg as lomin_deg,
+  known.lamax_deg as lamax_deg,
+  known.lomax_deg as lomax_deg,
   coalesce(seen.states, 0) as states,
   coalesce(seen.unique_aircraft, 0) as unique_aircraft,
-  seen.first_seen,
-  seen.last_seen
+  seen.first_seen as first_seen,
+  seen.last_seen as last_seen
 from names
 left join {{ ref('known_regions') }} as known on known.region = names.region
 left join seen on seen.region = names.region

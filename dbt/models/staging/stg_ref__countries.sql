@@ -12,9 +12,9 @@ spellings as (
 )
 
 select
-  spellings.origin_country,
-  countries.iso2,
-  countries.country_name,
-  countries.continent
+  spellings.origin_country as origin_country,
+  countries.iso2 as iso2,
+  countries.country_name as country_name,
+  countries.continent as continent
 from spellings
 inner join countries on countries.iso2 = spellings.iso2
