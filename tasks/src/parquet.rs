@@ -1,6 +1,7 @@
 //! Parquet as the lake keeps it: zstd, and equal bytes for equal rows (no versions or times in the file). Everything that
 //! writes or reads a dataset as Arrow batches goes through here; what the columns mean is the tasks' matter.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -195,11 +196,7 @@ pub async fn write_batches(
     encode(schema, batches)?.put(lake, key, batch_id).await
 }
 
-/// Reads a dataset whole, after checking its bytes against its sum.
-///
-/// # Errors
-/// As [`Lake::read`]; `fail` `BadParquet`: it is not Parquet, or is broken.
-pub async fn read_batches(lake: &Lake, dataset: &Dataset) -> Result<(SchemaRef, Vec<RecordBatch>), TaskError> {
+fn must_be_parquet(dataset: &Dataset) -> Result<(), TaskError> {
     if dataset.format != Format::Parquet {
         return Err(TaskError::fail(
             "BadParquet",
@@ -209,7 +206,37 @@ pub async fn read_batches(lake: &Lake, dataset: &Dataset) -> Result<(SchemaRef, 
             ),
         ));
     }
+    Ok(())
+}
+
+/// Reads a dataset whole, after checking its bytes against its sum.
+///
+/// # Errors
+/// As [`Lake::read`]; `fail` `BadParquet`: it is not Parquet, or is broken.
+pub async fn read_batches(lake: &Lake, dataset: &Dataset) -> Result<(SchemaRef, Vec<RecordBatch>), TaskError> {
+    must_be_parquet(dataset)?;
     decode(lake.read(dataset).await?).map_err(|error| error.context(format!("`{}`", dataset.uri)))
+}
+
+/// Reads a dataset batch by batch from a copy on disk, whose bytes were checked against its sum: memory does not grow with
+/// the dataset.
+///
+/// # Errors
+/// As [`Lake::download`]; `fail` `BadParquet`: it is not Parquet, or is broken.
+pub async fn stream_batches(
+    lake: &Lake,
+    dataset: &Dataset,
+    file: &Path,
+) -> Result<impl Iterator<Item = Result<RecordBatch, TaskError>> + Send + use<>, TaskError> {
+    must_be_parquet(dataset)?;
+    lake.download(dataset, file).await?;
+    let opened = std::fs::File::open(file)
+        .map_err(|error| TaskError::retry("Lake", format!("cannot open the copy of `{}`: {error}", dataset.uri)))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(|error| fault("read", &error).context(format!("`{}`", dataset.uri)))?;
+    let uri = dataset.uri.clone();
+    Ok(reader.map(move |batch| batch.map_err(|error| arrow_fault(&error).context(format!("`{uri}`")))))
 }
 
 /// Decodes a file.

@@ -77,9 +77,28 @@ pub struct KafkaConnection {
     /// File with the certificates to trust (PEM); the system's if left out.
     #[serde(default)]
     pub ssl_ca_location: Option<String>,
+    /// Whether a publish is one transaction: all its messages or none, and a batch only once. Not for the embedded broker,
+    /// which delivers what was aborted.
+    #[serde(default)]
+    pub transactions: bool,
+    /// Compacted topic that keeps which batches were published; made if brokers do not have it. Only with `transactions`.
+    #[serde(default = "batches_topic")]
+    pub batches_topic: String,
+    /// Longest that a transaction may stay open, outages of brokers included, in milliseconds; at most the brokers'
+    /// `transaction.max.timeout.ms` (15 minutes by default).
+    #[serde(default = "transaction_timeout_ms")]
+    pub transaction_timeout_ms: u64,
     /// More settings of the client, by librdkafka's names; a closed list.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+}
+
+fn batches_topic() -> String {
+    "updraft.batches".to_owned()
+}
+
+const fn transaction_timeout_ms() -> u64 {
+    900_000
 }
 
 impl ConnectionKind for KafkaConnection {
@@ -107,6 +126,13 @@ impl KafkaConnection {
             (None, false) => {
                 return Err(bad(
                     "the kafka connection has no brokers: set `bootstrap_servers: host:port`, or `embedded: true` for one in memory"
+                        .to_owned(),
+                ));
+            }
+            (None, true) if self.transactions => {
+                return Err(bad(
+                    "the kafka connection has `embedded: true` and `transactions: true`, but the embedded broker delivers what \
+                     was aborted: leave `transactions` out"
                         .to_owned(),
                 ));
             }

@@ -13,6 +13,11 @@ pub(super) const FATAL: ErrorClass = ErrorClass {
     retryable: true,
     meaning: "the idempotent producer lost its sequence; a new attempt makes a new one",
 };
+pub(super) const FENCED: ErrorClass = ErrorClass {
+    name: "ProducerFenced",
+    retryable: true,
+    meaning: "a later attempt took over, or the transaction was open too long and brokers ended it; nothing of it was committed",
+};
 pub(super) const AUTH: ErrorClass = ErrorClass {
     name: "Auth",
     retryable: false,
@@ -43,7 +48,9 @@ const AUTH_CODES: [Code; 9] = [
 const SIZE_CODES: [Code; 2] = [Code::MessageSizeTooLarge, Code::InvalidMessageSize];
 const TOPIC_CODES: [Code; 4] =
     [Code::UnknownTopic, Code::UnknownTopicOrPartition, Code::UnknownPartition, Code::InvalidTopic];
-const FATAL_CODES: [Code; 3] = [Code::Fatal, Code::OutOfOrderSequenceNumber, Code::InvalidProducerEpoch];
+const FATAL_CODES: [Code; 2] = [Code::Fatal, Code::OutOfOrderSequenceNumber];
+const FENCED_CODES: [Code; 4] =
+    [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch, Code::InvalidProducerIdMapping];
 
 fn code(error: &KafkaError) -> Code {
     error.rdkafka_error_code().unwrap_or(Code::Unknown)
@@ -59,7 +66,7 @@ pub(super) fn is_too_large(error: &KafkaError) -> bool {
 pub(super) fn is_hopeless(error: &KafkaError, reason: &str) -> bool {
     let code = code(error);
     let lasting = code != Code::SSL || reason.to_lowercase().contains("certificate");
-    (AUTH_CODES.contains(&code) && lasting) || FATAL_CODES.contains(&code)
+    (AUTH_CODES.contains(&code) && lasting) || FATAL_CODES.contains(&code) || FENCED_CODES.contains(&code)
 }
 
 /// The task's error for a client's; `detail` is what the client last said about its brokers.
@@ -81,6 +88,16 @@ pub(super) fn task_error(doing: &str, error: &KafkaError, detail: Option<&str>) 
     }
     if TOPIC_CODES.contains(&code) {
         return TaskError::fail(UNKNOWN_TOPIC.name, format!("{text}. Create the topic, or let brokers create topics"));
+    }
+    if code == Code::InvalidTransactionTimeout {
+        return TaskError::fail(
+            "BadConnection",
+            format!("{text}. Lower `transaction_timeout_ms` of the connection to the brokers' `transaction.max.timeout.ms`"),
+        );
+    }
+    // A retry is right for the zombie too: what it answers counts no more.
+    if FENCED_CODES.contains(&code) {
+        return TaskError::retry(FENCED.name, text);
     }
     if FATAL_CODES.contains(&code) {
         return TaskError::retry(FATAL.name, text);

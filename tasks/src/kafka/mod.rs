@@ -3,7 +3,9 @@
 
 mod connection;
 mod fault;
+mod ledger;
 mod publish;
+mod reader;
 mod rows;
 mod sender;
 #[cfg(test)]

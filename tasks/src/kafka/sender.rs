@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
@@ -17,15 +17,18 @@ use updraft_task::{Context, TaskError};
 use super::fault::{BROKER, is_hopeless, task_error};
 use super::publish::PartitionReport;
 
+/// How long one call of a transaction's step blocks at most.
+const STEP: Duration = Duration::from_secs(2);
+
 /// Messages of this producer that may be on their way at once.
 const WINDOW: usize = 20_000;
 
 /// Hears what the client says about its brokers.
 #[derive(Clone, Default)]
-struct Watch(Arc<Heard>);
+pub(super) struct Watch(Arc<Heard>);
 
 #[derive(Default)]
-struct Heard {
+pub(super) struct Heard {
     last: Mutex<Option<String>>,
     hopeless: Mutex<Option<KafkaError>>,
     changed: Notify,
@@ -46,7 +49,7 @@ impl ClientContext for Watch {
 }
 
 impl Watch {
-    fn last(&self) -> Option<String> {
+    pub(super) fn last(&self) -> Option<String> {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -86,7 +89,7 @@ pub(super) enum Taken {
 
 struct Pending {
     delivery: DeliveryFuture,
-    counted: bool,
+    batch: Option<usize>,
     bytes: u64,
 }
 
@@ -96,8 +99,8 @@ pub(super) struct Sender<'a> {
     watch: Watch,
     place: String,
     pending: VecDeque<Pending>,
-    /// Acknowledged messages of the main topic.
-    pub(super) report: BTreeMap<i32, PartitionReport>,
+    /// Acknowledged messages of the main topic, by batch and partition.
+    pub(super) report: BTreeMap<usize, BTreeMap<String, PartitionReport>>,
     /// All of them.
     pub(super) acknowledged: u64,
 }
@@ -121,8 +124,8 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends a message; waits while the queue is full. Only messages of the main topic are counted by partition.
-    pub(super) async fn send(&mut self, message: &Message<'_>, counted: bool) -> Result<Taken, TaskError> {
+    /// Sends a message; waits while the queue is full. Messages of a batch are counted, by partition.
+    pub(super) async fn send(&mut self, message: &Message<'_>, batch: Option<usize>) -> Result<Taken, TaskError> {
         loop {
             if self.pending.len() >= WINDOW {
                 self.settle_oldest().await?;
@@ -134,7 +137,7 @@ impl<'a> Sender<'a> {
             }
             match self.producer.send_result(record) {
                 Ok(delivery) => {
-                    self.pending.push_back(Pending { delivery, counted, bytes: message.bytes() });
+                    self.pending.push_back(Pending { delivery, batch, bytes: message.bytes() });
                     return Ok(Taken::Sent);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if !self.pending.is_empty() => {
@@ -146,7 +149,7 @@ impl<'a> Sender<'a> {
     }
 
     async fn settle_oldest(&mut self) -> Result<(), TaskError> {
-        let Some(Pending { delivery, counted, bytes }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(Pending { delivery, batch, bytes }) = self.pending.pop_front() else { return Ok(()) };
         let result = tokio::select! {
             biased;
             () = self.ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
@@ -156,9 +159,11 @@ impl<'a> Sender<'a> {
         let result: OwnedDeliveryResult = result.map_err(|_| self.error(&KafkaError::Canceled))?;
         let delivery = result.map_err(|(error, _)| self.error(&error))?;
         self.acknowledged += 1;
-        if counted {
+        if let Some(batch) = batch {
             self.report
-                .entry(delivery.partition)
+                .entry(batch)
+                .or_default()
+                .entry(delivery.partition.to_string())
                 .and_modify(|part| part.add(delivery.offset, bytes))
                 .or_insert_with(|| PartitionReport::first(delivery.offset, bytes));
         }
@@ -183,6 +188,54 @@ impl<'a> Sender<'a> {
         })
     }
 
+    /// Begins the attempt's transaction. Brokers end the one that an earlier attempt left open and fence its producer.
+    pub(super) async fn begin(&self, limit: Duration) -> Result<(), TaskError> {
+        self.step("begin a transaction", limit, |producer, wait| producer.init_transactions(wait)).await?;
+        self.producer.begin_transaction().map_err(|error| self.error(&error))
+    }
+
+    /// Commits. When this fails the outcome may be unknown: the next attempt's [`Self::begin`] settles it, and the batches
+    /// topic tells how.
+    pub(super) async fn commit(&self, limit: Duration) -> Result<(), TaskError> {
+        self.step("commit", limit, |producer, wait| producer.commit_transaction(wait)).await
+    }
+
+    /// Aborts as far as brokers can be reached; what is left open is ended by the next attempt or by its time limit.
+    pub(super) async fn abort(&self) -> Result<(), TaskError> {
+        let producer = self.producer.clone();
+        blocking(move || {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            producer.abort_transaction(STEP)
+        })
+        .await?
+        .map_err(|error| self.error(&error))
+    }
+
+    /// A blocking step of a transaction, in slices, so that a cancelled attempt ends. librdkafka takes a repeated call
+    /// after a retriable error as the same step.
+    async fn step(
+        &self,
+        doing: &str,
+        limit: Duration,
+        call: fn(&FutureProducer<Watch>, Duration) -> KafkaResult<()>,
+    ) -> Result<(), TaskError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let producer = self.producer.clone();
+            let error = match blocking(move || call(&producer, STEP)).await? {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if self.ctx.cancelled().is_cancelled() {
+                return Err(TaskError::cancelled());
+            }
+            let again = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            if !again || Instant::now() >= deadline {
+                return Err(self.error(&error).context(doing));
+            }
+        }
+    }
+
     /// Ends the producer; what is not acknowledged yet is dropped from its queues.
     pub(super) async fn close(self) -> Result<(), TaskError> {
         let Self { producer, pending, .. } = self;
@@ -196,8 +249,8 @@ impl<'a> Sender<'a> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| TaskError::retry(BROKER.name, format!("the producer's thread ended: {error}")))
+        .map_err(|error| TaskError::retry(BROKER.name, format!("the client's thread ended: {error}")))
 }

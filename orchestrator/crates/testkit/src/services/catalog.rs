@@ -172,8 +172,14 @@ impl Running {
     fn profile(&self) -> Result<String> {
         let mut connections: Vec<(&str, Vec<(&str, String)>)> = Vec::new();
         if let Some(kafka) = self.kafka.as_ref().or_else(|| Some(&self.connect.as_ref()?.kafka)) {
-            connections
-                .push(("kafka", vec![text("kind", "kafka"), text("bootstrap_servers", &kafka.bootstrap_servers())]));
+            connections.push((
+                "kafka",
+                vec![
+                    text("kind", "kafka"),
+                    text("bootstrap_servers", &kafka.bootstrap_servers()),
+                    ("transactions", "true".to_owned()),
+                ],
+            ));
         }
         if let Some(s3) = self.s3.as_ref().or(self.minio.as_ref()) {
             connections.push((
