@@ -92,7 +92,9 @@ pub(super) fn task_error(doing: &str, error: &KafkaError, detail: Option<&str>) 
     if code == Code::InvalidTransactionTimeout {
         return TaskError::fail(
             "BadConnection",
-            format!("{text}. Lower `transaction_timeout_ms` of the connection to the brokers' `transaction.max.timeout.ms`"),
+            format!(
+                "{text}. Lower `transaction_timeout_ms` of the connection to the brokers' `transaction.max.timeout.ms`"
+            ),
         );
     }
     // A retry is right for the zombie too: what it answers counts no more.

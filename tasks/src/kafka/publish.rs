@@ -13,6 +13,7 @@ use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input,
 use super::connection::KafkaConnection;
 use super::fault::{AUTH, BROKER, FATAL, FENCED, TOO_LARGE, UNKNOWN_TOPIC, is_too_large};
 use super::ledger::{self, BatchRecord};
+use super::reader::OFFSETS_GONE;
 use super::rows;
 use super::sender::{Message, Sender, Taken};
 use crate::batch::batch_id;
@@ -179,6 +180,7 @@ impl Task for KafkaPublish {
         AUTH,
         TOO_LARGE,
         UNKNOWN_TOPIC,
+        OFFSETS_GONE,
         ErrorClass {
             name: "BadKey",
             retryable: false,
@@ -225,7 +227,9 @@ impl Task for KafkaPublish {
                 sender.acknowledged,
                 if connection.transactions { ", none of them committed," } else { "" }
             ));
-            if connection.transactions && let Err(error) = sender.abort().await {
+            if connection.transactions
+                && let Err(error) = sender.abort().await
+            {
                 ctx.debug(format!("the transaction is left to its time limit or the next attempt: {error}"));
             }
         }
@@ -430,12 +434,8 @@ fn headers(params: &PublishParams, ctx: &Context, batch: &str) -> OwnedHeaders {
     let span = ctx.attempt().attempt_id.0.simple().to_string();
     let trace = format!("00-{}-{}-01", ctx.run().run_id.0.simple(), &span[16..]);
     let fence = ctx.attempt().dispatch_no.to_string();
-    let fixed = [
-        ("schema", schema.as_str()),
-        ("batch_id", batch),
-        ("traceparent", trace.as_str()),
-        ("fence", fence.as_str()),
-    ];
+    let fixed =
+        [("schema", schema.as_str()), ("batch_id", batch), ("traceparent", trace.as_str()), ("fence", fence.as_str())];
     let own = params.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     fixed
         .into_iter()

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_task::{ErrorClass, TaskError};
 
 use super::connection::KafkaConnection;
-use super::fault::{BROKER, UNKNOWN_TOPIC, is_hopeless, task_error};
+use super::fault::{BROKER, is_hopeless, task_error};
 use super::sender::Watch;
 
 pub(super) const OFFSETS_GONE: ErrorClass = ErrorClass {
@@ -78,10 +78,7 @@ impl Reader {
             .set("isolation.level", level);
         let watch = Watch::default();
         let consumer = config.create_with_context(watch.clone()).map_err(|error| {
-            TaskError::fail(
-                "BadConnection",
-                format!("the consumer for {} cannot be made: {error}", connection.place()),
-            )
+            TaskError::fail("BadConnection", format!("the consumer for {} cannot be made: {error}", connection.place()))
         })?;
         Ok(Self { consumer, watch, place: connection.place().to_owned(), limit, cancelled })
     }
@@ -124,40 +121,12 @@ impl Reader {
         Ok(if numbers.is_empty() { None } else { Some(numbers) })
     }
 
-    /// The same, where the topic must be there.
-    pub(super) fn partitions_of(&self, topic: &str) -> Result<Vec<i32>, TaskError> {
-        self.partitions(topic)?.ok_or_else(|| {
-            TaskError::fail(
-                UNKNOWN_TOPIC.name,
-                format!("there is no topic `{topic}` at {}: create it, with `kafka.topics` for one", self.place),
-            )
-        })
-    }
-
     /// What a partition holds; `high` is as far as this reader's isolation lets it read now.
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<Watermarks, TaskError> {
         let (low, high) = self.insist(&format!("ask for the offsets of {topic}/{partition}"), || {
             self.consumer.fetch_watermarks(topic, partition, CALL)
         })?;
         Ok(Watermarks { low, high })
-    }
-
-    /// The first offset whose record is of this time (milliseconds) or later; `None`: there is none.
-    pub(super) fn offset_at(&self, topic: &str, partition: i32, millis: i64) -> Result<Option<i64>, TaskError> {
-        let doing = format!("ask for the offset of {topic}/{partition} at a time");
-        let found = self.insist(&doing, || {
-            let mut wanted = TopicPartitionList::new();
-            wanted.add_partition_offset(topic, partition, Offset::Offset(millis))?;
-            let found = self.consumer.offsets_for_times(wanted, CALL)?;
-            for element in found.elements() {
-                element.error()?;
-            }
-            Ok(found)
-        })?;
-        Ok(found.find_partition(topic, partition).and_then(|element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
-        }))
     }
 
     /// Waits until what this reader may see reaches `end`: transactions that were open are over.
