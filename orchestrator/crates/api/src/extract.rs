@@ -93,6 +93,20 @@ pub(crate) fn search(given: Option<String>) -> Result<Option<String>, Problem> {
     }
 }
 
+/// A number between two others, or none: what the document says of a parameter counts also where the parameter does not. For
+/// `deserialize_with`, beside `default`.
+pub(crate) fn within<'de, const LEAST: i64, const MOST: i64, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de> + Copy + TryInto<i64> + std::fmt::Display,
+    D: Deserializer<'de>,
+{
+    let Some(number) = Option::<T>::deserialize(deserializer)? else { return Ok(None) };
+    if number.try_into().is_ok_and(|number| (LEAST..=MOST).contains(&number)) {
+        return Ok(Some(number));
+    }
+    Err(de::Error::custom(format!("{number} is not between {LEAST} and {MOST}")))
+}
+
 /// A list in the query: `a,b`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List<T>(pub Vec<T>);

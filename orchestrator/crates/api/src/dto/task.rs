@@ -16,7 +16,8 @@ pub struct TaskRef {
     /// The task.
     pub task: String,
     /// Its mapped instance.
-    #[serde(default)]
+    #[schema(minimum = 0)]
+    #[serde(default, deserialize_with = "crate::extract::within::<0, { i64::MAX }, _, _>")]
     pub map_index: Option<i32>,
 }
 

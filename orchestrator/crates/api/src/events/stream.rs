@@ -191,7 +191,9 @@ fn line_event(line: LogLine, next: u64) -> Event {
 pub(crate) fn last_event_id(headers: &axum::http::HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    text.parse().map(Some).map_err(|_| {
+    // What the store counts in.
+    let id = text.parse().ok().filter(|id: &u64| i64::try_from(*id).is_ok());
+    id.map(Some).ok_or_else(|| {
         Problem::bad_request("bad_event_id", format!("`Last-Event-ID: {text}` is no id that this stream sent"))
     })
 }

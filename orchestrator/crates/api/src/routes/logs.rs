@@ -38,6 +38,7 @@ const DEFAULT_SEARCHED: u64 = 16 << 20;
 pub(crate) struct LogQuery {
     /// The mapped instance.
     #[param(minimum = 0)]
+    #[serde(default, deserialize_with = "crate::extract::within::<0, { i64::MAX }, _, _>")]
     pub map_index: Option<i32>,
     /// From this byte on.
     #[param(maximum = 9_223_372_036_854_775_807_i64)]
@@ -63,7 +64,7 @@ pub(crate) struct LogQuery {
     params(
         ("run" = Uuid, Path, description = "Its id"), ("task" = String, Path, description = "The task"),
         ("n" = u32, Path, minimum = 1, description = "Attempts of the task run counted from 1"), LogQuery,
-        ("last-event-id" = Option<u64>, Header, description = "Byte at which a stream goes on"),
+        ("last-event-id" = Option<u64>, Header, maximum = 9_223_372_036_854_775_807_i64, description = "Byte at which a stream goes on"),
     ),
     responses((status = 200, description = "The log", content(
         (String = "text/plain"), (String = "application/x-ndjson"), (String = "text/event-stream"),
@@ -87,10 +88,11 @@ pub(crate) async fn log(
     let attempts = api.history().attempts(run, Some(&key)).await?;
     let attempt = attempts.iter().find(|line| line.n == n);
     let attempt = attempt.ok_or_else(|| Problem::not_found(format!("attempt {n} of `{key}` of run {run}")))?;
+    let last = events::last_event_id(&headers)?;
     let over = attempt.outcome.is_some();
     let log = LogKey { run_id: run, key, dispatch_no: attempt.dispatch_no };
     if wants(&headers, "text/event-stream") {
-        let from = events::last_event_id(&headers)?.or(query.offset).unwrap_or(0);
+        let from = last.or(query.offset).unwrap_or(0);
         return Ok(events::log(&api, log, from));
     }
     let as_lines = wants(&headers, "application/x-ndjson");

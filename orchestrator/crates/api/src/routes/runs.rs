@@ -222,7 +222,7 @@ pub(crate) struct EventsQuery {
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "runs",
     params(
         ("run" = Uuid, Path, description = "Its id"), EventsQuery,
-        ("last-event-id" = Option<u64>, Header, description = "Version behind which a stream goes on"),
+        ("last-event-id" = Option<u64>, Header, maximum = 9_223_372_036_854_775_807_i64, description = "Version behind which a stream goes on"),
     ),
     responses((status = 200, description = "Commits of the run", content(
         (EventPage = "application/json"), (String = "text/event-stream"),
@@ -238,8 +238,9 @@ pub(crate) async fn events(
     let limit = page::limit(query.limit)?;
     let after = page::open(query.cursor.as_deref(), |text| text.parse::<u64>().ok())?;
     let after = after.or(query.since_version).unwrap_or(0);
+    let last = events::last_event_id(&headers)?;
     if wants(&headers, "text/event-stream") {
-        let after = events::last_event_id(&headers)?.unwrap_or(after);
+        let after = last.unwrap_or(after);
         return Ok(events::run_events(&api, run, after));
     }
     Ok(Json(event_page(&api, run, after, limit).await?).into_response())

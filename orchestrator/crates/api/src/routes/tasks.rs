@@ -32,12 +32,15 @@ const LOG_LINES: u64 = 200;
 pub(crate) struct TaskQuery {
     /// Its mapped instance.
     #[param(minimum = 0)]
+    #[serde(default, deserialize_with = "crate::extract::within::<0, { i64::MAX }, _, _>")]
     pub map_index: Option<i32>,
     /// The attempt whose log comes along; the newest if left out.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, 2147483647, _, _>")]
     pub attempt: Option<u32>,
     /// The line around which that log is opened; its first error if left out.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, { i64::MAX }, _, _>")]
     pub line: Option<u64>,
 }
 

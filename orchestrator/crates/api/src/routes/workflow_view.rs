@@ -49,6 +49,7 @@ pub(crate) struct WorkflowViewQuery {
     pub show: Option<WorkflowShow>,
     /// Grid (60), durations (100): newest runs, at most so many.
     #[param(minimum = 1, maximum = 500)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, 500, _, _>")]
     pub runs: Option<u32>,
     /// Grid: older than this run.
     pub before: Option<Uuid>,
@@ -75,22 +76,27 @@ pub(crate) struct WorkflowViewQuery {
     pub sort: Option<RunSort>,
     /// Runs: at most so many.
     #[param(minimum = 1, maximum = 500, default = 50)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, 500, _, _>")]
     pub limit: Option<u32>,
     /// Runs: `next` of the page before.
     pub cursor: Option<String>,
     /// Calendar: the year; this one if left out.
     #[param(minimum = 1970, maximum = 9998)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1970, 9998, _, _>")]
     pub year: Option<i32>,
     /// Calendar (UTC), schedule (its own): IANA zone.
     pub zone: Option<String>,
     /// Schedule: fires, at most so many.
     #[param(minimum = 1, maximum = 100, default = 10)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, 100, _, _>")]
     pub n: Option<u32>,
     /// Graph, code: this version; the newest if left out.
     #[param(minimum = 1)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, { i64::MAX }, _, _>")]
     pub version: Option<u64>,
     /// Code: compared with this version.
     #[param(minimum = 1)]
+    #[serde(default, deserialize_with = "crate::extract::within::<1, { i64::MAX }, _, _>")]
     pub against: Option<u64>,
 }
 
@@ -103,6 +109,8 @@ pub(crate) async fn view(
     Path(workflow): Path<String>,
     Query(query): Query<WorkflowViewQuery>,
 ) -> Answer<Json<WorkflowView>> {
+    // Also where it does not count: a mistake is a mistake.
+    query.zone.as_deref().map(crate::read::schedule::known_zone).transpose()?;
     let found = find(&api, &workflow).await?;
     let facts = workflows::facts(&api, &found).await?;
     let newest = facts.summary.version;
