@@ -219,6 +219,7 @@ fn europe_gives_its_known_numbers_on_both_stores_and_a_second_run_of_the_interva
         [
             "/tasks/0/output/credits_left: 3996, null",
             "/tasks/5/output/replaced: 1744, 0",
+            "/tasks/5/output/targets/0/replaced: 1744, 0",
             "/tasks/9/output/sent: [], [\"log\"]",
             "/tasks/9/output/unchanged: [\"log\"], []",
         ],

@@ -130,6 +130,8 @@ fn child(
     ] {
         spec.env.insert(name.to_owned(), value.to_owned());
     }
+    // By this the server's log and process list say which attempt a query belongs to.
+    spec.env.insert("UPDRAFT_ATTEMPT_ID".to_owned(), ctx.attempt().attempt_id.to_string());
     spec.env.insert("UPDRAFT_LAKE_URL".to_owned(), ctx.lake()?.root().to_owned());
     if let Some(path) = &connection.duckdb_path {
         let path = ctx.path(path);

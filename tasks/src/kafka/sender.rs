@@ -190,14 +190,14 @@ impl<'a> Sender<'a> {
 
     /// Begins the attempt's transaction. Brokers end the one that an earlier attempt left open and fence its producer.
     pub(super) async fn begin(&self, limit: Duration) -> Result<(), TaskError> {
-        self.step("begin a transaction", limit, |producer, wait| producer.init_transactions(wait)).await?;
+        self.step("begin a transaction", limit, Producer::init_transactions).await?;
         self.producer.begin_transaction().map_err(|error| self.error(&error))
     }
 
     /// Commits. When this fails the outcome may be unknown: the next attempt's [`Self::begin`] settles it, and the batches
     /// topic tells how.
     pub(super) async fn commit(&self, limit: Duration) -> Result<(), TaskError> {
-        self.step("commit", limit, |producer, wait| producer.commit_transaction(wait)).await
+        self.step("commit", limit, Producer::commit_transaction).await
     }
 
     /// Aborts as far as brokers can be reached; what is left open is ended by the next attempt or by its time limit.

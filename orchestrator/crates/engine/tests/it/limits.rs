@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use updraft_engine::scheduler::{Scheduler, SchedulerConfig};
-use updraft_engine::{Clock, Engine, EngineConfig, NewRun, RetryRequest, SystemClock};
+use updraft_engine::{Clock, Engine, EngineConfig, EngineError, NewRun, RetryRequest, SystemClock};
 use updraft_model::graph::Compiled;
 use updraft_model::id::RunId;
 use updraft_model::input::RetryWhat;
@@ -16,7 +16,7 @@ use updraft_model::state::RunState;
 use updraft_model::workflow::Workflow;
 use updraft_store::read::RunFilter;
 use updraft_store::scheduling::ScheduledVersion;
-use updraft_store::{NewVersion, Published, Reader, Scheduling};
+use updraft_store::{NewVersion, Published, Reader, Scheduling, StoreError};
 use updraft_store_postgres::PgStore;
 use updraft_store_sqlite::{OpenOptions, SqliteStore};
 
@@ -63,6 +63,21 @@ impl Daemon {
         };
         let engine = Engine::start(config.with_scheduler(scheduling, Some(scheduler.handle()))).await.unwrap();
         Self { engine, _scheduler: scheduler }
+    }
+
+    /// A new run. On a busy machine a daemon may be taken for dead for a moment, and says so.
+    async fn trigger(&self, version: Published, compiled: &Arc<Compiled>) -> RunId {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let new = NewRun::manual(version, Arc::clone(compiled), now(), "test");
+            match self.engine.trigger(new).await {
+                Ok(triggered) => return triggered.run_id,
+                Err(EngineError::Store(StoreError::Conflict(_))) if Instant::now() < patience => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("no new run: {error}"),
+            }
+        }
     }
 
     /// What it does is cut off wherever it is.
@@ -142,8 +157,7 @@ async fn killed_at_random(kits: [Kit; 2], seed: u64) {
     let mut made: Vec<RunId> = Vec::new();
     // Nothing ends before the limits are reached, however fast or slow the machine is.
     for at in [0, 1, 0, 1] {
-        let new = NewRun::manual(version, Arc::clone(&compiled), now(), "test");
-        made.push(daemons[at].engine.trigger(new).await.unwrap().run_id);
+        made.push(daemons[at].trigger(version, &compiled).await);
     }
     tokio::time::timeout(Duration::from_mins(1), full.notified()).await.expect("the limits are reached within 60 s");
     std::fs::write(folder.path().join("go"), "").unwrap();
@@ -151,8 +165,7 @@ async fn killed_at_random(kits: [Kit; 2], seed: u64) {
         let at = dice.below(2);
         match dice.below(10) {
             0..=4 => {
-                let new = NewRun::manual(version, Arc::clone(&compiled), now(), "test");
-                made.push(daemons[at].engine.trigger(new).await.unwrap().run_id);
+                made.push(daemons[at].trigger(version, &compiled).await);
             }
             5 | 6 if !made.is_empty() => {
                 let again = RetryRequest {
