@@ -1,11 +1,41 @@
 //! Names that are the same in every run of one interval: batch ids, their form in object keys, dates of partitions.
 //! Made of facts about the run, never of the clock, so that a repeated attempt writes over what the first one wrote.
 
-use updraft_task::{RunInfo, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use updraft_task::{Dataset, RunInfo, Timestamp};
+
+/// Where a batch of rows goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputPlace {
+    /// Prefix in the lake, such as `derived/hourly_counts`; below it lies `dt={day of the interval's start}/{batch id}`.
+    pub prefix: String,
+    /// Batch that the rows belong to; workflow, interval and the last part of `prefix` if left out.
+    #[serde(default)]
+    pub batch_id: Option<String>,
+}
+
+impl OutputPlace {
+    /// The batch's id, and its key in the lake without an ending.
+    pub fn of(&self, run: &RunInfo) -> (String, String) {
+        let prefix = self.prefix.trim_matches('/');
+        let last = prefix.rsplit('/').next().unwrap_or(prefix);
+        let batch = self.batch_id.clone().unwrap_or_else(|| batch_id(run, last));
+        let key = format!("{prefix}/dt={}/{}", day(run.interval.start), slug(&batch));
+        (batch, key)
+    }
+}
 
 /// `{workflow}/{interval_start}/{interval_end}/{part}`; `part` is a region, a table, `global`, …
 pub fn batch_id(run: &RunInfo, part: &str) -> String {
     format!("{}/{}/{}/{part}", run.workflow, compact(run.interval.start), compact(run.interval.end))
+}
+
+/// The batch of a task's `index`th dataset: its own, or one by its name or place among the task's inputs.
+pub fn of_dataset(run: &RunInfo, index: usize, name: Option<&str>, dataset: &Dataset) -> String {
+    let own = dataset.batch_id.clone();
+    own.unwrap_or_else(|| batch_id(run, &name.map_or_else(|| index.to_string(), str::to_owned)))
 }
 
 /// `YYYYMMDDTHHMMSSZ`, with `.mmm` before the `Z` if the instant is not on a whole second.

@@ -8,7 +8,6 @@ use reqwest::redirect::Policy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use updraft_task::lake::sha256_hex;
 use updraft_task::{
     ConnectionKind, ConnectionNeed, Context, Dataset, Effects, ErrorClass, Format, Secret, Task, TaskError,
 };
@@ -207,19 +206,11 @@ async fn ask(
     let size = bytes.len() as u64;
     let mut output = Output { status, content_type, bytes: size, json: None, text: None, dataset: None };
     if let Some(key) = &params.save_to {
-        let sha256 = sha256_hex(&bytes);
+        let format = if is_json { Format::Json } else { Format::Bytes };
+        let dataset = Dataset::of_bytes(key, format, 1, &bytes);
         ctx.lake()?.put(key, bytes).await?;
         ctx.info(format!("{size} bytes lie at {key}"));
-        let format = if is_json { Format::Json } else { Format::Bytes };
-        output.dataset = Some(Dataset {
-            uri: key.clone(),
-            format,
-            schema: Vec::new(),
-            rows: 1,
-            bytes: size,
-            sha256,
-            batch_id: None,
-        });
+        output.dataset = Some(dataset);
         return Ok(output);
     }
     match serde_json::from_slice(&bytes) {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_task::lake::{Listed, UPLOADS};
-use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Lake, LakeConnection, Task, TaskError, Timestamp};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Lake, Task, TaskError, Timestamp};
 
 use crate::archive::manifest::Manifest;
 use crate::archive::read::is_manifest;
@@ -120,10 +120,7 @@ impl Task for LakeClean {
                 "a prefix is empty: that would be the whole lake; name a part of it",
             ));
         }
-        let lake = match ctx.connection_name() {
-            Some(name) => Lake::open(&ctx.connection_named::<LakeConnection>(name)?, &ctx.run().project_dir)?,
-            None => ctx.lake()?,
-        };
+        let lake = ctx.own_lake()?;
         // Everything is looked at before anything is removed.
         let found = look(&lake, &params, ctx.now()).await?;
         let mut report = CleanupReport {
@@ -189,11 +186,7 @@ async fn look(
             let manifest: Manifest = serde_json::from_slice(bytes)?;
             Ok(manifest.objects.into_iter().map(|entry| entry.dataset.uri).collect())
         });
-        let named = named.await?;
-        objects
-            .into_iter()
-            .filter(|object| old(object) && !named.contains(&object.key))
-            .for_each(|it| add("archive", it));
+        orphans(objects, &named.await?, old).for_each(|object| add("archive", object));
     }
     if params.raw_answers {
         let objects = lake.list_with_times(RAW_ANSWERS).await?;
@@ -207,14 +200,19 @@ async fn look(
                 .into_iter()
                 .collect())
         });
-        let named = named.await?;
-        objects
-            .into_iter()
-            .filter(|object| old(object) && !named.contains(&object.key))
-            .for_each(|object| add("raw_answers", object));
+        orphans(objects, &named.await?, old).for_each(|object| add("raw_answers", object));
     }
     lake.list_with_times(UPLOADS).await?.into_iter().filter(old).for_each(|object| add("uploads", object));
     Ok(found)
+}
+
+/// Objects that no manifest names and that nobody is about to name.
+fn orphans(
+    objects: Vec<Listed>,
+    named: &BTreeSet<String>,
+    old: impl Fn(&Listed) -> bool,
+) -> impl Iterator<Item = Listed> {
+    objects.into_iter().filter(move |object| old(object) && !named.contains(&object.key))
 }
 
 /// The day in a key.

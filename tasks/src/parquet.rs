@@ -251,13 +251,14 @@ pub fn decode(bytes: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), TaskError> 
     Ok((schema, batches))
 }
 
-/// The columns that a file says it has.
+/// The columns and the number of rows that a file says it has.
 ///
 /// # Errors
 /// `fail` `BadParquet`.
-pub fn file_columns(bytes: Bytes) -> Result<Vec<Column>, TaskError> {
+pub fn described(bytes: Bytes) -> Result<(Vec<Column>, u64), TaskError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| fault("read", &error))?;
-    Ok(columns(builder.schema()))
+    let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    Ok((columns(builder.schema()), rows))
 }
 
 /// Number of rows that a file says it has.

@@ -9,6 +9,7 @@ use updraft_task::{Context, Dataset, Effects, ErrorClass, Format, Lake, Task, Ta
 
 use crate::parquet::Encoder;
 use crate::query::{BAD_SQL, MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
+use crate::text::is_plain_name;
 
 /// Largest source, in bytes.
 const MAX_BYTES: usize = 512 << 20;
@@ -134,9 +135,17 @@ impl Task for ReferenceLoad {
                 )));
             }
         }
-        let raw = format!("reference/{}/{sha256}.csv", params.table);
-        lake.put_if_absent(&raw, bytes).await?;
-        merge(&params, ctx, &lake, last.as_ref(), &columns, sha256, &raw, &record).await
+        let csv = Dataset {
+            uri: format!("reference/{}/{sha256}.csv", params.table),
+            format: Format::Csv,
+            schema: Vec::new(),
+            rows: 0,
+            bytes: bytes.len() as u64,
+            sha256,
+            batch_id: None,
+        };
+        lake.put_if_absent(&csv.uri, bytes).await?;
+        merge(&params, ctx, &lake, last.as_ref(), &columns, csv, &record).await
     }
 }
 
@@ -146,8 +155,7 @@ fn source(text: impl Into<String>) -> TaskError {
 
 fn checked(params: &Params) -> Result<(), TaskError> {
     let bad = |text: String| Err(TaskError::fail("BadParameters", text));
-    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !is_name(&params.table) {
+    if !is_plain_name(&params.table) {
         return bad(format!("`table: {}`: a table's name has letters, digits and `_` only", params.table));
     }
     if params.key.is_empty() {
@@ -250,27 +258,16 @@ fn merge_sql(columns: &[String], key: &[String], at: Timestamp, first: bool) -> 
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one load")]
 async fn merge(
     params: &Params,
     ctx: &Context,
     lake: &Lake,
     last: Option<&Loaded>,
     columns: &[String],
-    sha256: String,
-    raw: &str,
+    csv: Dataset,
     record: &str,
 ) -> Result<LoadReport, TaskError> {
     let session = Session::new(MEMORY_MB, ctx.scratch_dir()?)?;
-    let csv = Dataset {
-        uri: raw.to_owned(),
-        format: Format::Csv,
-        schema: Vec::new(),
-        rows: 0,
-        bytes: 0,
-        sha256: sha256.clone(),
-        batch_id: None,
-    };
     session.register_texts(ctx, lake, "incoming", &csv, columns).await?;
     let key = params.key.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
     let rows_in = session.count(ctx, "select * from incoming").await.map_err(|error| source(error.message()))?;
@@ -310,6 +307,7 @@ async fn merge(
     let mut rows = Encoder::new(frame.schema().as_arrow())?;
     session.run(ctx, frame, |batch| rows.push(batch)).await?;
     // Each load has a file of its own, so that a crash before the record leaves the old table as it was.
+    let sha256 = csv.sha256;
     let name = format!("{}-{}", crate::batch::compact(at), &sha256[..16]);
     let dataset = rows.finish()?.put(lake, &format!("warehouse/{}/{name}.parquet", params.table), None).await?;
     let loaded = Loaded { sha256: sha256.clone(), rows: rows_in, at_ms: at.as_millis(), table: dataset.clone() };

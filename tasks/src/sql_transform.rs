@@ -7,20 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{Column, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError};
 
-use crate::batch::{batch_id, day, slug};
+use crate::batch::OutputPlace;
 use crate::parquet::{self, Encoder};
 use crate::query::{BAD_SQL, MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
-
-/// Where the rows go.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OutputPlace {
-    /// Prefix in the lake, such as `derived/hourly_counts`; the object is `{prefix}/dt={day of the interval's start}/{batch id}.parquet`.
-    pub prefix: String,
-    /// Batch that the rows belong to; workflow, interval and the last part of `prefix` if left out.
-    #[serde(default)]
-    pub batch_id: Option<String>,
-}
 
 /// Parameters of `sql.transform`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,7 +19,7 @@ pub struct TransformParams {
     pub inputs: BTreeMap<String, Input>,
     /// One query (`select …` or `with … select …`), in DataFusion's SQL. Give it `order by` if the order of rows matters.
     pub sql: String,
-    /// Where the rows go.
+    /// Where the rows go: one object, `….parquet`.
     pub output: OutputPlace,
     /// Memory for the query, in MiB; sorts and joins beyond it spill to disk, up to eight times as much.
     #[serde(default = "memory_limit_mb")]
@@ -114,10 +103,8 @@ impl Task for SqlTransform {
                 rows.push(batch)
             })
             .await?;
-        let prefix = params.output.prefix.trim_matches('/');
-        let batch =
-            params.output.batch_id.unwrap_or_else(|| batch_id(ctx.run(), prefix.rsplit('/').next().unwrap_or(prefix)));
-        let key = format!("{prefix}/dt={}/{}.parquet", day(ctx.run().interval.start), slug(&batch));
+        let (batch, place) = params.output.of(ctx.run());
+        let key = format!("{place}.parquet");
         let encoded: parquet::Encoded = rows.finish()?;
         let dataset = encoded.put(&lake, &key, Some(&batch)).await?;
         ctx.info(format!("{} rows, {} bytes: {key}", dataset.rows, dataset.bytes));

@@ -17,6 +17,12 @@ pub enum Text {
     Truth(bool),
 }
 
+/// Whether a name has letters, digits and `_` only: fit for a table, a key and SQL without quotes.
+#[cfg(feature = "sql")]
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Verdict};
 
-use crate::batch::batch_id;
+use crate::{batch, text};
 
 mod clickhouse;
 mod connection;
@@ -232,7 +232,7 @@ fn retryable(error: &TaskError) -> bool {
 }
 
 fn named_plainly(table: &str) -> Result<(), TaskError> {
-    if table.is_empty() || !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    if !text::is_plain_name(table) {
         return Err(TaskError::fail(
             "BadTable",
             format!("`table: {table}`: a table's name has letters, digits and `_` only"),
@@ -282,10 +282,7 @@ fn batches_of<'a>(input: &'a Input, ctx: &Context) -> Result<Vec<Batch<'a>>, Tas
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (index, (name, dataset)) in input.datasets().into_iter().enumerate() {
-        let id = dataset
-            .batch_id
-            .clone()
-            .unwrap_or_else(|| batch_id(ctx.run(), name.map_or_else(|| index.to_string(), str::to_owned).as_str()));
+        let id = batch::of_dataset(ctx.run(), index, name, dataset);
         if !seen.insert(id.clone()) {
             return Err(TaskError::fail(
                 "BadInput",

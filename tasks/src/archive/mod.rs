@@ -6,7 +6,7 @@ pub mod read;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use updraft_task::lake::{Lake, LakeConnection, Put, sha256_hex};
+use updraft_task::lake::{Lake, Put, sha256_hex};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Timestamp};
 
 use manifest::{Entry, Manifest, hour};
@@ -70,10 +70,7 @@ impl Task for Archive {
 
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let source = ctx.lake()?;
-        let target = match ctx.connection_name() {
-            Some(name) => Lake::open(&ctx.connection_named::<LakeConnection>(name)?, &ctx.run().project_dir)?,
-            None => source.clone(),
-        };
+        let target = if ctx.connection_name().is_some() { ctx.own_lake()? } else { source.clone() };
         let folder = folder(&params, ctx)?;
         let datasets: Vec<&Dataset> = params.input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
         let mut names: Vec<&str> = datasets.iter().map(|dataset| file_name(&dataset.uri)).collect();

@@ -9,8 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_task::{
-    ConnectionNeed, Context, DataInterval, Dataset, Effects, ErrorClass, Lake, LakeConnection, Task, TaskError,
-    Timestamp,
+    ConnectionNeed, Context, DataInterval, Dataset, Effects, ErrorClass, Lake, Task, TaskError, Timestamp,
 };
 
 use super::manifest::{Hole, Manifest, holes};
@@ -130,10 +129,7 @@ impl Task for ArchiveRead {
 
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let window = window(&params, ctx)?;
-        let lake = match ctx.connection_name() {
-            Some(name) => Lake::open(&ctx.connection_named::<LakeConnection>(name)?, &ctx.run().project_dir)?,
-            None => ctx.lake()?,
-        };
+        let lake = ctx.own_lake()?;
         let found = match (params.source, &params.prefix) {
             (Source::Archive, Some(prefix)) => archived(&lake, prefix, window).await?,
             (Source::RawAnswers, None) => answers(&lake, window, params.workflow.as_deref()).await?,

@@ -6,15 +6,7 @@ use updraft_task::testing::TestRun;
 
 async fn dataset(lake: &Lake, uri: &str, bytes: &'static [u8]) -> Dataset {
     lake.put(uri, bytes).await.unwrap();
-    Dataset {
-        uri: uri.to_owned(),
-        format: Format::Bytes,
-        schema: Vec::new(),
-        rows: 1,
-        bytes: bytes.len() as u64,
-        sha256: sha256_hex(bytes),
-        batch_id: None,
-    }
+    Dataset::of_bytes(uri, Format::Bytes, 1, bytes)
 }
 
 fn params(input: Input) -> Params {

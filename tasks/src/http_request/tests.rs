@@ -1,6 +1,7 @@
 //! Against a server on loopback that gives prepared answers.
 
 use serde_json::json;
+use updraft_task::lake::sha256_hex;
 use updraft_task::testing::TestRun;
 use updraft_task::{Level, Timestamp, Verdict};
 

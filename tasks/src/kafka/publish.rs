@@ -16,7 +16,7 @@ use super::ledger::{self, BatchRecord};
 use super::reader::OFFSETS_GONE;
 use super::rows;
 use super::sender::{Message, Sender, Taken};
-use crate::batch::batch_id;
+use crate::batch::of_dataset;
 use crate::parquet;
 
 /// Most of what waits to be sent, in KiB, where the connection does not say.
@@ -133,13 +133,6 @@ impl PartitionReport {
         self.first_offset = self.first_offset.min(other.first_offset);
         self.last_offset = self.last_offset.max(other.last_offset);
         self.bytes += other.bytes;
-    }
-
-    pub(super) fn add(&mut self, offset: i64, bytes: u64) {
-        self.records += 1;
-        self.first_offset = self.first_offset.min(offset);
-        self.last_offset = self.last_offset.max(offset);
-        self.bytes += bytes;
     }
 }
 
@@ -273,10 +266,7 @@ fn set_producer(config: &mut ClientConfig, params: &PublishParams, connection: &
 fn batches<'a>(params: &'a PublishParams, ctx: &Context) -> Vec<(String, Vec<&'a Dataset>)> {
     let mut batches: Vec<(String, Vec<&Dataset>)> = Vec::new();
     for (index, (name, dataset)) in params.input.datasets().into_iter().enumerate() {
-        let batch = dataset
-            .batch_id
-            .clone()
-            .unwrap_or_else(|| batch_id(ctx.run(), name.map_or_else(|| index.to_string(), str::to_owned).as_str()));
+        let batch = of_dataset(ctx.run(), index, name, dataset);
         match batches.iter_mut().find(|(known, _)| *known == batch) {
             Some((_, datasets)) => datasets.push(dataset),
             None => batches.push((batch, vec![dataset])),

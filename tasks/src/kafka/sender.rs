@@ -160,12 +160,9 @@ impl<'a> Sender<'a> {
         let delivery = result.map_err(|(error, _)| self.error(&error))?;
         self.acknowledged += 1;
         if let Some(batch) = batch {
-            self.report
-                .entry(batch)
-                .or_default()
-                .entry(delivery.partition.to_string())
-                .and_modify(|part| part.add(delivery.offset, bytes))
-                .or_insert_with(|| PartitionReport::first(delivery.offset, bytes));
+            let one = PartitionReport::first(delivery.offset, bytes);
+            let parts = self.report.entry(batch).or_default();
+            parts.entry(delivery.partition.to_string()).and_modify(|part| part.merge(&one)).or_insert(one);
         }
         if self.acknowledged.is_multiple_of(1_000) {
             self.ctx.progress(self.acknowledged, None, "messages");

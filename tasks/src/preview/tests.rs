@@ -356,9 +356,7 @@ mod parquet_files {
 #[tokio::test]
 async fn datasets_on_s3_are_shown_by_key_and_by_address() {
     let Some(bucket) = updraft_testkit::services::s3::fresh_bucket().unwrap() else { return };
-    let mut fields = crate::s3_lake::fields(&bucket);
-    fields.as_object_mut().unwrap().remove("kind");
-    let connection: LakeConnection = serde_json::from_value(fields).unwrap();
+    let connection: LakeConnection = serde_json::from_value(bucket.lake_fields("")).unwrap();
     let lake = Lake::existing(&connection, Path::new("/")).unwrap();
     lake.put("in/a.csv", "a,b\n1,x\n").await.unwrap();
     lake.put("in/a.ndjson", "{\"a\":1}\n").await.unwrap();

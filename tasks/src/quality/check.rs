@@ -155,7 +155,7 @@ impl Task for QualityCheck {
     type Output = QualityReport;
 
     async fn run(mut params: QualityParams, ctx: &Context) -> Result<QualityReport, TaskError> {
-        if params.table.is_empty() || !params.table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if !crate::text::is_plain_name(&params.table) {
             return Err(TaskError::fail(
                 "BadTable",
                 format!("`table: {}`: a table's name has letters, digits and `_` only", params.table),

@@ -26,10 +26,10 @@ const LINE: usize = 400;
 pub async fn run(params: &Params, connection: &Spark, ctx: &Context) -> Result<Output, TaskError> {
     let home = connection.home(ctx)?;
     let scratch = ctx.scratch_dir()?.to_owned();
-    let mut watch = Watch::of(Some(scratch.join("events")))?;
+    let events = scratch.join("events");
+    let mut watch = Watch::of(Some(events.clone()))?;
     // Such a job dies with its attempt, so that each attempt has one of its own.
     let name = application(ctx, ctx.attempt().dispatch_no);
-    let events = scratch.join("events");
     let mut job = Job::new(params, connection, params.mode, name, Some(&events), ctx)?;
     let master = match params.mode {
         Mode::Local => format!("local[{}]", params.cores.max(1)),

@@ -149,7 +149,7 @@ impl Submission<'_> {
     /// The driver's id as the job itself has noted it beside its output.
     async fn marker(&self) -> Result<Option<String>, TaskError> {
         let Some(folder) = &self.job.folder else { return Ok(None) };
-        let bytes = self.ctx.lake()?.find(&format!("{folder}/driver.json")).await?;
+        let bytes = self.job.lake.find(&format!("{folder}/driver.json")).await?;
         let note: Option<Value> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(note.and_then(|note| note["driver"].as_str().map(str::to_owned)))
     }
@@ -162,7 +162,7 @@ impl Submission<'_> {
     /// Whether the job has published its output: the one evidence that does not depend on the master.
     async fn is_published(&self) -> Result<bool, TaskError> {
         match &self.job.folder {
-            Some(folder) => Ok(manifest::find(&self.ctx.lake()?, folder).await?.is_some()),
+            Some(folder) => Ok(manifest::find(&self.job.lake, folder).await?.is_some()),
             None => Ok(false),
         }
     }

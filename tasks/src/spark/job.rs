@@ -4,18 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use updraft_task::{Context, Input, LakeConnection, TaskError};
+use updraft_task::{ConnectionKind as _, Context, Input, Lake, LakeConnection, TaskError};
 
 use super::connection::Spark;
 use super::{Mode, Params};
-use crate::batch::{batch_id, day, slug};
+use crate::batch::slug;
 
 /// The settings that the cluster's own file has, so that a job runs alike wherever it is submitted from.
 const SETTINGS: &str = include_str!("../../../deploy/spark/spark.properties");
 
 /// A job, ready to be submitted.
-#[derive(Debug)]
 pub struct Job {
+    /// The lake that it reads and writes.
+    pub lake: Lake,
     /// Its deterministic name, equal for every attempt that may adopt it.
     pub application: String,
     /// Its file, absolute or an address.
@@ -74,20 +75,13 @@ impl Job {
                 properties.insert(name.into(), "127.0.0.1".into());
             }
         }
-        let lake: LakeConnection = ctx.connection_named("lake")?;
-        let root = place(ctx.lake()?.root());
-        lake_access(&lake, &mut properties, &mut env);
+        let lake = ctx.lake()?;
+        let root = place(lake.root());
+        lake_access(&ctx.connection_named(LakeConnection::KIND)?, &mut properties, &mut env);
         env.insert("UPDRAFT_LAKE_URL".into(), root.clone());
         env.insert("UPDRAFT_SPARK_APPLICATION".into(), application.clone());
-        let batch = params.output.as_ref().map(|output| {
-            let prefix = output.prefix.trim_matches('/');
-            let last = prefix.rsplit('/').next().unwrap_or(prefix);
-            output.batch_id.clone().unwrap_or_else(|| batch_id(ctx.run(), last))
-        });
-        let folder = params.output.as_ref().zip(batch.as_ref()).map(|(output, batch)| {
-            let day = day(ctx.run().interval.start);
-            format!("{}/dt={day}/{}/{application}", output.prefix.trim_matches('/'), slug(batch))
-        });
+        let (batch, folder) = params.output.as_ref().map(|output| output.of(ctx.run())).unzip();
+        let folder = folder.map(|place| format!("{place}/{application}"));
         if let Some(folder) = &folder {
             env.insert("UPDRAFT_SPARK_OUTPUT".into(), format!("{root}/{folder}"));
             env.insert("UPDRAFT_SPARK_MANIFEST".into(), format!("{root}/{}", super::manifest::key(folder)));
@@ -101,7 +95,7 @@ impl Job {
         let mut args: Vec<String> = params.args.iter().map(ToString::to_string).collect();
         let datasets = params.input.as_ref().map(Input::datasets).unwrap_or_default();
         args.extend(datasets.iter().map(|(_, dataset)| format!("{root}/{}", dataset.uri)));
-        Ok(Self { application, file: code(&params.file, ctx)?, py_files, args, properties, env, folder, batch })
+        Ok(Self { lake, application, file: code(&params.file, ctx)?, py_files, args, properties, env, folder, batch })
     }
 }
 

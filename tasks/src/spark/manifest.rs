@@ -78,12 +78,13 @@ pub async fn datasets(
             return Err(bad(folder, &format!("`{}` has {} bytes, not {}", file.name, bytes.len(), file.bytes)));
         }
         // One list of columns is enough: all files of an output have the same.
-        let schema = if index == 0 { parquet::file_columns(bytes.clone())? } else { Vec::new() };
+        let (columns, rows) = parquet::described(bytes.clone())?;
+        let schema = if index == 0 { columns } else { Vec::new() };
         datasets.push(Dataset {
             uri,
             format: Format::Parquet,
             schema,
-            rows: parquet::row_count(bytes.clone())?,
+            rows,
             bytes: file.bytes,
             sha256: sha256_hex(&bytes),
             batch_id: batch.map(str::to_owned),

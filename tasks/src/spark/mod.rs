@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError};
 
+use crate::batch::OutputPlace;
 use crate::text::Text;
 
 pub use connection::Spark;
@@ -42,17 +43,6 @@ pub enum Mode {
     Client,
     /// Both on the cluster: the job goes on when the attempt is lost, and the next attempt takes it over.
     Rest,
-}
-
-/// Where the rows go.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OutputPlace {
-    /// Prefix in the lake, such as `processed-data/batch`; the files lie below `{prefix}/dt={day of the interval's start}/{batch id}/{application}`.
-    pub prefix: String,
-    /// Batch that the rows belong to; workflow, interval and the last part of `prefix` if left out.
-    #[serde(default)]
-    pub batch_id: Option<String>,
 }
 
 /// Parameters.
@@ -79,7 +69,7 @@ pub struct Params {
     /// Spark's properties (`spark.executor.memory: 1g`), over those of `deploy/spark/spark.properties`. No secrets.
     #[serde(default)]
     pub conf: BTreeMap<String, Text>,
-    /// Where the job publishes rows; without it no manifest is looked for, and the output has no datasets.
+    /// Where the job publishes rows, each application in a folder of its own; without it no manifest is looked for, and the output has no datasets.
     #[serde(default)]
     pub output: Option<OutputPlace>,
 }
@@ -223,14 +213,14 @@ async fn published(
     let Progress { mut application_id, metrics, .. } = watch.progress;
     let (mut rows_out, mut datasets) = (0, Vec::new());
     if let Some(folder) = &job.folder {
-        let lake = ctx.lake()?;
-        let manifest = manifest::find(&lake, folder).await?.ok_or_else(|| {
+        let lake = &job.lake;
+        let manifest = manifest::find(lake, folder).await?.ok_or_else(|| {
             TaskError::fail(
                 "NoManifest",
                 format!("the job ended well, but wrote no {}: it must do so last of all", manifest::key(folder)),
             )
         })?;
-        datasets = manifest::datasets(&lake, folder, &manifest, job.batch.as_deref(), ctx).await?;
+        datasets = manifest::datasets(lake, folder, &manifest, job.batch.as_deref(), ctx).await?;
         rows_out = manifest.rows;
         application_id = application_id.or(Some(manifest.application_id));
         ctx.info(format!("{rows_out} rows in {} files below {folder}", datasets.len()));

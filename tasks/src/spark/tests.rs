@@ -35,17 +35,6 @@ fn connect(run: &TestRun, programs: &spark::Programs, cluster: Option<&spark::Ad
     run.connect("spark", entry);
 }
 
-fn connect_lake(run: &TestRun, bucket: &s3::Bucket) {
-    let server = bucket.address();
-    run.connect(
-        "lake",
-        json!({
-            "kind": "lake", "url": format!("s3://{}", bucket.name()), "endpoint": server.endpoint(), "region": s3::REGION,
-            "access_key_id": server.access_key_id, "secret_access_key": server.secret_access_key, "allow_http": true,
-        }),
-    );
-}
-
 fn job(folder: &Path, name: &str, text: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, text).unwrap();
@@ -169,7 +158,7 @@ async fn a_batch_on_the_cluster_and_s3_is_the_one_of_datafusion_row_for_row() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = TestRun::new(&project());
     run.info.data_dir = folder.path().join(".updraft");
-    connect_lake(&run, &bucket);
+    crate::s3_lake::connect(&run, &bucket);
     connect(&run, &programs, Some(&cluster));
     let output = compare(&run, "rest").await;
     assert!(output.application_id.unwrap().starts_with("app-") && !output.adopted);
@@ -226,7 +215,7 @@ async fn a_lost_attempts_driver_is_taken_over_and_a_cancelled_one_dies_with_its_
     let programs = spark::programs().unwrap().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());
-    connect_lake(&run, &bucket);
+    crate::s3_lake::connect(&run, &bucket);
     connect(&run, &programs, Some(&cluster));
     let secret = bucket.address().secret_access_key.as_str();
     let note = folder.path().join("note");

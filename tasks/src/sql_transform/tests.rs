@@ -6,7 +6,6 @@ use datafusion::arrow::array::{Float64Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
-use updraft_task::lake::sha256_hex;
 use updraft_task::testing::TestRun;
 use updraft_task::{Format, Lake};
 
@@ -25,8 +24,7 @@ async fn states(lake: &Lake, name: &str, rows: &[(&str, Option<f64>)]) -> Datase
 
 async fn file(lake: &Lake, key: &str, format: Format, text: &str) -> Dataset {
     lake.put(key, text.to_owned()).await.unwrap();
-    let sha256 = sha256_hex(text.as_bytes());
-    Dataset { uri: key.to_owned(), format, schema: vec![], rows: 0, bytes: text.len() as u64, sha256, batch_id: None }
+    Dataset::of_bytes(key, format, 0, text.as_bytes())
 }
 
 async fn query(run: &TestRun, inputs: Value, sql: &str) -> Result<TransformReport, TaskError> {

@@ -213,9 +213,10 @@ impl Attempt {
             self.owned.token.clone(),
         ));
         let refused = |ended: Ended| (Some(ended), Arc::clone(&host));
-        if let Some(ended) = self.condition(&host).await {
-            return refused(ended);
-        }
+        let names = match self.condition(&host).await {
+            Ok(names) => names,
+            Err(ended) => return refused(ended),
+        };
         let Some(task_type) = self.shared.config.registry.task(&spec.task_type) else {
             return refused(Ended::refused(
                 Cause::BadParameters,
@@ -238,7 +239,7 @@ impl Attempt {
                 retryable: Retryable::Never,
             }));
         }
-        let (params, env) = match self.render().await {
+        let (params, env) = match self.render(names).await {
             Ok(rendered) => rendered,
             Err(bad) => return refused(bad.ended("BadParameters", &host)),
         };
@@ -368,27 +369,29 @@ impl Attempt {
         }
     }
 
-    /// How the attempt ends without its body: its `when` is false, or cannot be answered.
-    async fn condition(&self, host: &AttemptHost) -> Option<Ended> {
-        let when = self.spec().when.as_deref().filter(|_| self.asks_when)?;
+    /// Asks its `when`: what its templates can read, if it had to be looked up, or how the attempt ends without its body,
+    /// since the answer is no or there is none.
+    async fn condition(&self, host: &AttemptHost) -> Result<Option<Names>, Ended> {
+        let Some(when) = self.spec().when.as_deref().filter(|_| self.asks_when) else { return Ok(None) };
         let asked = match self.names().await {
-            Ok((builder, _)) => template::condition(when, &builder.build())
+            Ok(names) => template::condition(when, &names.builder.clone().build())
+                .map(|condition| (condition, names))
                 .map_err(|error| Rendering::Bad(format!("`when` of `{}` has no answer: {error}", self.spec().id))),
             Err(error) => Err(error),
         };
         match asked {
-            Ok(condition) if condition.met => None,
-            Ok(condition) => {
+            Ok((condition, names)) if condition.met => Ok(Some(names)),
+            Ok((condition, _)) => {
                 let reason = host.mask(&storable(&format!("`when`: {}", condition.words), 8 << 10));
                 host.log(updraft_task::Level::Info, &format!("skipped: {reason}"));
-                Some(Ended::plain(AttemptResult::Unwanted { reason }))
+                Err(Ended::plain(AttemptResult::Unwanted { reason }))
             }
-            Err(bad) => Some(bad.ended("BadCondition", host)),
+            Err(bad) => Err(bad.ended("BadCondition", host)),
         }
     }
 
-    /// What its templates can read, and the workflow's environment, rendered.
-    async fn names(&self) -> Result<(ContextBuilder, BTreeMap<String, String>), Rendering> {
+    /// What its templates can read.
+    async fn names(&self) -> Result<Names, Rendering> {
         let spec = self.spec();
         let workflow = &self.plan.compiled.workflow;
         let Some(facts) = &self.facts else {
@@ -401,18 +404,21 @@ impl Attempt {
             builder = builder.upstream(&task, state, output.as_deref());
         }
         let env = render_env(&workflow.env, &builder.clone().build()).map_err(bad_template)?;
-        Ok((builder.env(&env), env))
+        Ok(Names { builder: builder.env(&env), env })
     }
 
-    /// The parameters and the environment with every template rendered.
-    async fn render(&self) -> Result<(Value, BTreeMap<String, String>), Rendering> {
+    /// The parameters and the environment with every template rendered; `names` if they are known already.
+    async fn render(&self, names: Option<Names>) -> Result<(Value, BTreeMap<String, String>), Rendering> {
         let spec = self.spec();
         let workflow = &self.plan.compiled.workflow;
         if self.facts.is_none() {
             let env = workflow.env.iter().chain(&spec.env).map(|(name, value)| (name.clone(), value.clone())).collect();
             return Ok((Value::Object(spec.with.clone()), env));
         }
-        let (builder, mut env) = self.names().await?;
+        let Names { builder, mut env } = match names {
+            Some(names) => names,
+            None => self.names().await?,
+        };
         let context = builder.build();
         env.extend(render_env(&spec.env, &context).map_err(bad_template)?);
         let with = template::render_map(&spec.with, &context)
@@ -469,6 +475,13 @@ enum Rendering {
     Bad(String),
     /// The store is away.
     Store(String),
+}
+
+/// What templates can read.
+struct Names {
+    builder: ContextBuilder,
+    /// The workflow's environment, rendered; it is among the names.
+    env: BTreeMap<String, String>,
 }
 
 impl Rendering {

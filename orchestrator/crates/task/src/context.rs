@@ -260,6 +260,15 @@ impl Context {
         Lake::open(&self.connection_named::<LakeConnection>(LakeConnection::KIND)?, &self.run.project_dir)
     }
 
+    /// The lake of the task's own connection; the one called `lake` if it names none.
+    ///
+    /// # Errors
+    /// As [`Context::lake`].
+    pub fn own_lake(&self) -> Result<Lake, TaskError> {
+        let name = self.connection_name().unwrap_or(LakeConnection::KIND);
+        Lake::open(&self.connection_named::<LakeConnection>(name)?, &self.run.project_dir)
+    }
+
     /// Small values of this task run that its later attempts read.
     pub fn state(&self) -> State<'_> {
         State::new(&*self.host, &self.attempt)

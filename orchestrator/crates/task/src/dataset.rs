@@ -1,5 +1,6 @@
 //! A value passed between tasks that points at data in the lake.
 
+use crate::lake::sha256_hex;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -54,6 +55,21 @@ pub struct Dataset {
     /// The batch it belongs to: equal in every run of one interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<String>,
+}
+
+impl Dataset {
+    /// A handle on bytes whose form has no columns, and that belong to no batch.
+    pub fn of_bytes(uri: impl Into<String>, format: Format, rows: u64, bytes: &[u8]) -> Self {
+        Self {
+            uri: uri.into(),
+            format,
+            schema: Vec::new(),
+            rows,
+            bytes: bytes.len() as u64,
+            sha256: sha256_hex(bytes),
+            batch_id: None,
+        }
+    }
 }
 
 /// An entry of a map of datasets (`regions` of `opensky.validate`); other fields are ignored.

@@ -20,16 +20,7 @@ struct Place {
 }
 
 fn s3_lake(bucket: &Bucket, prefix: &str) -> LakeConnection {
-    let address = bucket.address();
-    serde_json::from_value(json!({
-        "url": format!("s3://{}{prefix}", bucket.name()),
-        "endpoint": address.endpoint(),
-        "region": s3::REGION,
-        "access_key_id": address.access_key_id,
-        "secret_access_key": address.secret_access_key,
-        "allow_http": true,
-    }))
-    .unwrap()
+    serde_json::from_value(bucket.lake_fields(prefix)).unwrap()
 }
 
 /// All that can be had here; S3 both with a prefix and without.
@@ -52,15 +43,7 @@ fn places() -> Vec<Place> {
 }
 
 fn dataset(uri: &str, bytes: &[u8]) -> Dataset {
-    Dataset {
-        uri: uri.to_owned(),
-        format: Format::Bytes,
-        schema: Vec::new(),
-        rows: 1,
-        bytes: bytes.len() as u64,
-        sha256: sha256_hex(bytes),
-        batch_id: None,
-    }
+    Dataset::of_bytes(uri, Format::Bytes, 1, bytes)
 }
 
 /// Bytes that differ everywhere, so that a part in the wrong place shows.

@@ -8,6 +8,7 @@ mod servers;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use client::{Client, Precondition};
@@ -87,6 +88,15 @@ impl Bucket {
     /// A client of the server.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Fields of a connection of kind `lake` to the bucket; `prefix` is empty or begins with `/`.
+    pub fn lake_fields(&self, prefix: &str) -> Value {
+        json!({
+            "url": format!("s3://{}{prefix}", self.name), "endpoint": self.address.endpoint(), "region": REGION,
+            "access_key_id": self.address.access_key_id, "secret_access_key": self.address.secret_access_key,
+            "allow_http": true,
+        })
     }
 }
 
