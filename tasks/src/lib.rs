@@ -30,7 +30,11 @@ pub mod dbt;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "sql")]
+mod migrations;
+#[cfg(feature = "sql")]
 pub mod parquet;
+#[cfg(feature = "sql")]
+pub mod postgres;
 pub mod preview;
 #[cfg(feature = "sql")]
 pub mod quality;
@@ -40,6 +44,12 @@ mod query;
 pub mod reference_load;
 #[cfg(feature = "sql")]
 pub mod spark;
+#[cfg(feature = "sql")]
+pub mod sql_check;
+#[cfg(feature = "sql")]
+mod sql_lake;
+#[cfg(feature = "sql")]
+pub mod sql_run;
 #[cfg(feature = "sql")]
 pub mod sql_transform;
 #[cfg(feature = "sql")]
@@ -55,10 +65,13 @@ pub fn registry() -> Registry {
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
         registry.add_connection::<warehouse_load::Group>();
+        registry.add::<postgres::migrate::PostgresMigrate>();
         registry.add::<quality::QualityCheck>();
         registry.add_connection::<spark::Spark>();
         registry.add::<spark::SparkSubmit>();
         registry.add::<reference_load::ReferenceLoad>();
+        registry.add::<sql_check::SqlCheck>();
+        registry.add::<sql_run::SqlRun>();
         registry.add::<sql_transform::SqlTransform>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }

@@ -239,6 +239,17 @@ pub async fn stream_batches(
     Ok(reader.map(move |batch| batch.map_err(|error| arrow_fault(&error).context(format!("`{uri}`")))))
 }
 
+/// The columns of a copy on disk, as rows of it have them.
+///
+/// # Errors
+/// `fail` `BadParquet`; `retry` `Lake`: it cannot be opened.
+pub fn copy_schema(file: &Path) -> Result<SchemaRef, TaskError> {
+    let opened = std::fs::File::open(file)
+        .map_err(|error| TaskError::retry("Lake", format!("cannot open the copy {}: {error}", file.display())))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| fault("read", &error))?;
+    Ok(Arc::clone(builder.schema()))
+}
+
 /// Decodes a file.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::config::Dialect;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
@@ -140,6 +141,26 @@ impl Session {
         let frame = self.session.read_csv(path, options).await.map_err(bad)?;
         self.session.register_table(name, frame.into_view()).map_err(bad)?;
         Ok(())
+    }
+
+    /// Makes Parquet files on disk a table.
+    pub(crate) async fn register_files(&self, name: &str, paths: Vec<String>) -> Result<(), TaskError> {
+        let bad = |error: DataFusionError| {
+            TaskError::fail("BadInput", format!("table `{name}` cannot be read: {}", error.strip_backtrace()))
+        };
+        let options = ParquetReadOptions { skip_metadata: Some(true), ..ParquetReadOptions::default() };
+        let frame = self.session.read_parquet(paths, options).await.map_err(bad)?;
+        self.session.register_table(TableReference::bare(name), frame.into_view()).map_err(bad)?;
+        Ok(())
+    }
+
+    /// Names of the tables that a query reads, as it writes them; none of its own (`with`).
+    pub(crate) fn tables_of(&self, sql: &str) -> Result<Vec<String>, TaskError> {
+        let state = self.session.state();
+        let statement =
+            state.sql_to_statement(sql, &Dialect::Generic).map_err(|error| self.error(&error))?;
+        let tables = state.resolve_table_references(&statement).map_err(|error| self.error(&error))?;
+        Ok(tables.iter().map(|table| table.table().to_owned()).collect())
     }
 
     /// Number of rows that a query gives.

@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Verdict};
 
+use crate::postgres::BAD_COLUMN;
+use crate::postgres::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
+use crate::query::SCRATCH;
 use crate::{batch, text};
 
 mod clickhouse;
@@ -21,7 +24,8 @@ pub use connection::{Engine, Group, WarehouseConnection};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The rows of each dataset's batch are replaced; other batches stay.
+    /// The rows of each dataset's batch are replaced in the lake; other batches stay. In PostgreSQL rows are told apart by the
+    /// table's primary key, and those that are there stay.
     #[default]
     ReplaceBatch,
 }
@@ -34,7 +38,8 @@ pub struct Params {
     pub input: Input,
     /// Table: letters, digits and `_`.
     pub table: String,
-    /// Column whose day (UTC) is the partition `dt=YYYY-MM-DD`: a timestamp or a date without nulls.
+    /// Column whose day (UTC) is the partition `dt=YYYY-MM-DD` in the lake: a timestamp or a date without nulls. A table of a
+    /// database says itself how it is partitioned.
     #[serde(default = "snapshot_time")]
     pub partition_by: String,
     /// How rows meet those that are there.
@@ -61,6 +66,9 @@ pub struct TargetReport {
     pub inserted: u64,
     /// Rows left out because the table held their key.
     pub already_there: u64,
+    /// Rows among these that got what a list of the table lacked (PostgreSQL: `regions` of `region`).
+    #[serde(default)]
+    pub updated: u64,
     /// Rows left out because another row of the same batch has their key.
     pub ignored: u64,
     /// Rows of the same batches that an earlier load had left and that were replaced.
@@ -130,6 +138,7 @@ impl Load<'_> {
             sent: 0,
             inserted: 0,
             already_there: 0,
+            updated: 0,
             ignored: 0,
             replaced: 0,
             rows_found: 0,
@@ -146,25 +155,28 @@ pub struct WarehouseLoad;
 
 impl Task for WarehouseLoad {
     const TYPE: &'static str = "warehouse.load";
-    const SUMMARY: &'static str = "loads datasets into a table, replacing their batches";
+    const SUMMARY: &'static str = "loads datasets into a table; the same batch again changes nothing";
     const EFFECTS: Effects = Effects::Idempotent;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse", "group"]);
     const ERRORS: &'static [ErrorClass] = &[
-        ErrorClass {
-            name: "BadConnection",
-            retryable: false,
-            meaning: "the warehouse is not set up, or refuses the user",
-        },
+        BAD_CONNECTION,
+        WAREHOUSE,
+        DENIED,
+        BAD_STATEMENT,
+        BAD_COLUMN,
+        ROW_REFUSED,
+        SCRATCH,
         ErrorClass {
             name: "BadTable",
             retryable: false,
-            meaning: "the table's name has other characters than letters, digits and `_`",
+            meaning: "the table's name has other characters than letters, digits and `_`; in a database it is not there or \
+                      has no primary key",
         },
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or two of one batch" },
         ErrorClass {
             name: "BadPartition",
             retryable: false,
-            meaning: "the partition column is missing, holds nulls or no time",
+            meaning: "the partition column is missing, holds nulls or no time, or its rows need too many partitions",
         },
         ErrorClass { name: "BadParquet", retryable: false, meaning: "a dataset is not Parquet or is broken" },
         ErrorClass { name: "CorruptDataset", retryable: false, meaning: "a dataset was changed after its task ended" },

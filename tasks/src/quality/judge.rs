@@ -30,21 +30,21 @@ impl State {
 
 /// The limits of a rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
-    pub(super) warn: Option<Range>,
-    pub(super) error: Option<Range>,
+pub(crate) struct Limits {
+    pub(crate) warn: Option<Range>,
+    pub(crate) error: Option<Range>,
     /// What is observed is the share of rows that break the rule.
-    pub(super) bad_rows: bool,
+    pub(crate) bad_rows: bool,
 }
 
 /// A verdict.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Verdict {
-    pub(super) state: State,
+pub(crate) struct Verdict {
+    pub(crate) state: State,
     /// The limit that decided, or the one that was kept.
-    pub(super) threshold: Option<f64>,
+    pub(crate) threshold: Option<f64>,
     /// 0 to 1; `None` if there was nothing to judge.
-    pub(super) share: Option<f64>,
+    pub(crate) share: Option<f64>,
 }
 
 /// The limits of a rule; `None` if it has none, so that it could never say anything.
@@ -65,7 +65,7 @@ pub(super) fn limits(rule: &Rule) -> Option<Limits> {
 
 impl Limits {
     /// The worst that breaking it means.
-    pub(super) const fn severity(&self) -> Severity {
+    pub(crate) const fn severity(&self) -> Severity {
         if self.error.is_some() { Severity::Error } else { Severity::Warning }
     }
 
@@ -82,7 +82,7 @@ fn broken(range: Range, observed: f64) -> Option<f64> {
     range.max.filter(|max| observed > *max).or_else(|| range.min.filter(|min| observed < *min))
 }
 
-pub(super) fn judge(limits: &Limits, observed: Option<f64>) -> Verdict {
+pub(crate) fn judge(limits: &Limits, observed: Option<f64>) -> Verdict {
     let kept = limits.error.or(limits.warn).and_then(|range| range.max.or(range.min));
     let Some(observed) = observed else { return Verdict { state: State::Passed, threshold: kept, share: None } };
     let (state, threshold) = if let Some(limit) = limits.error.and_then(|range| broken(range, observed)) {

@@ -11,4 +11,5 @@ mod tests;
 
 pub use check::{MinScore, QualityCheck, QualityParams, QualityReport, RuleResult};
 pub use judge::State;
+pub(crate) use judge::{Limits, judge};
 pub use rule::{Dimension, Limit, Per, Range, Rule, Severity};

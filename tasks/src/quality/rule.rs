@@ -73,7 +73,7 @@ pub enum Limit {
 
 impl Limit {
     /// `None` for a range without ends.
-    pub(super) fn range(self) -> Option<Range> {
+    pub(crate) fn range(self) -> Option<Range> {
         match self {
             Self::Max(max) => Some(Range { min: None, max: Some(max) }),
             Self::Range(range) => Some(range).filter(|range| range.min.is_some() || range.max.is_some()),

@@ -14,7 +14,7 @@ pub enum Engine {
     Lake,
     /// ClickHouse, by its HTTP interface. `warehouse.load` does not load it in this version.
     Clickhouse,
-    /// PostgreSQL. `warehouse.load` does not load it in this version.
+    /// PostgreSQL.
     Postgres,
 }
 
@@ -38,7 +38,7 @@ pub struct WarehouseConnection {
 
 impl ConnectionKind for WarehouseConnection {
     const KIND: &'static str = "warehouse";
-    const SUMMARY: &'static str = "where tables are kept: Parquet in the lake";
+    const SUMMARY: &'static str = "where tables are kept: Parquet in the lake, or PostgreSQL";
 }
 
 impl WarehouseConnection {
