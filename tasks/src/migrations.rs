@@ -168,11 +168,8 @@ mod tests {
     }
 
     fn had(files: &[Migration]) -> Vec<Applied> {
-        let of = |file: &Migration| Applied {
-            number: file.number,
-            name: file.name.clone(),
-            sha256: file.sha256.clone(),
-        };
+        let of =
+            |file: &Migration| Applied { number: file.number, name: file.name.clone(), sha256: file.sha256.clone() };
         files.iter().map(of).collect()
     }
 

@@ -157,8 +157,7 @@ impl Session {
     /// Names of the tables that a query reads, as it writes them; none of its own (`with`).
     pub(crate) fn tables_of(&self, sql: &str) -> Result<Vec<String>, TaskError> {
         let state = self.session.state();
-        let statement =
-            state.sql_to_statement(sql, &Dialect::Generic).map_err(|error| self.error(&error))?;
+        let statement = state.sql_to_statement(sql, &Dialect::Generic).map_err(|error| self.error(&error))?;
         let tables = state.resolve_table_references(&statement).map_err(|error| self.error(&error))?;
         Ok(tables.iter().map(|table| table.table().to_owned()).collect())
     }

@@ -160,7 +160,9 @@ fn prepared(checks: Vec<Check>) -> Result<Vec<Prepared>, TaskError> {
     }
     let mut found = Vec::with_capacity(checks.len());
     for (index, check) in checks.into_iter().enumerate() {
-        let name = check.name.unwrap_or_else(|| first_words(&check.sql));
+        // A semicolon at the end is no second statement.
+        let sql = check.sql.trim_end().trim_end_matches(';').to_owned();
+        let name = check.name.unwrap_or_else(|| first_words(&sql));
         let counts = check.warn.is_none() && check.error.is_none();
         let limits = if counts {
             let none = Limit::Max(0.0).range();
@@ -183,8 +185,6 @@ fn prepared(checks: Vec<Check>) -> Result<Vec<Prepared>, TaskError> {
                 "checks[{index}] ({name}): `severity` is for queries that must give no rows; `warn` and `error` say it here"
             ));
         }
-        // A semicolon at the end is no second statement.
-        let sql = check.sql.trim_end().trim_end_matches(';').to_owned();
         found.push(Prepared { name, sql, params: check.params, limits, counts });
     }
     Ok(found)
@@ -256,8 +256,7 @@ async fn on_postgres(
     session.execute("begin isolation level repeatable read read only").await?;
     let mut found = Vec::with_capacity(checks.len());
     for (index, check) in checks.iter().enumerate() {
-        let values =
-            values(&mut session, check).await.map_err(|error| error.context(check.place(index)))?;
+        let values = values(&mut session, check).await.map_err(|error| error.context(check.place(index)))?;
         found.push(check.one(index, &values)?);
         ctx.progress(index as u64 + 1, Some(checks.len() as u64), "checks");
     }

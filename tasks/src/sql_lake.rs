@@ -144,7 +144,10 @@ fn scalar(value: &Value) -> Result<ScalarValue, TaskError> {
         },
         Value::String(value) => ScalarValue::from(value.as_str()),
         Value::Array(_) | Value::Object(_) => {
-            return Err(TaskError::fail(BAD_PARAM.name, "on the lake a parameter is a text, a number, true, false or null"));
+            return Err(TaskError::fail(
+                BAD_PARAM.name,
+                "on the lake a parameter is a text, a number, true, false or null",
+            ));
         }
     })
 }
@@ -166,5 +169,32 @@ fn number(value: Option<datafusion::common::Result<ScalarValue>>) -> Result<Opti
         Ok(ScalarValue::Float64(number)) => Ok(number),
         Ok(other) => Err(bad(format!("it is {}", other.data_type()))),
         Err(error) => Err(bad(error.strip_backtrace())),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Tables of a lake for the tests of tasks.
+
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
+    use datafusion::arrow::record_batch::RecordBatch;
+    use updraft_task::testing::TestRun;
+
+    use crate::parquet::write_batches;
+
+    /// A table of two files with the columns `x` and `name`.
+    pub(crate) async fn table(run: &TestRun, name: &str, rows: &[(i64, &str)]) {
+        let lake = run.context("x", 1, None).lake().unwrap();
+        for (part, rows) in [&rows[..1], &rows[1..]].into_iter().enumerate() {
+            let batch = RecordBatch::try_from_iter([
+                ("x", Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>()) as ArrayRef),
+                ("name", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<StringArray>()) as ArrayRef),
+            ])
+            .unwrap();
+            let key = format!("warehouse/{name}/dt=2026-01-0{}/b.parquet", part + 1);
+            write_batches(&lake, &key, &batch.schema(), std::slice::from_ref(&batch), None).await.unwrap();
+        }
     }
 }

@@ -191,9 +191,8 @@ async fn on_postgres(
     let mut reports = Vec::with_capacity(statements.len());
     for (index, statement) in statements.iter().enumerate() {
         let (sql, params) = statement.parts();
-        let rows = execute(&mut session, sql, params)
-            .await
-            .map_err(|error| error.context(format!("statements[{index}]")))?;
+        let rows =
+            execute(&mut session, sql, params).await.map_err(|error| error.context(format!("statements[{index}]")))?;
         reports.push(report(ctx, sql, rows));
         ctx.progress(index as u64 + 1, Some(statements.len() as u64), "statements");
     }
@@ -247,9 +246,8 @@ struct Kept {
 async fn committed(session: &mut Session, ctx: &Context) -> Result<Option<SqlRunReport>, TaskError> {
     for number in 1.. {
         let Some(value) = ctx.state().get(&kept_name(number)).await? else { break };
-        let kept: Kept = serde_json::from_value(value).map_err(|error| {
-            TaskError::fail("BadState", format!("`{}` does not read: {error}", kept_name(number)))
-        })?;
+        let kept: Kept = serde_json::from_value(value)
+            .map_err(|error| TaskError::fail("BadState", format!("`{}` does not read: {error}", kept_name(number))))?;
         let Session { connection, stop } = &mut *session;
         let became: Option<String> = stop
             .during("", sqlx::query_scalar("select txid_status($1)").bind(kept.transaction).fetch_one(connection))

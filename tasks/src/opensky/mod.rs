@@ -20,5 +20,7 @@ pub mod validate;
 pub use collect::Collect;
 pub use connection::OpenSky;
 pub use plan::Plan;
+#[cfg(all(test, feature = "sql"))]
+pub(crate) use states_parquet::schema as state_columns;
 #[cfg(feature = "sql")]
 pub use validate::Validate;

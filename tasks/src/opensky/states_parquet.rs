@@ -45,7 +45,8 @@ impl Seen {
     }
 }
 
-fn schema() -> SchemaRef {
+/// The columns.
+pub(crate) fn schema() -> SchemaRef {
     let instant = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let field = |name: &str, data_type: DataType, nullable: bool| Field::new(name, data_type, nullable);
     Arc::new(Schema::new(vec![

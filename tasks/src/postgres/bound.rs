@@ -6,7 +6,9 @@ use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
-use sqlx::{Arguments as _, AssertSqlSafe, Either, Encode, Executor as _, Postgres, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Either, Encode, Executor as _, Postgres, Row as _, SqlSafeStr as _, Statement as _,
+};
 use updraft_task::{ErrorClass, TaskError};
 
 use super::Session;
@@ -57,7 +59,11 @@ pub(crate) async fn bind(session: &mut Session, sql: &str, values: &[Json]) -> R
         Some(Either::Right(_)) | None => Vec::new(),
     };
     if infos.len() != values.len() {
-        return Err(bad(format!("the statement has {} parameter(s), but `params` gives {}", infos.len(), values.len())));
+        return Err(bad(format!(
+            "the statement has {} parameter(s), but `params` gives {}",
+            infos.len(),
+            values.len()
+        )));
     }
     let mut arguments = PgArguments::default();
     if infos.is_empty() {

@@ -131,8 +131,7 @@ impl Table {
             return bad(format!("`{schema}.{name}` is not a table (a view, an index, a foreign table)"));
         }
         let columns = stop.during("", sqlx::query_as(COLUMNS).bind(oid).fetch_all(&mut *connection)).await?;
-        let key: Vec<String> =
-            stop.during("", sqlx::query_scalar(KEY).bind(oid).fetch_all(&mut *connection)).await?;
+        let key: Vec<String> = stop.during("", sqlx::query_scalar(KEY).bind(oid).fetch_all(&mut *connection)).await?;
         if key.is_empty() {
             return bad(format!(
                 "`{schema}.{name}` has no primary key, so that a row loaded twice would be there twice: add one"

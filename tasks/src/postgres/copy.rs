@@ -127,11 +127,23 @@ fn takes(base: &str, kind: &str, data_type: &DataType) -> bool {
             kind == "e"
                 || matches!(
                     base,
-                    "text" | "varchar" | "bpchar" | "name" | "citext" | "uuid" | "json" | "jsonb" | "inet" | "cidr" | "macaddr"
+                    "text"
+                        | "varchar"
+                        | "bpchar"
+                        | "name"
+                        | "citext"
+                        | "uuid"
+                        | "json"
+                        | "jsonb"
+                        | "inet"
+                        | "cidr"
+                        | "macaddr"
                 )
         }
         DataType::Dictionary(_, value) => takes(base, kind, value),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => base == "bytea",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            base == "bytea"
+        }
         DataType::Date32 | DataType::Date64 => base == "date",
         // A time without a zone is UTC, on both sides.
         DataType::Timestamp(_, _) => matches!(base, "timestamptz" | "timestamp"),
@@ -198,9 +210,8 @@ fn encode(
             .iter()
             .zip(batch.columns())
             .map(|(field, column)| {
-                Cells::of(column).map_err(|error| {
-                    TaskError::fail("RowRefused", format!("column `{}`: {error}", field.name()))
-                })
+                Cells::of(column)
+                    .map_err(|error| TaskError::fail("RowRefused", format!("column `{}`: {error}", field.name())))
             })
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {

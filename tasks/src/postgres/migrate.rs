@@ -92,12 +92,8 @@ impl Task for PostgresMigrate {
         let name = ctx.connection_name().unwrap_or("warehouse");
         let server = Server::of(name, &ctx.connection_named(name)?, ctx)?;
         let mut session = server.connect(ctx).await?;
-        let mut report = MigrateReport {
-            database: server.place().to_owned(),
-            already: 0,
-            applied: Vec::new(),
-            pending: Vec::new(),
-        };
+        let mut report =
+            MigrateReport { database: server.place().to_owned(), already: 0, applied: Vec::new(), pending: Vec::new() };
         if plan {
             let records = records(&mut session, &table).await?;
             let pending = migrations::plan(&files, &records)?;
@@ -220,3 +216,6 @@ async fn records(session: &mut Session, table: &str) -> Result<Vec<Applied>, Tas
     };
     Ok(rows.into_iter().map(record).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,9 @@ mod copy;
 pub(crate) mod fault;
 pub mod migrate;
 mod partitions;
-pub(crate) mod text;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod text;
 
 use std::future::Future;
 use std::pin::pin;
@@ -61,11 +61,12 @@ impl Server {
         let after_scheme = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         let authority = after_scheme.ok_or_else(|| bad(form))?.split(['/', '?']).next().unwrap_or_default();
         if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || url.contains("password=") {
-            return Err(bad("`url` holds a password, and URLs are shown: write `postgres://USER@HOST:PORT/DATABASE`, and \
-                            the password into the field `password`"));
+            return Err(bad(
+                "`url` holds a password, and URLs are shown: write `postgres://USER@HOST:PORT/DATABASE`, and \
+                            the password into the field `password`",
+            ));
         }
-        let mut options =
-            PgConnectOptions::from_str(url).map_err(|_| bad(&format!("`url` does not read; {form}")))?;
+        let mut options = PgConnectOptions::from_str(url).map_err(|_| bad(&format!("`url` does not read; {form}")))?;
         if let Some(password) = &connection.password {
             options = options.password(password.expose());
         }
@@ -204,5 +205,31 @@ impl Stop {
             }
             tokio::time::sleep(STOP_AGAIN).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use updraft_task::testing::TestRun;
+    use updraft_testkit::postgres::fresh_database;
+
+    use super::testing::{connect, until};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_whose_client_is_gone_ends_by_itself() {
+        let Some(database) = fresh_database().unwrap() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let run = TestRun::new(folder.path());
+        connect(&run, "warehouse", database.url());
+        let context = run.context("sleep", 1, None);
+        let server = Server::of("warehouse", &context.connection_named("warehouse").unwrap(), &context).unwrap();
+        let mut session = server.connect(&context).await.unwrap();
+        let sleeps = "exists (select from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(60)')";
+        let sleeper = tokio::spawn(async move { session.execute("select pg_sleep(60)").await });
+        until(database.url(), &format!("select {sleeps}")).await;
+        // As when the process is killed: nobody says goodbye.
+        sleeper.abort();
+        until(database.url(), &format!("select not {sleeps}")).await;
     }
 }

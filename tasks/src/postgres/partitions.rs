@@ -168,7 +168,10 @@ mod tests {
         let daily = Range::of(day("2026-12-31"), false).unwrap();
         assert_eq!((daily.to, daily.label().as_str()), (day("2027-01-01"), "2026-12-31"));
         let monthly = Range::of(day("2026-12-31"), true).unwrap();
-        assert_eq!((monthly.from, monthly.to, monthly.label().as_str()), (day("2026-12-01"), day("2027-01-01"), "2026-12"));
+        assert_eq!(
+            (monthly.from, monthly.to, monthly.label().as_str()),
+            (day("2026-12-01"), day("2027-01-01"), "2026-12")
+        );
         assert_eq!(Range::of(NaiveDate::MAX, false), None);
     }
 

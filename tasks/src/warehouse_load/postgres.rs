@@ -38,8 +38,7 @@ async fn transaction(
     // Partitions that are made meanwhile must be seen.
     session.execute("begin isolation level read committed").await?;
     let table = Table::find(session, load.table).await?;
-    let mut report =
-        load.report(connection.engine, format!("{}/{}.{}", server.place(), table.schema, table.name));
+    let mut report = load.report(connection.engine, format!("{}/{}.{}", server.place(), table.schema, table.name));
     let (plan, sent) = stage(session, load, &table).await?;
     report.sent = sent;
     let key = list(table.key.iter().map(String::as_str));
@@ -107,8 +106,10 @@ async fn opened(
     lake: &Lake,
     dataset: &Dataset,
     file: &std::path::Path,
-) -> Result<impl Iterator<Item = Result<datafusion::arrow::record_batch::RecordBatch, TaskError>> + Send + use<>, TaskError>
-{
+) -> Result<
+    impl Iterator<Item = Result<datafusion::arrow::record_batch::RecordBatch, TaskError>> + Send + use<>,
+    TaskError,
+> {
     tokio::select! {
         biased;
         () = ctx.cancelled().cancelled() => Err(TaskError::cancelled()),
@@ -226,8 +227,7 @@ fn insert(table: &Table, plan: &Plan) -> String {
     }
     let columns = list(plain.chain(plan.collected.iter().map(|collected| collected.into.as_str())));
     let own: Vec<String> = plan.plain.iter().map(|name| format!("s.{}", quoted(name))).collect();
-    let lists: Vec<String> =
-        plan.collected.iter().map(|collected| format!("t.{}", quoted(&collected.into))).collect();
+    let lists: Vec<String> = plan.collected.iter().map(|collected| format!("t.{}", quoted(&collected.into))).collect();
     let order: Vec<String> = table.key.iter().map(|name| format!("s.{}", quoted(name))).collect();
     format!(
         "insert into {} ({columns}) select {} from ({rows}) s join ({}) t on {} order by {} on conflict ({key}) do nothing",
@@ -280,3 +280,6 @@ fn within(table: &Table) -> String {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

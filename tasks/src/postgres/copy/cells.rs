@@ -281,15 +281,9 @@ mod tests {
                 Arc::new(Float64Array::from(vec![-0.0, 1e300, f64::INFINITY, f64::NEG_INFINITY])),
                 vec!["-0.0", "1e300", "Infinity", "-Infinity"],
             ),
-            (
-                Arc::new(Decimal128Array::from(vec![-12_345]).with_precision_and_scale(10, 2).unwrap()),
-                vec!["-123.45"],
-            ),
+            (Arc::new(Decimal128Array::from(vec![-12_345]).with_precision_and_scale(10, 2).unwrap()), vec!["-123.45"]),
             (Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]])), vec!["\\\\x00ff"]),
-            (
-                Arc::new(FixedSizeBinaryArray::try_from_iter([[1_u8, 2]].into_iter()).unwrap()),
-                vec!["\\\\x0102"],
-            ),
+            (Arc::new(FixedSizeBinaryArray::try_from_iter([[1_u8, 2]].into_iter()).unwrap()), vec!["\\\\x0102"]),
             (
                 Arc::new(Date32Array::from(days)),
                 vec!["1970-01-01", "2023-01-01", "0001-01-01 BC", "0002-12-31 BC", "10000-01-01"],
