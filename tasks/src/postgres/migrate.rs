@@ -66,13 +66,13 @@ impl Task for PostgresMigrate {
             meaning: "the record's table has other characters in its name than letters, digits and `_`",
         },
     ];
-    const EXAMPLE: &'static str = r#"
+    const EXAMPLE: &'static str = r"
 - id: migrate
   type: postgres.migrate
   conn: postgres
   with:
     folder: workflows/opensky/postgres
-"#;
+";
 
     type Params = MigrateParams;
     type Output = MigrateReport;

@@ -99,5 +99,6 @@ async fn a_cancelled_check_ends_on_the_server() {
     let run = TestRun::new(folder.path());
     connect(&run, "warehouse", database.url());
     execute(database.url(), "create table t (x int)").await;
-    cancelled_while_locked(&run, database.url(), "t", check(&run, json!([{ "sql": "select * from t" }]))).await;
+    cancelled_while_locked(&run, database.url(), "t", Box::pin(check(&run, json!([{ "sql": "select * from t" }]))))
+        .await;
 }

@@ -88,7 +88,7 @@ async fn parameters_have_the_type_that_the_statement_gives_them() {
     )
     .await;
     let values = json!([
-        7, 0.5, 12345678901234567890.5_f64, "2026-01-01T00:00:00Z", "2026-01-31", { "a": [1, null] },
+        7, 0.5, 12_345_678_901_234_567_890.5_f64, "2026-01-01T00:00:00Z", "2026-01-31", { "a": [1, null] },
         "01890a5d-ac96-774b-bcce-b302099a8057", ["x", null, "a\"b"], true, "ill", "10.0.0.0/8", "abc", "'; drop table p; --"
     ]);
     let insert = "insert into p values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, left($13, 2))";
@@ -142,7 +142,8 @@ async fn a_cancelled_statement_ends_on_the_server() {
     let run = TestRun::new(folder.path());
     connect(&run, "warehouse", database.url());
     execute(database.url(), "create table a (x int)").await;
-    cancelled_while_locked(&run, database.url(), "a", run_sql(&run, json!(["insert into a values (1)"]))).await;
+    cancelled_while_locked(&run, database.url(), "a", Box::pin(run_sql(&run, json!(["insert into a values (1)"]))))
+        .await;
     assert_eq!(texts(database.url(), "select count(*)::text from a").await, ["0"]);
 }
 

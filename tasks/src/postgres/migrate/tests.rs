@@ -146,7 +146,7 @@ async fn a_cancelled_migration_stops_on_the_server() {
     connect(&run, "warehouse", database.url());
     execute(database.url(), "create table a (x int)").await;
     write(folder.path(), &[("0001_b.sql", "create table b (x int); alter table a add column y int")]);
-    cancelled_while_locked(&run, database.url(), "a", migrate(&run)).await;
+    cancelled_while_locked(&run, database.url(), "a", Box::pin(migrate(&run))).await;
     assert_eq!(texts(database.url(), "select to_regclass('b')::text").await, ["null"]);
 }
 

@@ -297,7 +297,7 @@ async fn a_load_that_waits_is_ended_on_the_server_when_it_is_cancelled() {
     connect(&run, "warehouse", database.url());
     execute(database.url(), STATES).await;
     let rows = dataset(&run, "rows", &states(&[(1, START_MS, "a")])).await;
-    cancelled_while_locked(&run, database.url(), "states", load(&run, "states", json!(rows))).await;
+    cancelled_while_locked(&run, database.url(), "states", Box::pin(load(&run, "states", json!(rows)))).await;
 }
 
 /// Many rows for tests that need time.
@@ -374,15 +374,14 @@ async fn one_million_states_beside_a_plain_copy() {
         println!("warehouse.load, {name}: {seconds:.2} s, {:?}, peak {} MiB", numbers(&report), peak_mib());
     }
     let file = folder.path().join("rows.txt");
-    let program = std::env::var("UPDRAFT_PSQL").unwrap_or_else(|_| "psql".to_owned());
     for (doing, sql) in [
         ("\\copy out", format!("\\copy (select * from states) to '{}'", file.display())),
         ("\\copy in, into a table with the same key", format!("\\copy plain from '{}'", file.display())),
     ] {
         let begun = Instant::now();
-        match std::process::Command::new(&program).args([database.url(), "-q", "-c", &sql]).status() {
+        match std::process::Command::new("psql").args([database.url(), "-q", "-c", &sql]).status() {
             Ok(status) => println!("psql {doing}: {:.2} s ({status})", begun.elapsed().as_secs_f64()),
-            Err(error) => println!("psql {doing}: not run ({program}: {error})"),
+            Err(error) => println!("psql {doing}: not run ({error})"),
         }
     }
 }
