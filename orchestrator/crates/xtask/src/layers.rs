@@ -56,7 +56,7 @@ const DEVELOPMENT: [&str; 3] = ["updraft-testkit", "updraft-store-sqlite", "updr
 
 /// Crates of others that only some of ours may use directly.
 const RESERVED: [(&str, &[&str]); 9] = [
-    ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres", "updraft-testkit"]),
+    ("sqlx", &["updraft-store-sqlite", "updraft-store-postgres", "updraft-testkit", "updraft-tasks"]),
     (
         "tokio",
         &[
