@@ -17,8 +17,8 @@ mod connection;
 mod lake;
 mod postgres;
 
-pub(crate) use connection::warehouses;
 pub use connection::{Engine, Group, WarehouseConnection};
+pub(crate) use connection::{databases_of, warehouses};
 
 /// How rows meet those that are there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

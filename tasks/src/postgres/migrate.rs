@@ -11,6 +11,7 @@ use super::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE
 use super::text::{quoted, transaction_control};
 use super::{Server, Session};
 use crate::migrations::{self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, Migration};
+use crate::warehouse_load::{Engine, databases_of};
 
 /// Parameters of `postgres.migrate`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -33,6 +34,13 @@ fn default_table() -> String {
 /// Output of `postgres.migrate`.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MigrateReport {
+    /// Each database: the connection's, or those of its group that are PostgreSQL, in its order.
+    pub databases: Vec<Migrated>,
+}
+
+/// What one database had, got, and still lacks.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Migrated {
     /// The database: `host:port/database`.
     pub database: String,
     /// Files that the database had had before.
@@ -51,7 +59,7 @@ impl Task for PostgresMigrate {
     const TYPE: &'static str = "postgres.migrate";
     const SUMMARY: &'static str = "applies numbered SQL files to PostgreSQL, each once";
     const EFFECTS: Effects = Effects::Idempotent;
-    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse"]);
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse", "group"]);
     const ERRORS: &'static [ErrorClass] = &[
         BAD_CONNECTION,
         WAREHOUSE,
@@ -89,23 +97,37 @@ impl Task for PostgresMigrate {
         for file in &files {
             whole(file)?;
         }
-        let name = ctx.connection_name().unwrap_or("warehouse");
-        let server = Server::of(name, &ctx.connection_named(name)?, ctx)?;
-        let mut session = server.connect(ctx).await?;
-        let mut report =
-            MigrateReport { database: server.place().to_owned(), already: 0, applied: Vec::new(), pending: Vec::new() };
-        if plan {
-            let records = records(&mut session, &table).await?;
-            let pending = migrations::plan(&files, &records)?;
-            pending.iter().for_each(|file| ctx.info(format!("would apply {}", file.file)));
-            report.already = records.len() as u64;
-            report.pending = pending.iter().map(|file| file.file.clone()).collect();
-        } else {
-            apply(&mut session, ctx, &table, &files, &mut report).await?;
+        let mut databases = Vec::new();
+        for (name, connection) in databases_of(ctx, Engine::Postgres)? {
+            let server = Server::of(&name, &connection, ctx)?;
+            let migrated = migrate(&server, ctx, &table, &files, plan).await;
+            databases.push(migrated.map_err(|error| error.context(format!("connection `{name}`")))?);
         }
-        session.close().await;
-        Ok(report)
+        Ok(MigrateReport { databases })
     }
+}
+
+async fn migrate(
+    server: &Server,
+    ctx: &Context,
+    table: &str,
+    files: &[Migration],
+    plan: bool,
+) -> Result<Migrated, TaskError> {
+    let mut session = server.connect(ctx).await?;
+    let mut done =
+        Migrated { database: server.place().to_owned(), already: 0, applied: Vec::new(), pending: Vec::new() };
+    if plan {
+        let records = records(&mut session, table).await?;
+        let pending = migrations::plan(files, &records)?;
+        pending.iter().for_each(|file| ctx.info(format!("would apply {}", file.file)));
+        done.already = records.len() as u64;
+        done.pending = pending.iter().map(|file| file.file.clone()).collect();
+    } else {
+        apply(&mut session, ctx, table, files, &mut done).await?;
+    }
+    session.close().await;
+    Ok(done)
 }
 
 /// A file is one transaction: it may not end it.
@@ -126,7 +148,7 @@ async fn apply(
     ctx: &Context,
     table: &str,
     files: &[Migration],
-    report: &mut MigrateReport,
+    report: &mut Migrated,
 ) -> Result<(), TaskError> {
     // Of two at once the second waits, and finds the work done. The lock goes with the session.
     {

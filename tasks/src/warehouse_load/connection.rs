@@ -109,3 +109,22 @@ pub(crate) fn warehouses(ctx: &Context, name: &str) -> Result<Vec<(String, Wareh
     }
     Ok(found)
 }
+
+/// The databases of one engine behind the task's connection, so that one workflow serves every profile.
+///
+/// # Errors
+/// As [`warehouses`]; `skip`: there is none.
+pub(crate) fn databases_of(ctx: &Context, engine: Engine) -> Result<Vec<(String, WarehouseConnection)>, TaskError> {
+    let name = ctx.connection_name().unwrap_or("warehouse");
+    let mut found = warehouses(ctx, name)?;
+    found.retain(|(_, connection)| connection.engine == engine);
+    if found.is_empty() {
+        let engine = match engine {
+            Engine::Lake => "lake",
+            Engine::Clickhouse => "clickhouse",
+            Engine::Postgres => "postgres",
+        };
+        return Err(TaskError::skip(format!("nothing behind the connection `{name}` has `engine: {engine}`")));
+    }
+    Ok(found)
+}

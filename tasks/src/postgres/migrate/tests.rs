@@ -21,8 +21,14 @@ fn params(plan: bool) -> MigrateParams {
     serde_json::from_value(json!({ "folder": "m", "plan": plan })).unwrap()
 }
 
-async fn migrate(run: &TestRun) -> Result<MigrateReport, TaskError> {
-    PostgresMigrate::run(params(false), &run.context("migrate", 1, None)).await
+/// Of the one database.
+fn only(report: MigrateReport) -> Migrated {
+    let [done] = <[Migrated; 1]>::try_from(report.databases).unwrap();
+    done
+}
+
+async fn migrate(run: &TestRun) -> Result<Migrated, TaskError> {
+    PostgresMigrate::run(params(false), &run.context("migrate", 1, None)).await.map(only)
 }
 
 #[tokio::test]
@@ -39,7 +45,7 @@ async fn each_file_is_applied_once_and_a_plan_changes_nothing() {
             ("README.md", "not SQL"),
         ],
     );
-    let plan = PostgresMigrate::run(params(true), &run.context("migrate", 1, None)).await.unwrap();
+    let plan = only(PostgresMigrate::run(params(true), &run.context("migrate", 1, None)).await.unwrap());
     assert_eq!((plan.already, plan.applied.len()), (0, 0));
     assert_eq!(plan.pending, ["0001_a.sql", "0002_b.sql"]);
     assert_eq!(texts(database.url(), "select count(*)::text from pg_class where relname like 'updraft%'").await, ["0"]);
@@ -127,7 +133,9 @@ async fn of_two_at_once_one_does_the_work() {
     let tasks: Vec<_> = (0..4)
         .map(|_| {
             let context = run.context("migrate", 1, None);
-            tokio::spawn(async move { PostgresMigrate::run(params(false), &context).await.unwrap().applied.len() })
+            tokio::spawn(
+                async move { PostgresMigrate::run(params(false), &context).await.map(only).unwrap().applied.len() },
+            )
         })
         .collect();
     let mut applied = Vec::new();
@@ -184,7 +192,7 @@ async fn the_tables_of_opensky_take_validated_states() {
     connect(&run, "warehouse", database.url());
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/opensky/postgres");
     let of = serde_json::from_value(json!({ "folder": shipped })).unwrap();
-    let report = PostgresMigrate::run(of, &run.context("migrate", 1, None)).await.unwrap();
+    let report = only(PostgresMigrate::run(of, &run.context("migrate", 1, None)).await.unwrap());
     assert_eq!(report.applied.len(), 3);
     let tables = "select string_agg(relname, ' ' order by relname) from pg_class where relkind in ('r', 'p') \
                   and relnamespace = 'public'::regnamespace";
@@ -199,4 +207,20 @@ async fn the_tables_of_opensky_take_validated_states() {
     let plan = Plan::new(&crate::opensky::state_columns(), &table).unwrap();
     assert_eq!((plan.plain.len(), plan.collected[0].into.as_str()), (28, "regions"));
     assert_eq!(table.partitioning.map(|found| (found.column, found.monthly)), Some(("last_contact".to_owned(), false)));
+}
+
+#[tokio::test]
+async fn of_a_group_its_postgres_is_meant_and_without_one_there_is_nothing_to_do() {
+    let Some(database) = fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    run.connect("files", json!({ "kind": "warehouse", "engine": "lake" }));
+    connect(&run, "tables", database.url());
+    write(folder.path(), &[("0001_a.sql", "create table a (x int)")]);
+    run.connect("warehouse", json!({ "kind": "group", "members": ["files", "tables"] }));
+    assert_eq!(migrate(&run).await.unwrap().applied, ["0001_a.sql"]);
+    run.connect("warehouse", json!({ "kind": "group", "members": ["files"] }));
+    let error = migrate(&run).await.unwrap_err();
+    assert_eq!((error.verdict(), error.class()), (&updraft_task::Verdict::Skip, "skipped"));
+    assert!(error.message().contains("engine: postgres"), "{error}");
 }
