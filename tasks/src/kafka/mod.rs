@@ -6,6 +6,8 @@ mod fault;
 mod ledger;
 mod publish;
 mod reader;
+#[cfg(test)]
+mod real;
 mod rows;
 mod sender;
 #[cfg(test)]
