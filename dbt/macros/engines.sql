@@ -68,3 +68,6 @@
 {% macro default__mean(expression) %}cast(avg(cast({{ expression }} as decimal(18, 6))) as double precision){% endmacro %}
 {# ClickHouse's cast to a decimal cuts digits off where the others round: whole millionths are summed instead. #}
 {% macro clickhouse__mean(expression) %}(avg(cast(round({{ expression }} * 1000000) as Nullable(Int64))) / 1000000){% endmacro %}
+
+{# What follows the workflow in a batch's id, `{workflow}/{interval start}/{interval end}/{part}`: sorts batches by time. #}
+{% macro interval_and_part(batch_id) %}substring({{ batch_id }}, cast(position('/' in {{ batch_id }}) + 1 as integer)){% endmacro %}

@@ -7,8 +7,8 @@ select
   {{ seconds_between('min(last_contact)', 'max(last_contact)') }} as duration_s,
   count(*) as states,
   sum(case when on_ground then 1 else 0 end) as grounded,
-  max(case when is_departure then 1 else 0 end) = 1 as departure_seen,
-  max(case when is_landing then 1 else 0 end) = 1 as landing_seen,
+  cast(max(case when is_departure then 1 else 0 end) = 1 as boolean) as departure_seen,
+  cast(max(case when is_landing then 1 else 0 end) = 1 as boolean) as landing_seen,
   max(case when is_departure then previous_near_airport end) as departure_airport,
   max(case when is_landing then near_airport end) as landing_airport
 from {{ ref('int_state_transitions') }}

@@ -1,16 +1,17 @@
 -- One row per (icao24, last_contact): repeated polls, overlapping boxes and re-loads bring the same state again.
--- The newest snapshot wins, then the newest fetch; a row with a region before one without, then the batch name, so that
--- two runs over the same input choose the same row.
+-- The row that was loaded first wins, as in the tables of PostgreSQL and ClickHouse, where a key that is there is left alone.
+-- The lake keeps all copies: there "first" is the batch of the earliest interval, and in one interval the first region by name,
+-- which is the order in which warehouse.load takes them.
 with ranked as (
   select
     *,
     row_number() over (
       partition by icao24, last_contact
       order by
-        snapshot_time desc,
-        case when region is null then 1 else 0 end,
-        fetched_at desc,
-        batch_id desc,
+        {{ interval_and_part('batch_id') }},
+        batch_id,
+        snapshot_time,
+        fetched_at,
         time_position desc,
         region
     ) as place

@@ -21,7 +21,7 @@ names as (
 
 select
   names.region as region,
-  names.region <> {{ region_or_unlocated('null') }} as is_located,
+  cast(names.region <> {{ region_or_unlocated('null') }} as boolean) as is_located,
   known.lamin_deg as lamin_deg,
   known.lomin_deg as lomin_deg,
   known.lamax_deg as lamax_deg,

@@ -8,7 +8,7 @@ select
   workflow,
   task,
   batch_id,
-  region,
+  nullif(region, '') as region,
   check_name,
   column_name,
   severity,

@@ -1,4 +1,5 @@
--- One row per state as loaded: types and instants settled, texts trimmed, nothing dropped.
+-- One row per state as loaded: types and instants settled, texts trimmed, nothing dropped. An empty text is none: a column of a
+-- server may take no nulls.
 with loaded as (
   {{ lake_table('processed_flights') }}
 )
@@ -17,11 +18,11 @@ select
   velocity_mps,
   true_track_deg,
   vertical_rate_mps,
-  squawk,
+  nullif(squawk, '') as squawk,
   spi,
   position_source,
   category,
-  region,
+  nullif(region, '') as region,
   {{ utc('snapshot_time') }} as snapshot_time,
   {{ utc('fetched_at') }} as fetched_at,
   batch_id,

@@ -8,6 +8,9 @@ use updraft_task::testing::TestRun;
 
 use super::*;
 
+#[cfg(feature = "sql")]
+mod engines;
+
 /// A project of one seed, two models and three tests in `folder/dbt`.
 fn project(folder: &Path) -> TestRun {
     let write = |path: &str, text: &str| {
