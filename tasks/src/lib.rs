@@ -26,6 +26,10 @@ mod upkeep_workflows;
 use updraft_task::Registry;
 
 pub mod batch;
+#[cfg(feature = "sql")]
+pub mod clickhouse;
+#[cfg(feature = "sql")]
+mod database;
 pub mod dbt;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError, TaskItem};
 
-use crate::postgres::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
-use crate::postgres::{BAD_PARAM, Server, Session, bind};
+use crate::database::{BAD_CONNECTION, BAD_PARAM, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
+use crate::postgres::{Server, Session, bind};
 use crate::quality::{Limit, Limits, Severity, State, judge};
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH};
 use crate::sql_lake::LakeTables;

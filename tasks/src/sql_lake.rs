@@ -8,7 +8,7 @@ use datafusion::dataframe::DataFrame;
 use serde_json::Value;
 use updraft_task::{Context, Lake, TaskError};
 
-use crate::postgres::BAD_PARAM;
+use crate::database::BAD_PARAM;
 use crate::query::Session;
 use crate::warehouse_load::WarehouseConnection;
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError};
 
-use crate::postgres::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
+use crate::database::{BAD_CONNECTION, BAD_PARAM, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::postgres::text::transaction_control;
-use crate::postgres::{BAD_PARAM, Server, Session, bind};
+use crate::postgres::{Server, Session, bind};
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH};
 use crate::sql_lake::LakeTables;
 use crate::warehouse_load::{Engine, WarehouseConnection};

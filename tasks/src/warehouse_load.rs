@@ -7,8 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Verdict};
 
-use crate::postgres::BAD_COLUMN;
-use crate::postgres::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
+use crate::database::{BAD_COLUMN, BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::query::SCRATCH;
 use crate::{batch, text};
 
@@ -25,9 +24,11 @@ pub(crate) use connection::{databases_of, warehouses};
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The rows of each dataset's batch are replaced in the lake; other batches stay. In PostgreSQL rows are told apart by the
-    /// table's primary key, and those that are there stay.
+    /// table's primary key, in ClickHouse by its sorting key, and those that are there stay.
     #[default]
     ReplaceBatch,
+    /// ClickHouse alone: each partition that the rows lie in holds exactly these rows afterwards, for loads of whole days.
+    ReplacePartition,
 }
 
 /// Parameters of `warehouse.load`.
@@ -129,6 +130,20 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
+    /// Refuses what only ClickHouse can.
+    fn by_batch(&self) -> Result<(), TaskError> {
+        match self.mode {
+            Mode::ReplaceBatch => Ok(()),
+            Mode::ReplacePartition => Err(TaskError::fail(
+                "BadMode",
+                format!(
+                    "`mode: replace_partition` is for tables in ClickHouse, and `{}` is another engine: leave it out",
+                    self.connection
+                ),
+            )),
+        }
+    }
+
     /// A report of nothing done yet.
     fn report(&self, engine: Engine, location: String) -> TargetReport {
         TargetReport {
@@ -170,9 +185,10 @@ impl Task for WarehouseLoad {
             name: "BadTable",
             retryable: false,
             meaning: "the table's name has other characters than letters, digits and `_`; in a database it is not there or \
-                      has no primary key",
+                      has no primary (ClickHouse: sorting) key",
         },
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or two of one batch" },
+        ErrorClass { name: "BadMode", retryable: false, meaning: "the warehouse's engine does not have this `mode`" },
         ErrorClass {
             name: "BadPartition",
             retryable: false,

@@ -9,16 +9,10 @@ use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
 use sqlx::{
     Arguments as _, AssertSqlSafe, Either, Encode, Executor as _, Postgres, Row as _, SqlSafeStr as _, Statement as _,
 };
-use updraft_task::{ErrorClass, TaskError};
+use updraft_task::TaskError;
 
 use super::Session;
-
-/// Parameters.
-pub(crate) const BAD_PARAM: ErrorClass = ErrorClass {
-    name: "BadParam",
-    retryable: false,
-    meaning: "a statement has more or fewer parameters than `params` gives, or a value does not read as its type",
-};
+use crate::database::BAD_PARAM;
 
 /// A value in the server's binary form.
 pub(crate) struct Value {

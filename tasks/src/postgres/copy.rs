@@ -5,11 +5,12 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use sqlx::postgres::PgCopyIn;
 use tokio::sync::mpsc;
-use updraft_task::{Context, ErrorClass, TaskError};
+use updraft_task::{Context, TaskError};
 
 use super::Session;
 use super::catalog::{Column, Table};
 use super::text::list;
+use crate::database::BAD_COLUMN;
 use cells::Cells;
 
 mod cells;
@@ -18,13 +19,6 @@ mod cells;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for the connection.
 const WAITING: usize = 4;
-
-/// Columns.
-pub(crate) const BAD_COLUMN: ErrorClass = ErrorClass {
-    name: "BadColumn",
-    retryable: false,
-    meaning: "a column of the dataset is missing in the table, or the other way round, or their types do not fit",
-};
 
 /// Values of a dataset's column that a table keeps as a list: `region` in `regions`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,34 +1,10 @@
 //! What PostgreSQL and the way to it say, as errors of tasks: told apart by SQLSTATE, never by words.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-use updraft_task::{ErrorClass, TaskError};
+use updraft_task::TaskError;
 
 use super::text::line_at;
-
-/// Cannot be reached, or cannot do it now.
-pub(crate) const WAREHOUSE: ErrorClass = ErrorClass {
-    name: "Warehouse",
-    retryable: true,
-    meaning: "the database cannot be reached, went away, is full, or another transaction is in the way",
-};
-/// Set up wrongly.
-pub(crate) const BAD_CONNECTION: ErrorClass = ErrorClass {
-    name: "BadConnection",
-    retryable: false,
-    meaning: "the connection is not set up, or the database refuses the user",
-};
-/// May not.
-pub(crate) const DENIED: ErrorClass =
-    ErrorClass { name: "Denied", retryable: false, meaning: "the user may not do this in the database" };
-/// Rows or values.
-pub(crate) const ROW_REFUSED: ErrorClass = ErrorClass {
-    name: "RowRefused",
-    retryable: false,
-    meaning: "a value does not fit its column, or a row breaks a constraint of the table",
-};
-/// Statements.
-pub(crate) const BAD_STATEMENT: ErrorClass =
-    ErrorClass { name: "BadSql", retryable: false, meaning: "the database does not accept the statement" };
+use crate::database::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 
 /// The SQLSTATE, if the server said something.
 pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<String> {

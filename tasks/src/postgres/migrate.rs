@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError};
 
-use super::fault::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use super::text::{quoted, transaction_control};
 use super::{Server, Session};
+use crate::database::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::migrations::{self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, Migration};
 use crate::warehouse_load::{Engine, databases_of};
 

@@ -21,13 +21,13 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 use updraft_task::{Context, TaskError};
 
-pub(crate) use bound::{BAD_PARAM, bind};
+pub(crate) use bound::bind;
 pub(crate) use catalog::Table;
-pub(crate) use copy::{BAD_COLUMN, Plan, copy_in};
+pub(crate) use copy::{Plan, copy_in};
 pub(crate) use partitions::make;
 
+use crate::database::{BAD_CONNECTION, WAREHOUSE};
 use crate::warehouse_load::{Engine, WarehouseConnection};
-use fault::{BAD_CONNECTION, WAREHOUSE};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use updraft_task::{ConnectionKind, Context, Lake, LakeConnection, Secret, TaskEr
 pub enum Engine {
     /// Parquet files in the lake.
     Lake,
-    /// ClickHouse, by its HTTP interface. `warehouse.load` does not load it in this version.
+    /// ClickHouse, by its HTTP interface.
     Clickhouse,
     /// PostgreSQL.
     Postgres,
@@ -38,7 +38,7 @@ pub struct WarehouseConnection {
 
 impl ConnectionKind for WarehouseConnection {
     const KIND: &'static str = "warehouse";
-    const SUMMARY: &'static str = "where tables are kept: Parquet in the lake, or PostgreSQL";
+    const SUMMARY: &'static str = "where tables are kept: Parquet in the lake, ClickHouse or PostgreSQL";
 }
 
 impl WarehouseConnection {

@@ -9,15 +9,13 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use updraft_task::{Lake, TaskError};
 
-use super::{Load, Mode, TargetReport, WarehouseConnection};
+use super::{Load, TargetReport, WarehouseConnection};
 use crate::batch::{day, slug};
 use crate::parquet;
 
 /// Loads each batch in place of what an earlier load of it left.
 pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> Result<TargetReport, TaskError> {
-    match load.mode {
-        Mode::ReplaceBatch => {}
-    }
+    load.by_batch()?;
     let ctx = load.ctx;
     let warehouse = connection.lake(ctx)?;
     let source = ctx.lake()?;

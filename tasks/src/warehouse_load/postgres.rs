@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 use updraft_task::{Context, Dataset, Lake, TaskError};
 
-use super::{Load, Mode, TargetReport, WarehouseConnection};
+use super::{Load, TargetReport, WarehouseConnection};
 use crate::parquet;
 use crate::postgres::text::{list, quoted};
 use crate::postgres::{Plan, Server, Session, Table, copy_in, make};
@@ -18,9 +18,7 @@ const MOST_PARTITIONS: usize = 1_000;
 
 /// Loads all batches in one transaction.
 pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> Result<TargetReport, TaskError> {
-    match load.mode {
-        Mode::ReplaceBatch => {}
-    }
+    load.by_batch()?;
     let server = Server::of(load.connection, connection, load.ctx)?;
     let mut session = server.connect(load.ctx).await?;
     // Whatever goes wrong: the transaction ends with the connection, and the temporary table with it.
