@@ -69,6 +69,7 @@ pub fn registry() -> Registry {
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
         registry.add_connection::<warehouse_load::Group>();
+        registry.add::<clickhouse::migrate::ClickhouseMigrate>();
         registry.add::<postgres::migrate::PostgresMigrate>();
         registry.add::<quality::QualityCheck>();
         registry.add_connection::<spark::Spark>();

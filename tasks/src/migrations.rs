@@ -4,8 +4,10 @@
 //! A folder holds `0001_what_it_does.sql`, `0002_….sql`, without holes. A file that was applied never changes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use updraft_task::lake::sha256_hex;
 use updraft_task::{ErrorClass, TaskError};
 
@@ -21,6 +23,44 @@ pub(crate) const CHANGED_MIGRATION: ErrorClass = ErrorClass {
     retryable: false,
     meaning: "a file that was applied has changed or is gone, or files before it were not applied",
 };
+
+/// Parameters of `postgres.migrate` and `clickhouse.migrate`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateParams {
+    /// Folder of the project with the files `0001_name.sql`, `0002_name.sql`, …
+    pub folder: PathBuf,
+    /// Only say what would be applied.
+    #[serde(default)]
+    pub plan: bool,
+    /// Table that remembers what was applied: letters, digits and `_`. Folders that share a database need one each.
+    #[serde(default = "default_table")]
+    pub table: String,
+}
+
+fn default_table() -> String {
+    "updraft_migrations".to_owned()
+}
+
+/// Output of `postgres.migrate` and `clickhouse.migrate`.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MigrateReport {
+    /// Each database: the connection's, or those of its group that are of the task's engine, in its order.
+    pub databases: Vec<Migrated>,
+}
+
+/// What one database had, got, and still lacks.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Migrated {
+    /// The database: `host:port/database`.
+    pub database: String,
+    /// Files that the database had had before.
+    pub already: u64,
+    /// Files that this task applied, in order.
+    pub applied: Vec<String>,
+    /// Files that are still to come: all that a plan found, else none.
+    pub pending: Vec<String>,
+}
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! Each statement is a session of its own: there are no transactions, no temporary tables and no `SET`.
 
 pub(crate) mod fault;
+pub mod migrate;
 pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod testing;

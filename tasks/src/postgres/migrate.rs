@@ -1,55 +1,15 @@
 //! `postgres.migrate`: numbered SQL files, each in one transaction with its record.
 
-use std::path::PathBuf;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError};
 
 use super::text::{quoted, transaction_control};
 use super::{Server, Session};
 use crate::database::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
-use crate::migrations::{self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, Migration};
+use crate::migrations::{
+    self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, MigrateParams, MigrateReport, Migrated, Migration,
+};
 use crate::warehouse_load::{Engine, databases_of};
-
-/// Parameters of `postgres.migrate`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MigrateParams {
-    /// Folder of the project with the files `0001_name.sql`, `0002_name.sql`, …
-    pub folder: PathBuf,
-    /// Only say what would be applied.
-    #[serde(default)]
-    pub plan: bool,
-    /// Table that remembers what was applied: letters, digits and `_`. Folders that share a database need one each.
-    #[serde(default = "default_table")]
-    pub table: String,
-}
-
-fn default_table() -> String {
-    "updraft_migrations".to_owned()
-}
-
-/// Output of `postgres.migrate`.
-#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct MigrateReport {
-    /// Each database: the connection's, or those of its group that are PostgreSQL, in its order.
-    pub databases: Vec<Migrated>,
-}
-
-/// What one database had, got, and still lacks.
-#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Migrated {
-    /// The database: `host:port/database`.
-    pub database: String,
-    /// Files that the database had had before.
-    pub already: u64,
-    /// Files that this task applied, in order.
-    pub applied: Vec<String>,
-    /// Files that are still to come: all that a plan found, else none.
-    pub pending: Vec<String>,
-}
 
 /// The task.
 #[derive(Debug)]
