@@ -83,7 +83,7 @@ pub fn registry() -> Registry {
     #[cfg(feature = "kafka")]
     {
         registry.add_connection::<kafka::KafkaConnection>();
-        registry.add::<kafka::KafkaPublish>();
+        registry.add::<kafka::KafkaPublish>().add::<kafka::KafkaConsume>().add::<kafka::KafkaCommit>();
     }
     registry.add_connection::<http_request::Http>();
     registry.add_connection::<notify::Smtp>();

@@ -1,6 +1,7 @@
 //! Parquet as the lake keeps it: zstd, and equal bytes for equal rows (no versions or times in the file). Everything that
 //! writes or reads a dataset as Arrow batches goes through here; what the columns mean is the tasks' matter.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,9 +61,9 @@ pub fn columns(schema: &Schema) -> Vec<Column> {
 }
 
 /// Encodes rows as they come. The same rows give the same bytes, however they are cut into batches.
-pub struct Encoder {
+pub struct Encoder<W: Write + Send = Vec<u8>> {
     schema: SchemaRef,
-    writer: ArrowWriter<Vec<u8>>,
+    writer: ArrowWriter<W>,
     pending: Vec<RecordBatch>,
     pending_rows: usize,
     rows: u64,
@@ -74,6 +75,25 @@ impl Encoder {
     /// # Errors
     /// `fail` `BadParquet`.
     pub fn new(schema: &Schema) -> Result<Self, TaskError> {
+        Self::over(schema, Vec::new())
+    }
+
+    /// The file: bytes, rows, columns.
+    ///
+    /// # Errors
+    /// `fail` `BadParquet`.
+    pub fn finish(self) -> Result<Encoded, TaskError> {
+        let (columns, rows, bytes) = self.close()?;
+        Ok(Encoded { columns, rows, bytes: bytes.into() })
+    }
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// For rows of this schema, which go to `out` by row groups: memory does not grow with their number.
+    ///
+    /// # Errors
+    /// `fail` `BadParquet`.
+    pub fn over(schema: &Schema, out: W) -> Result<Self, TaskError> {
         let schema = stored_schema(schema);
         let level = ZstdLevel::try_new(3).map_err(|error| fault("write", &error))?;
         let properties = WriterProperties::builder()
@@ -81,8 +101,8 @@ impl Encoder {
             .set_created_by("updraft".to_owned())
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))
-            .map_err(|error| fault("write", &error))?;
+        let writer =
+            ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties)).map_err(|error| fault("write", &error))?;
         Ok(Self { schema, writer, pending: Vec::new(), pending_rows: 0, rows: 0 })
     }
 
@@ -128,14 +148,24 @@ impl Encoder {
         self.writer.write(&batch).map_err(|error| fault("write", &error))
     }
 
-    /// The file: bytes, rows, columns.
+    /// Ends the row group before it is full, where rows are long. To be called at the same rows each time, since row groups
+    /// are part of the bytes.
     ///
     /// # Errors
     /// `fail` `BadParquet`.
-    pub fn finish(mut self) -> Result<Encoded, TaskError> {
+    pub fn cut(&mut self) -> Result<(), TaskError> {
         self.flush()?;
-        let bytes = self.writer.into_inner().map_err(|error| fault("write", &error))?;
-        Ok(Encoded { columns: columns(&self.schema), rows: self.rows, bytes: bytes.into() })
+        self.writer.flush().map_err(|error| fault("write", &error))
+    }
+
+    /// Ends the file: columns, number of rows, and where it was written.
+    ///
+    /// # Errors
+    /// `fail` `BadParquet`.
+    pub fn close(mut self) -> Result<(Vec<Column>, u64, W), TaskError> {
+        self.flush()?;
+        let out = self.writer.into_inner().map_err(|error| fault("write", &error))?;
+        Ok((columns(&self.schema), self.rows, out))
     }
 }
 

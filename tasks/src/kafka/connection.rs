@@ -169,6 +169,21 @@ impl KafkaConnection {
         Ok(config)
     }
 
+    /// For tasks that work on what others see of brokers.
+    ///
+    /// # Errors
+    /// `fail` `BadConnection`: the broker is the embedded one.
+    pub fn must_be_shared(&self) -> Result<(), TaskError> {
+        if self.embedded {
+            return Err(bad(
+                "the kafka connection has `embedded: true`, but that broker lives as long as one publish: nothing is there \
+                 afterwards. Set `bootstrap_servers` for this task"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Where messages go, for people.
     pub fn place(&self) -> &str {
         self.bootstrap_servers.as_deref().unwrap_or("the embedded broker")

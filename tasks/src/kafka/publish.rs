@@ -13,7 +13,7 @@ use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input,
 use super::connection::KafkaConnection;
 use super::fault::{AUTH, BROKER, FATAL, FENCED, TOO_LARGE, UNKNOWN_TOPIC, is_too_large};
 use super::ledger::{self, BatchRecord};
-use super::reader::OFFSETS_GONE;
+use super::reader::{NOT_STABLE, OFFSETS_GONE};
 use super::rows;
 use super::sender::{Message, Sender, Taken};
 use crate::batch::of_dataset;
@@ -174,6 +174,7 @@ impl Task for KafkaPublish {
         TOO_LARGE,
         UNKNOWN_TOPIC,
         OFFSETS_GONE,
+        NOT_STABLE,
         ErrorClass {
             name: "BadKey",
             retryable: false,

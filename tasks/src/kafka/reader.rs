@@ -1,23 +1,35 @@
-//! A consumer without a group's business: partitions are read from one offset to another, by blocking calls. It reads only
-//! what is committed.
+//! A consumer that joins no group: partitions are read from one offset to another, by blocking calls.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use updraft_task::{ErrorClass, TaskError};
 
 use super::connection::KafkaConnection;
-use super::fault::{BROKER, is_hopeless, task_error};
+use super::fault::{BROKER, UNKNOWN_TOPIC, is_hopeless, task_error};
 use super::sender::Watch;
 
 pub(super) const OFFSETS_GONE: ErrorClass = ErrorClass {
     name: "OffsetsGone",
     retryable: false,
     meaning: "records that were to be read are deleted (by retention, or with their topic)",
+};
+pub(super) const NOT_STABLE: ErrorClass = ErrorClass {
+    name: "NotStable",
+    retryable: true,
+    meaning: "records up to the end are not all written yet, or a transaction before it is still open",
+};
+pub(super) const GROUP_IN_USE: ErrorClass = ErrorClass {
+    name: "GroupInUse",
+    retryable: false,
+    meaning: "the consumer group has members of its own, so its offsets are theirs to move",
 };
 
 /// How long one call to brokers blocks at most.
@@ -28,11 +40,13 @@ const POLL: Duration = Duration::from_millis(200);
 impl ConsumerContext for Watch {}
 
 /// Whose records are seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Isolation {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
     /// Those of committed transactions, and those of none.
+    #[default]
     Committed,
-    /// All of them.
+    /// All of them, also those of transactions that are open or were aborted.
     All,
 }
 
@@ -60,14 +74,27 @@ impl Reader {
         limit: Duration,
         cancelled: CancellationToken,
     ) -> Result<Self, TaskError> {
+        // The client wants a name.
+        Self::of_group(connection, "updraft", isolation, limit, cancelled)
+    }
+
+    /// A reader that sees and moves a group's offsets. It never joins the group.
+    pub(super) fn of_group(
+        connection: &KafkaConnection,
+        group: &str,
+        isolation: Isolation,
+        limit: Duration,
+        cancelled: CancellationToken,
+    ) -> Result<Self, TaskError> {
         let level = match isolation {
             Isolation::Committed => "read_committed",
             Isolation::All => "read_uncommitted",
         };
         let mut config = connection.config()?;
-        // The group is never joined; the client only wants a name.
         config
-            .set("group.id", "updraft")
+            .set("group.id", group)
+            // As long as a commit waits for the group's coordinator.
+            .set("session.timeout.ms", "6000")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
@@ -99,7 +126,7 @@ impl Reader {
                 Err(error) => error,
             };
             let told = self.error(doing, &error);
-            if told.class() != BROKER.name || Instant::now() >= deadline {
+            if !passing(&told) || Instant::now() >= deadline {
                 return Err(told);
             }
             std::thread::sleep(POLL);
@@ -129,78 +156,149 @@ impl Reader {
         Ok(Watermarks { low, high })
     }
 
+    /// The first offset of each partition whose record is not older than an instant (Unix milliseconds); `None`: all are
+    /// older.
+    pub(super) fn offsets_at(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        at_ms: i64,
+    ) -> Result<BTreeMap<i32, Option<i64>>, TaskError> {
+        // Brokers take negative ones for words.
+        let at = Offset::Offset(at_ms.max(0));
+        self.insist(&format!("ask for offsets by time of {topic}"), || {
+            let list = listed(topic, partitions.iter().map(|partition| (*partition, at)))?;
+            offsets(&self.consumer.offsets_for_times(list, CALL)?)
+        })
+    }
+
+    /// What the group has committed; `None`: nothing.
+    pub(super) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, Option<i64>>, TaskError> {
+        self.insist(&format!("ask for the group's offsets of {topic}"), || {
+            let list = listed(topic, partitions.iter().map(|partition| (*partition, Offset::Invalid)))?;
+            offsets(&self.consumer.committed_offsets(list, CALL)?)
+        })
+    }
+
+    /// Moves the group's offsets.
+    pub(super) fn commit(&self, topic: &str, to: &BTreeMap<i32, i64>) -> Result<(), TaskError> {
+        let doing = format!("commit the group's offsets of {topic}");
+        let result = self.insist(&doing, || {
+            let list = listed(topic, to.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset))))?;
+            match self.consumer.commit(&list, CommitMode::Sync) {
+                Err(error) if is_members_matter(&error) => Ok(Err(error)),
+                other => other.map(Ok),
+            }
+        })?;
+        result.map_err(|error| {
+            TaskError::fail(
+                GROUP_IN_USE.name,
+                format!(
+                    "cannot {doing} at {}: {error}. Give this workflow a group of its own, or stop the group's consumers",
+                    self.place
+                ),
+            )
+        })
+    }
+
     /// Waits until what this reader may see reaches `end`: transactions that were open are over.
     pub(super) fn wait_until_stable(&self, topic: &str, partition: i32, end: i64) -> Result<(), TaskError> {
         let deadline = Instant::now() + self.limit;
-        while self.watermarks(topic, partition)?.high < end {
+        loop {
+            let high = self.watermarks(topic, partition)?.high;
+            if high >= end {
+                return Ok(());
+            }
             if self.cancelled.is_cancelled() {
                 return Err(TaskError::cancelled());
             }
             if Instant::now() >= deadline {
                 return Err(TaskError::retry(
-                    BROKER.name,
+                    NOT_STABLE.name,
                     format!(
-                        "{topic}/{partition} at {} has a transaction open before offset {end}; brokers end it at its time limit",
+                        "{topic}/{partition} at {} can be read up to offset {high} and not to {end} yet: records are not \
+                         written, or a transaction is open there, which brokers end at its time limit",
                         self.place
                     ),
                 ));
             }
             std::thread::sleep(POLL);
         }
-        Ok(())
     }
 
-    /// Reads the committed records with `start` ≤ offset < `end`, in order. `end` must be readable already
-    /// ([`Self::wait_until_stable`]): the last offsets may be of aborted records and of markers, which are never seen, so
+    /// Reads the records with `start` ≤ offset < `end`, in order. `end` must be readable already
+    /// ([`Self::wait_until_stable`]): the last offsets may be of aborted records and of markers, or compacted away, so
     /// the end of the partition ends the reading too.
     pub(super) fn read(
         &self,
         topic: &str,
         partition: i32,
         (start, end): (i64, i64),
-        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), TaskError>,
+        take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         if start >= end {
             return Ok(());
         }
+        let result = self.read_assigned(topic, partition, (start, end), take);
+        self.consumer.unassign().map_err(|error| self.error(&format!("read {topic}/{partition}"), &error))?;
+        result
+    }
+
+    fn read_assigned(
+        &self,
+        topic: &str,
+        partition: i32,
+        (start, end): (i64, i64),
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         let doing = format!("read {topic}/{partition}");
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(start))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|error| self.error(&doing, &error))?;
+        let assign = |from: i64| {
+            listed(topic, [(partition, Offset::Offset(from))])
+                .and_then(|list| self.consumer.assign(&list))
+                .map_err(|error| self.error(&doing, &error))
+        };
+        assign(start)?;
         let mut deadline = Instant::now() + self.limit;
         let mut position = start;
-        let result = loop {
+        let mut end_is_known = false;
+        loop {
             if self.cancelled.is_cancelled() {
-                break Err(TaskError::cancelled());
+                return Err(TaskError::cancelled());
             }
             match self.consumer.poll(POLL) {
-                Some(Ok(message)) if message.offset() >= end => break Ok(()),
+                Some(Ok(message)) if message.offset() >= end => return Ok(()),
                 Some(Ok(message)) => {
-                    if let Err(error) = take(&message) {
-                        break Err(error);
-                    }
+                    take(&message)?;
                     position = message.offset() + 1;
                     if position >= end {
-                        break Ok(());
+                        return Ok(());
                     }
                     deadline = Instant::now() + self.limit;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
+                Some(Err(KafkaError::PartitionEOF(_))) if end_is_known => return Ok(()),
+                // A broker that has just come back may take less for all there is: what it says counts when it says so
+                // again while it knows of everything up to `end`.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    end_is_known = self.watermarks(topic, partition)?.high >= end;
+                    if !end_is_known {
+                        std::thread::sleep(POLL);
+                    }
+                    assign(position)?;
+                }
                 Some(Err(error)) => {
                     let code = error.rdkafka_error_code();
                     if matches!(code, Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)) {
-                        break Err(self.gone(topic, partition, (position, end)));
+                        return Err(self.gone(topic, partition, (position, end)));
                     }
                     let told = self.error(&doing, &error);
-                    if told.class() != BROKER.name || is_hopeless(&error, "") {
-                        break Err(told);
+                    if !passing(&told) || is_hopeless(&error, "") {
+                        return Err(told);
                     }
                 }
                 None => {}
             }
             if Instant::now() >= deadline {
-                break Err(TaskError::retry(
+                return Err(TaskError::retry(
                     BROKER.name,
                     format!(
                         "cannot {doing} at {}: nothing came for {} s, at offset {position} of {end}{}",
@@ -210,9 +308,7 @@ impl Reader {
                     ),
                 ));
             }
-        };
-        self.consumer.unassign().map_err(|error| self.error(&doing, &error))?;
-        result
+        }
     }
 
     /// The error for records that brokers do not have any more.
@@ -230,4 +326,51 @@ impl Reader {
             ),
         )
     }
+}
+
+/// Whether waiting may help. A broker that has just come back does not know its partitions yet; a topic that is not there
+/// at all is found by [`Reader::partitions`].
+fn passing(error: &TaskError) -> bool {
+    error.class() == BROKER.name || error.class() == UNKNOWN_TOPIC.name
+}
+
+fn is_members_matter(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::StaleMemberEpoch | Code::RebalanceInProgress)
+    )
+}
+
+fn listed(topic: &str, offsets: impl IntoIterator<Item = (i32, Offset)>) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, partition, offset)?;
+    }
+    Ok(list)
+}
+
+/// The offsets of a list; `None` where brokers answered none.
+fn offsets(list: &TopicPartitionList) -> Result<BTreeMap<i32, Option<i64>>, KafkaError> {
+    let mut found = BTreeMap::new();
+    for element in list.elements() {
+        element.error()?;
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+        };
+        found.insert(element.partition(), offset);
+    }
+    Ok(found)
+}
+
+/// Offsets by the numbers of partitions, out of a parameter.
+pub(super) fn by_partition(name: &str, offsets: &BTreeMap<String, i64>) -> Result<BTreeMap<i32, i64>, TaskError> {
+    let number = |(partition, offset): (&String, &i64)| match partition.parse::<i32>() {
+        Ok(number) if number >= 0 && *offset >= 0 => Ok((number, *offset)),
+        Ok(_) | Err(_) => Err(TaskError::fail(
+            "BadParameters",
+            format!("`{name}`: `{partition}: {offset}` is not the number of a partition with an offset from 0"),
+        )),
+    };
+    offsets.iter().map(number).collect()
 }

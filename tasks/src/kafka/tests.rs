@@ -204,6 +204,34 @@ async fn a_cancelled_attempt_ends_while_it_waits_for_brokers() {
     assert_eq!(error.class(), "Cancelled");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_meets_brokers_that_are_away_and_ends_when_it_is_cancelled() {
+    let brokers = MockCluster::new(1).unwrap();
+    brokers.broker_down(1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    run.connect("kafka", json!({ "kind": "kafka", "bootstrap_servers": brokers.bootstrap_servers() }));
+    let read = async |with: Value| {
+        let params = serde_json::from_value(with).unwrap();
+        KafkaConsume::run(params, &run.context("read", 1, None)).await.unwrap_err()
+    };
+    let with = json!({ "topic": "flights", "output": { "prefix": "out" }, "timeout_ms": 1_000 });
+    let error = read(with).await;
+    assert_eq!((error.class(), error.verdict()), ("Broker", &Verdict::Retry { after: None }), "{error}");
+    run.cancel();
+    assert_eq!(read(json!({ "topic": "flights", "output": { "prefix": "out" } })).await.class(), "Cancelled");
+}
+
+#[tokio::test]
+async fn nothing_is_to_be_read_from_the_embedded_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    run.connect("kafka", json!({ "kind": "kafka", "embedded": true }));
+    let params = serde_json::from_value(json!({ "topic": "flights", "output": { "prefix": "out" } })).unwrap();
+    let error = KafkaConsume::run(params, &run.context("read", 1, None)).await.unwrap_err();
+    assert_eq!(error.class(), "BadConnection");
+}
+
 #[test]
 fn a_connection_needs_brokers_and_sets_only_what_is_listed() {
     for (fields, part) in [

@@ -1,5 +1,6 @@
 //! Tests on Apache Kafka, where transactions, retention and compaction are what they say.
 
+mod consume;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +10,9 @@ use std::time::Duration;
 use datafusion::arrow::array::{Int64Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
-use rdkafka::Message as _;
 use rdkafka::message::Headers as _;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::{ClientConfig, Message as _};
 use serde_json::{Value, json};
 use updraft_task::Dataset;
 use updraft_task::testing::TestRun;
@@ -120,4 +122,43 @@ async fn records(servers: &str, topic: &str, isolation: Isolation) -> Vec<Record
 /// Number of records, and of different keys among them.
 fn counted(records: &[Record]) -> (usize, usize) {
     (records.len(), records.iter().filter_map(|record| record.key.as_deref()).collect::<BTreeSet<_>>().len())
+}
+
+/// Sends records as they are, each acknowledged: partition, key, value, timestamp.
+async fn send(servers: &str, topic: &str, records: Vec<(i32, Option<&[u8]>, Option<&[u8]>, Option<i64>)>) {
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", servers).set("linger.ms", "0").create().unwrap();
+    for (partition, key, value, at_ms) in records {
+        let mut record = FutureRecord::<[u8], [u8]>::to(topic).partition(partition);
+        record.key = key;
+        record.payload = value;
+        record.timestamp = at_ms;
+        producer.send(record, LIMIT).await.unwrap();
+    }
+}
+
+/// A producer with a transaction that is open and holds one acknowledged record.
+async fn open_transaction(servers: &str, id: &str, (topic, partition): (&str, i32)) -> FutureProducer {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("transactional.id", id)
+        .set("linger.ms", "0")
+        .create()
+        .unwrap();
+    let producer = apart(move || {
+        producer.init_transactions(LIMIT).unwrap();
+        producer.begin_transaction().unwrap();
+        producer
+    })
+    .await;
+    let record = FutureRecord::<str, str>::to(topic).partition(partition).key("open").payload(r#"{"icao24":"open"}"#);
+    producer.send(record, LIMIT).await.unwrap();
+    producer
+}
+
+async fn end_transaction(producer: FutureProducer, commit: bool) {
+    apart(move || {
+        if commit { producer.commit_transaction(LIMIT) } else { producer.abort_transaction(LIMIT) }.unwrap();
+    })
+    .await;
 }

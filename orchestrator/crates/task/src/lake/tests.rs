@@ -145,6 +145,24 @@ async fn a_copy_appears_only_if_its_sum_is_right() {
 }
 
 #[tokio::test]
+async fn a_file_takes_the_place_of_what_was_there_whatever_its_size() {
+    let scratch = tempfile::tempdir().unwrap();
+    for Place { name, lake, folder, bucket } in places() {
+        for bytes in [large(), Bytes::from_static(b"small"), Bytes::new()] {
+            let file = scratch.path().join("file");
+            std::fs::write(&file, &bytes).unwrap();
+            let put = lake.put_file("out/one", &file).await.unwrap();
+            assert_eq!(put, (bytes.len() as u64, sha256_hex(&bytes)), "{name}");
+            assert_eq!(lake.sum("out/one").await.unwrap(), put.1, "{name}");
+        }
+        let error = lake.put_file("out/one", &scratch.path().join("none")).await.unwrap_err();
+        assert_eq!(error.class(), "Lake", "{name}");
+        assert_eq!(keys(lake.list("").await.unwrap()), ["out/one"], "{name}: nothing is left behind");
+        drop((folder, bucket));
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_either_an_object_or_a_folder() {
     for Place { name, lake, folder: _folder, bucket: _bucket } in places().into_iter().filter(|it| it.name != "memory")
     {

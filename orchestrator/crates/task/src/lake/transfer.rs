@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::fault::{check_sum, fault, read_fault};
@@ -17,6 +17,8 @@ use crate::{Dataset, TaskError};
 /// Size of a part, in bytes. Whatever is larger goes in parts, four of them on the way at once.
 pub const PART_BYTES: usize = 16 << 20;
 const PARTS_AT_ONCE: usize = 4;
+/// Of a file this much is read at once.
+const FILE_PIECE_BYTES: usize = 1 << 20;
 
 /// Folder of objects that are being written and have no key yet. What lies here for long was left by a crash.
 pub const UPLOADS: &str = "_uploads";
@@ -28,6 +30,20 @@ type Pieces = BoxStream<'static, Result<Bytes, TaskError>>;
 pub(super) fn pieces(mut bytes: Bytes) -> Pieces {
     let cut = std::iter::from_fn(move || (!bytes.is_empty()).then(|| Ok(bytes.split_to(PART_BYTES.min(bytes.len())))));
     stream::iter(cut).boxed()
+}
+
+/// A file's bytes.
+async fn file_pieces(file: &Path) -> Result<Pieces, TaskError> {
+    let name = file.display().to_string();
+    let unread =
+        move |error: std::io::Error| TaskError::retry("Lake", format!("cannot read {name} to keep its bytes: {error}"));
+    let opened = tokio::fs::File::open(file).await.map_err(&unread)?;
+    let rest = stream::try_unfold((opened, unread), |(mut opened, unread)| async move {
+        let mut piece = Vec::with_capacity(FILE_PIECE_BYTES);
+        let read = (&mut opened).take(FILE_PIECE_BYTES as u64).read_to_end(&mut piece).await.map_err(&unread)?;
+        Ok((read > 0).then(|| (Bytes::from(piece), (opened, unread))))
+    });
+    Ok(rest.boxed())
 }
 
 impl Lake {
@@ -60,6 +76,29 @@ impl Lake {
         }
         out.flush().await.map_err(unwritten)?;
         check_sum(&dataset.uri, &hex(&sum.finalize()), &dataset.sha256)
+    }
+
+    /// Writes a file's bytes as an object, over what was there; answers their number and their sha-256 in hex. Memory does
+    /// not grow with the file. Readers see the old bytes or the new ones, never a part.
+    ///
+    /// # Errors
+    /// As [`Lake::put`]; `retry` `Lake` if the file cannot be read.
+    pub async fn put_file(&self, at: &str, file: &Path) -> Result<(u64, String), TaskError> {
+        let key = object_key(at)?;
+        let (mut bytes, mut sum) = (0, Sha256::new());
+        let mut pieces = file_pieces(file).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            bytes += piece.len() as u64;
+            sum.update(&piece);
+        }
+        let sum = hex(&sum.finalize());
+        if bytes > PART_BYTES as u64 {
+            self.upload(&key, file_pieces(file).await?, Some((at, &sum))).await?;
+        } else {
+            let whole: Vec<Bytes> = file_pieces(file).await?.try_collect().await?;
+            self.put(at, whole.concat()).await?;
+        }
+        Ok((bytes, sum))
     }
 
     /// sha-256 of an object's bytes, in hex. Memory does not grow with the object.
