@@ -1,11 +1,11 @@
 -- One row per state as loaded: types and instants settled, texts trimmed, nothing dropped. An empty text is none: a column of a
--- server may take no nulls.
+-- server may take no nulls. ClickHouse's FixedString would be bytes to whoever reads the marts: it becomes a text here.
 with loaded as (
   {{ lake_table('processed_flights') }}
 )
 
 select
-  icao24,
+  cast(icao24 as {{ dbt.type_string() }}) as icao24,
   nullif(trim(callsign), '') as callsign,
   nullif(trim(origin_country), '') as origin_country,
   {{ utc('time_position') }} as time_position,

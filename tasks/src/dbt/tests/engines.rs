@@ -13,6 +13,7 @@ use updraft_task::{DataInterval, Dataset, Format, Timestamp};
 use updraft_testkit::services::clickhouse;
 
 use super::*;
+use crate::clickhouse::migrate::ClickhouseMigrate;
 use crate::postgres::migrate::PostgresMigrate;
 use crate::postgres::testing::execute;
 use crate::quality::QualityCheck;
@@ -132,7 +133,7 @@ impl Bench {
     }
 
     /// Validates an interval, judges it, and loads it into all three. Returns the states that came.
-    async fn interval(&mut self, interval: i64, database: &clickhouse::Database) -> u64 {
+    async fn interval(&mut self, interval: i64) -> u64 {
         let at = time_of(interval);
         let end = Timestamp::from_millis(at * 1000);
         self.run.info.interval = DataInterval { start: Timestamp::from_millis((at - 600) * 1000), end };
@@ -146,11 +147,8 @@ impl Bench {
         let params = json!({ "snapshots": snapshots, "regions": [WIDE.0, COAST.0], "region_boxes": boxes });
         let validated = self.task::<crate::opensky::Validate>("validate", None, params).await;
         let load = json!({ "input": validated["regions"], "table": "processed_flights" });
-        for name in ["warehouse", "postgres"] {
+        for name in ["warehouse", "postgres", "clickhouse"] {
             self.task::<WarehouseLoad>("load", Some(name), load.clone()).await;
-        }
-        for region in validated["regions"].as_object().unwrap().values() {
-            self.into_clickhouse(database, "flights_streaming", &region["dataset"], "(icao24, last_contact)");
         }
         let rules = json!([
             { "name": "states_received", "check": "row_count", "min": 200, "severity": "warning", "per": "region" },
@@ -160,9 +158,9 @@ impl Bench {
             self.task::<QualityCheck>("quality", None, json!({ "input": validated["regions"], "rules": rules })).await;
         let results = self.dataset(judged["results"].as_str().unwrap()).await;
         let load = json!({ "input": results, "table": "quality_results", "partition_by": "at" });
-        self.task::<WarehouseLoad>("load", Some("postgres"), load).await;
-        let key = "(run_id, batch_id, region, check_name)";
-        self.into_clickhouse(database, "quality_results", &serde_json::to_value(&results).unwrap(), key);
+        for name in ["postgres", "clickhouse"] {
+            self.task::<WarehouseLoad>("load", Some(name), load.clone()).await;
+        }
         validated["accepted"].as_u64().unwrap()
     }
 
@@ -176,25 +174,6 @@ impl Bench {
         let (schema, rows) = crate::parquet::described(bytes.clone()).unwrap();
         let of_bytes = Dataset::of_bytes(key, Format::Parquet, rows, &bytes);
         Dataset { schema, batch_id: Some(key.to_owned()), ..of_bytes }
-    }
-
-    /// Rows whose key is not there yet, as `warehouse.load` puts them.
-    fn into_clickhouse(&self, database: &clickhouse::Database, table: &str, dataset: &Value, key: &str) {
-        let file = self.run.folder().join("lake").join(dataset["uri"].as_str().unwrap());
-        let script = "import duckdb, sys; c = duckdb.connect(); c.execute(\"set timezone = 'UTC'\"); \
-                      c.execute(f\"copy (select * from read_parquet('{sys.argv[1]}')) to '/dev/stdout' (format json)\")";
-        let rows = self.python(&["-c", script, &file.display().to_string()], "");
-        let address = database.address();
-        let name = database.name();
-        address.query(&format!("create table {name}.incoming as {name}.{table} engine = Memory")).unwrap();
-        let settings = "settings date_time_input_format = 'best_effort'";
-        address.query(&format!("insert into {name}.incoming {settings} format JSONEachRow\n{rows}")).unwrap();
-        address
-            .query(&format!(
-                "insert into {name}.{table} select * from {name}.incoming where {key} not in (select {key} from {name}.{table})"
-            ))
-            .unwrap();
-        address.query(&format!("drop table {name}.incoming sync")).unwrap();
     }
 
     fn python(&self, arguments: &[&str], password: &str) -> String {
@@ -238,40 +217,15 @@ fn dbt(target: &str, env: &Value, password: Option<&str>) -> Value {
     entry
 }
 
-/// The tables that `clickhouse.migrate` would make.
-fn clickhouse_tables(database: &clickhouse::Database) {
-    let name = database.name();
-    let text = ["callsign", "origin_country", "squawk", "region"]
-        .map(|column| format!("{column} Nullable(String)"))
-        .join(", ");
-    let floats = [
-        "longitude_deg",
-        "latitude_deg",
-        "baro_altitude_m",
-        "geo_altitude_m",
-        "velocity_mps",
-        "true_track_deg",
-        "vertical_rate_mps",
-    ]
-    .map(|column| format!("{column} Nullable(Float64)"))
-    .join(", ");
-    for statement in [
-        format!(
-            "create table {name}.flights_streaming (icao24 String, last_contact DateTime64(3, 'UTC'), \
-             time_position Nullable(DateTime64(3, 'UTC')), snapshot_time DateTime64(3, 'UTC'), fetched_at DateTime64(3, 'UTC'), \
-             {text}, {floats}, on_ground Bool, spi Bool, position_source Int32, category Nullable(Int32), batch_id String, \
-             schema_version Int32, position_age_s Nullable(Int64), contact_age_s Int64, is_live Bool, flags Int32, \
-             altitude_band String, speed_band String) engine = ReplacingMergeTree order by (icao24, last_contact)"
-        ),
-        format!(
-            "create table {name}.quality_results (run_id String, workflow String, task String, batch_id String, region String, \
-             check_name String, column_name Nullable(String), severity String, observed Nullable(Float64), \
-             threshold Nullable(Float64), state String, score Nullable(Float64), at DateTime64(3, 'UTC')) \
-             engine = MergeTree order by (check_name, at)"
-        ),
-    ] {
-        database.address().query(&statement).unwrap();
-    }
+/// ClickHouse calls the states otherwise.
+fn connect_clickhouse(run: &TestRun, database: &clickhouse::Database) {
+    let address = database.address();
+    let url = format!("http://{}@127.0.0.1:{}/{}", address.user, address.port, database.name());
+    let tables = json!({ "processed_flights": "flights_streaming" });
+    run.connect(
+        "clickhouse",
+        json!({ "kind": "warehouse", "engine": "clickhouse", "url": url, "password": address.password, "tables": tables }),
+    );
 }
 
 /// How an engine's tables differ from DuckDB's: rows of the table in docs/dbt.md without their reasons.
@@ -332,11 +286,13 @@ async fn three_engines_build_the_same_marts() {
          score double precision, at timestamptz, primary key (run_id, batch_id, region, check_name))",
     )
     .await;
-    clickhouse_tables(&clickhouse);
+    connect_clickhouse(&bench.run, &clickhouse);
+    let migrations = json!({ "folder": repository("workflows/opensky/clickhouse") });
+    bench.task::<ClickhouseMigrate>("migrate", Some("clickhouse"), migrations).await;
 
     let mut came = 0;
     for interval in 0..INTERVALS {
-        came += bench.interval(interval, &clickhouse).await;
+        came += bench.interval(interval).await;
     }
     let kept = postgres_count(postgres.url()).await;
     assert!(kept + 500 < came, "too few states come twice to show which copy counts: {kept} of {came}");
