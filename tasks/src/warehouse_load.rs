@@ -228,31 +228,42 @@ impl Task for WarehouseLoad {
         let name = ctx.connection_name().unwrap_or("warehouse");
         let warehouses = warehouses(ctx, name)?;
         let batches = batches_of(&input, ctx)?;
-        let mut targets = Vec::with_capacity(warehouses.len());
-        let mut failed: Option<TaskError> = None;
-        for (name, connection) in &warehouses {
-            let own_table = connection.table(&table);
-            named_plainly(own_table)?;
-            let load =
-                Load { ctx, connection: name, table: own_table, partition_by: &partition_by, mode, batches: &batches };
-            match once(connection, &load, warehouses.len() > 1).await {
-                Ok(report) => targets.push(report),
-                Err(error) if warehouses.len() == 1 || ctx.cancelled().is_cancelled() => return Err(error),
-                // The others are loaded all the same: what they hold is not loaded again.
-                Err(error) => {
-                    let error = error.context(format!("warehouse `{name}`"));
-                    ctx.error(error.message());
-                    if failed.as_ref().is_none_or(|first| retryable(first) && !retryable(&error)) {
-                        failed = Some(error);
-                    }
+        let targets = into_each(ctx, &warehouses, &table, &partition_by, mode, &batches).await?;
+        Ok(summary(table, targets))
+    }
+}
+
+/// Loads each warehouse, also after one that failed: what the others hold is not loaded again.
+///
+/// # Errors
+/// Of those that failed the first, one that needs no further try before others; as the engines'.
+pub(crate) async fn into_each(
+    ctx: &Context,
+    warehouses: &[(String, WarehouseConnection)],
+    table: &str,
+    partition_by: &str,
+    mode: Mode,
+    batches: &[Batch<'_>],
+) -> Result<Vec<TargetReport>, TaskError> {
+    let mut targets = Vec::with_capacity(warehouses.len());
+    let mut failed: Option<TaskError> = None;
+    for (name, connection) in warehouses {
+        let table = connection.table(table);
+        named_plainly(table)?;
+        let load = Load { ctx, connection: name, table, partition_by, mode, batches };
+        match once(connection, &load, warehouses.len() > 1).await {
+            Ok(report) => targets.push(report),
+            Err(error) if warehouses.len() == 1 || ctx.cancelled().is_cancelled() => return Err(error),
+            Err(error) => {
+                let error = error.context(format!("warehouse `{name}`"));
+                ctx.error(error.message());
+                if failed.as_ref().is_none_or(|first| retryable(first) && !retryable(&error)) {
+                    failed = Some(error);
                 }
             }
         }
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(summary(table, targets)),
-        }
     }
+    failed.map_or(Ok(targets), Err)
 }
 
 fn retryable(error: &TaskError) -> bool {

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use updraft_task::{Context, Effects, ErrorClass, Input, Task, TaskError, TaskItem};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Input, Task, TaskError, TaskItem};
 
 use super::groups::{ALL, Group, Groups};
 use super::judge::{Limits, State, judge, score};
@@ -10,7 +10,9 @@ use super::measure::{Prepared, observe, prepare};
 use super::rule::{Dimension, Per, Range, Rule, Severity};
 use super::store;
 use crate::batch::batch_id;
+use crate::database::{BAD_COLUMN, BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH, Session};
+use crate::warehouse_load::TargetReport;
 
 /// Below this score the log warns.
 const LOW_SCORE: f64 = 75.0;
@@ -28,7 +30,7 @@ pub struct QualityParams {
     /// with `min: 1` if there is no such rule; it is never an error.
     #[serde(default)]
     pub regions: Option<Vec<String>>,
-    /// Table of the lake that the results go to as `warehouse/{table}/dt=…/….parquet`.
+    /// Table that the results go to: in the lake as `warehouse/{table}/dt=…/….parquet`, and in each database behind `conn`.
     #[serde(default = "default_table")]
     pub table: String,
     /// Limits of the score itself, which is then one more result, `score`.
@@ -103,6 +105,8 @@ pub struct QualityReport {
     pub left_out: u64,
     /// Key of the file with all results in the lake.
     pub results: String,
+    /// Each database behind the task's connection, and what it took of the results.
+    pub targets: Vec<TargetReport>,
 }
 
 /// The task.
@@ -113,6 +117,7 @@ impl Task for QualityCheck {
     const TYPE: &'static str = "quality.check";
     const SUMMARY: &'static str = "judges datasets by rules; fails on an error-level one";
     const EFFECTS: Effects = Effects::Idempotent;
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Optional(&["warehouse", "group"]);
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass {
             name: "QualityFailed",
@@ -127,9 +132,25 @@ impl Task for QualityCheck {
         ErrorClass {
             name: "BadTable",
             retryable: false,
-            meaning: "the table's name has other characters than letters, digits and `_`",
+            meaning: "the table's name has other characters than letters, digits and `_`, or a database has no such table",
         },
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or their columns differ" },
+        BAD_CONNECTION,
+        WAREHOUSE,
+        DENIED,
+        BAD_STATEMENT,
+        BAD_COLUMN,
+        ROW_REFUSED,
+        ErrorClass {
+            name: "CountMismatch",
+            retryable: true,
+            meaning: "a database does not hold the results that were loaded",
+        },
+        ErrorClass {
+            name: "BadState",
+            retryable: false,
+            meaning: "what an earlier attempt kept of its loads does not read",
+        },
         MEMORY_LIMIT,
         QUERY_FAILED,
         SCRATCH,
@@ -186,8 +207,9 @@ impl Task for QualityCheck {
         }
         let score = score(&shares);
         results.extend(params.min_score.map(|limits| judge_score(ctx, limits, score)));
-        let key = store::write(ctx, &lake, &params.table, &results).await?.uri;
-        report(ctx, results, score, whole.count() as u64, key)
+        let stored = store::write(ctx, &lake, &params.table, &results).await?;
+        let targets = store::load(ctx, &params.table, &stored).await?;
+        report(ctx, results, score, whole.count() as u64, stored.uri, targets)
     }
 }
 
@@ -242,6 +264,7 @@ fn report(
     score: f64,
     rows_in: u64,
     key: String,
+    targets: Vec<TargetReport>,
 ) -> Result<QualityReport, TaskError> {
     results.sort_by_key(|result| result.state);
     for result in &results {
@@ -297,6 +320,7 @@ fn report(
         left_out: (all - rules.len()) as u64,
         rules,
         results: key,
+        targets,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Results as rows of the lake's table `quality_results`, one file per task, the same place in every run of an
-//! interval, so that a repeated run leaves no row of the one before.
+//! interval, so that a repeated run leaves no row of the one before; and of the databases behind the task's connection, where
+//! rows of each run stay.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::check::RuleResult;
 use super::groups::ALL;
 use crate::batch::{batch_id, day, slug};
 use crate::parquet;
+use crate::warehouse_load::{Batch, Engine, Mode, TargetReport, into_each, warehouses};
 
 fn schema() -> Schema {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
@@ -22,7 +24,7 @@ fn schema() -> Schema {
         text("batch_id", false),
         text("region", false),
         text("check_name", false),
-        text("column_name", true),
+        text("column_name", false),
         text("severity", false),
         Field::new("observed", DataType::Float64, true),
         Field::new("threshold", DataType::Float64, true),
@@ -57,7 +59,7 @@ pub(super) async fn write(
         texts(&|result| Some(result.batch.clone())),
         texts(&|result| Some(result.region.clone())),
         texts(&|result| Some(result.name.clone())),
-        texts(&|result| result.column.clone()),
+        texts(&|result| Some(result.column.clone().unwrap_or_default())),
         texts(&|result| Some(result.severity.name().to_owned())),
         numbers(&|result| result.observed),
         numbers(&|result| result.threshold),
@@ -71,4 +73,17 @@ pub(super) async fn write(
     let batch = batch_id(run, ALL);
     let key = format!("warehouse/{table}/dt={}/{}_{file}.parquet", day(run.interval.end), slug(&batch));
     parquet::write_batches(lake, &key, &schema(), &[rows], Some(&batch)).await
+}
+
+/// Loads the rows of a run into what is behind the task's connection, if it names one.
+///
+/// # Errors
+/// As `warehouse.load`'s.
+pub(super) async fn load(ctx: &Context, table: &str, results: &Dataset) -> Result<Vec<TargetReport>, TaskError> {
+    let Some(connection) = ctx.connection_name() else { return Ok(Vec::new()) };
+    let mut warehouses = warehouses(ctx, connection)?;
+    // The task's own lake has the file already.
+    warehouses.retain(|(_, connection)| connection.engine != Engine::Lake || connection.url.is_some());
+    let batches = [Batch { id: batch_id(ctx.run(), ALL), dataset: results }];
+    into_each(ctx, &warehouses, table, "at", Mode::ReplaceBatch, &batches).await
 }

@@ -187,7 +187,7 @@ async fn an_error_fails_the_task_after_results_and_items_are_kept() {
             .collect()
     };
     assert_eq!(texts("state"), ["passed", "failed", "passed"]);
-    assert_eq!(texts("column_name"), ["-", "icao24", "position_source"]);
+    assert_eq!(texts("column_name"), ["", "icao24", "position_source"]);
     assert_eq!(texts("batch_id"), ["test/20260101T000000Z/20260101T000000Z/all", "w/s/e/europe", "w/s/e/europe"]);
     assert_eq!(rows[0].column_by_name("threshold").unwrap().null_count(), 0);
     assert_eq!(lake.list(table).await.unwrap().len(), 1, "one file of this task and interval");
@@ -343,4 +343,39 @@ async fn a_rule_that_cannot_be_judged_is_named() {
     assert!(
         serde_json::from_value::<QualityParams>(unknown).unwrap_err().to_string().contains("unknown field `column`")
     );
+}
+
+#[tokio::test]
+async fn the_databases_behind_the_connection_get_the_results_also_of_a_check_that_fails() {
+    let Some(database) = updraft_testkit::postgres::fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    crate::postgres::testing::connect(&run, "tables", database.url());
+    run.connect("files", json!({ "kind": "warehouse", "engine": "lake" }));
+    run.connect("warehouse", json!({ "kind": "group", "members": ["files", "tables"] }));
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/opensky/postgres");
+    let migrate = serde_json::from_value(json!({ "folder": shipped })).unwrap();
+    let context = run.context("migrate", 1, Some("warehouse"));
+    crate::postgres::migrate::PostgresMigrate::run(migrate, &context).await.unwrap();
+
+    let input = europe(&run).await;
+    let rules = json!([
+        {"name": "keys", "check": "not_null", "columns": ["icao24", "position_source"], "severity": "warning"},
+        {"name": "broken", "check": "row_count", "min": 5, "severity": "error"},
+    ]);
+    let with = json!({ "input": input, "rules": rules });
+    for attempt in [1, 2] {
+        let params = serde_json::from_value(with.clone()).unwrap();
+        let error = QualityCheck::run(params, &run.context("quality", attempt, Some("warehouse"))).await.unwrap_err();
+        assert_eq!(error.class(), "QualityFailed");
+        let found = "select check_name || '/' || column_name || '/' || state from quality_results order by 1";
+        assert_eq!(
+            crate::postgres::testing::texts(database.url(), found).await,
+            ["broken//failed", "keys/icao24/warned", "keys/position_source/passed"]
+        );
+    }
+    crate::postgres::testing::execute(database.url(), "drop table quality_results").await;
+    let params = serde_json::from_value(with).unwrap();
+    let error = QualityCheck::run(params, &run.context("again", 1, Some("warehouse"))).await.unwrap_err();
+    assert_eq!(error.class(), "BadTable", "{error}");
 }

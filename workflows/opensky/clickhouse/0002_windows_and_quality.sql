@@ -20,8 +20,8 @@ settings non_replicated_deduplication_window = 10000
 comment 'Figures of windows. Read it with FINAL.';
 
 -- Judged rules, in the columns that quality.check writes to the lake and dbt expects of its source: `check_name`, `observed`
--- and `state` where a shorter list would say check, value and passed. The key tells the results of an interval apart whatever
--- run judged it.
+-- and `state` where a shorter list would say check, value and passed. A repeated run of an interval adds rows, and the marts take
+-- the newest run's.
 create table quality_results (
     run_id String,
     workflow LowCardinality(String),
@@ -29,7 +29,7 @@ create table quality_results (
     batch_id String,
     region LowCardinality(String) comment '`all` if the rule is over all rows',
     check_name LowCardinality(String),
-    column_name LowCardinality(Nullable(String)),
+    column_name LowCardinality(String) comment 'Column that the rule looks at; empty if it looks at rows',
     severity LowCardinality(String) comment 'warning or error',
     observed Nullable(Float64) comment 'In the unit of the rule',
     threshold Nullable(Float64),
@@ -39,7 +39,7 @@ create table quality_results (
     stored_at DateTime('UTC') default now()
 )
 engine = MergeTree
-order by (check_name, at, region, workflow, task, batch_id)
+order by (check_name, at, region, workflow, task, batch_id, column_name, run_id)
 ttl stored_at + interval 180 day
 settings non_replicated_deduplication_window = 10000
 comment 'Results of quality.check.';

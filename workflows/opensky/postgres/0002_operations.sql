@@ -55,3 +55,23 @@ create table raw_manifest (
     status text not null
 );
 create index raw_manifest_hour on raw_manifest (dt, hour);
+
+-- Judged rules, one row per rule, region and run; a repeated run of an interval adds rows, and the marts take the newest run's.
+create table quality_results (
+    run_id text not null,
+    workflow text not null,
+    task text not null,
+    batch_id text not null,
+    region text not null,
+    check_name text not null,
+    column_name text not null,
+    severity text not null,
+    observed double precision,
+    threshold double precision,
+    state text not null,
+    score double precision,
+    at timestamptz not null,
+    primary key (at, workflow, task, batch_id, region, check_name, column_name, run_id)
+);
+comment on column quality_results.column_name is 'Column that the rule looks at; empty if it looks at rows';
+comment on column quality_results.at is 'End of the data interval that was judged';
