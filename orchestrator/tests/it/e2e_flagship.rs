@@ -6,7 +6,7 @@ use updraft_testkit::postgres;
 
 use crate::e2e_support::{EUROPE, LOGICAL_DATE, Project, Ran, STATES, dbt_python, demo_recording, standin};
 
-const TASKS: [&str; 10] = [
+pub const TASKS: [&str; 10] = [
     "plan_collection",
     "collect_flight_data",
     "split_and_validate",

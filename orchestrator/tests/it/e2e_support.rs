@@ -22,7 +22,7 @@ pub const LOGICAL_DATE: &str = "2026-03-01T12:00:00Z";
 pub const RUN: Duration = Duration::from_secs(150);
 const WORKFLOW: &str = "workflows/opensky/data_pipeline.yaml";
 /// The marts, whose rows must not depend on how often a run was cut off.
-const MARTS: [&str; 9] = [
+pub const MARTS: [&str; 9] = [
     "dim_countries",
     "dim_airports",
     "dim_regions",
@@ -100,6 +100,15 @@ impl Project {
         let project = Self::new(standin);
         copy_folder(&other.lake().join("raw-data"), &project.lake().join("raw-data"));
         project
+    }
+
+    /// The same with one more workflow of the repository and the folders that it reads.
+    pub fn with_workflow(self, file: &str, folders: &[&str]) -> Self {
+        fs::copy(repository().join(file), self.folder.path().join(file)).unwrap();
+        for folder in folders {
+            copy_folder(&repository().join(folder), &self.folder.path().join(folder));
+        }
+        self
     }
 
     /// The same with another store.

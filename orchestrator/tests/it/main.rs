@@ -16,4 +16,5 @@ mod crash_recovery;
 mod e2e_daemon;
 mod e2e_faults;
 mod e2e_flagship;
+mod e2e_services;
 mod e2e_support;

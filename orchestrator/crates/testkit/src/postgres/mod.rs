@@ -122,7 +122,8 @@ pub fn own_server() -> Result<Option<Cluster>> {
     unless_missing(Install::find().and_then(Own::start))
 }
 
-fn with_database(url: &str, database: &str) -> Result<String> {
+/// The URL with another database.
+pub(crate) fn with_database(url: &str, database: &str) -> Result<String> {
     let (server, rest) = url.split_once("://").context("the server's URL has no scheme")?;
     let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
     let authority = rest.split('/').next().unwrap_or_default();
@@ -139,6 +140,21 @@ pub(crate) fn execute(url: &str, statement: &str) -> Result<()> {
         Ok(connection.close().await?)
     })
     .with_context(|| format!("cannot run `{statement}`"))
+}
+
+/// Runs one query on a connection of its own: the first column of each row, which must be a text.
+///
+/// # Errors
+/// Nobody answers, or the query is refused.
+pub fn texts(url: &str, query: &str) -> Result<Vec<String>> {
+    let options = PgConnectOptions::from_str(url).context("not the URL of a PostgreSQL server")?;
+    block_on(async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok(rows)
+    })
+    .with_context(|| format!("cannot run `{query}`"))
 }
 
 /// A connection URL with the user `postgres`, whom clusters made here trust on loopback.

@@ -8,8 +8,8 @@ use super::{Kind as _, Missing, clickhouse, connect, kafka, missing::apart, plac
 use crate::postgres;
 
 /// Bucket, databases and topics that `services up` makes for the flagship.
-const BUCKET: &str = "lake";
-const DATABASE: &str = "opensky";
+pub(super) const BUCKET: &str = "lake";
+pub(super) const DATABASE: &str = "opensky";
 const HOURS_48: (&str, &str) = ("retention.ms", "172800000");
 const TOPICS: [(&str, i32, &[(&str, &str)]); 4] = [
     ("raw_flights", 6, &[HOURS_48]),
@@ -122,40 +122,46 @@ impl Running {
 
     fn start_or_miss(&mut self, server: Server) -> Result<String> {
         Ok(match server {
-            Server::Postgres => {
-                let url = postgres::join()?;
-                let url = postgres::ensure_database(&url, DATABASE)?;
-                self.postgres.insert(url).clone()
-            }
-            Server::S3 => {
-                let address = s3::join()?;
-                address.client().ensure_bucket(BUCKET)?;
-                self.s3.insert(address).endpoint()
-            }
+            Server::Postgres => self.with_postgres(&postgres::join()?)?,
+            Server::S3 => self.with_s3(s3::join()?)?,
             Server::Minio => {
                 let address = s3::join_minio()?;
                 address.client().ensure_bucket(BUCKET)?;
                 self.minio.insert(address).endpoint()
             }
-            Server::Kafka => {
-                let address = kafka::join()?;
-                for (name, partitions, settings) in TOPICS {
-                    match address.create_topic(name, partitions, settings) {
-                        Err(error) if !error.to_string().contains(TOPIC_EXISTS) => return Err(error),
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-                self.kafka.insert(address).bootstrap_servers()
-            }
-            Server::Clickhouse => {
-                let address = clickhouse::join()?;
-                address.query(&format!("create database if not exists {DATABASE}"))?;
-                self.clickhouse.insert(address).url()
-            }
+            Server::Kafka => self.with_kafka(kafka::join()?)?,
+            Server::Clickhouse => self.with_clickhouse(clickhouse::join()?)?,
             Server::Prometheus => self.prometheus.insert(prometheus::join()?).url(),
             Server::Connect => self.connect.insert(connect::join()?).url(),
             Server::Spark => self.spark.insert(spark::join()?).master_url(),
         })
+    }
+
+    // Each makes what the flagship needs on a server that runs, notes the server, and says where it answers.
+
+    pub(super) fn with_postgres(&mut self, admin_url: &str) -> Result<String> {
+        let url = postgres::ensure_database(admin_url, DATABASE)?;
+        Ok(self.postgres.insert(url).clone())
+    }
+
+    pub(super) fn with_s3(&mut self, address: s3::Address) -> Result<String> {
+        address.client().ensure_bucket(BUCKET)?;
+        Ok(self.s3.insert(address).endpoint())
+    }
+
+    pub(super) fn with_kafka(&mut self, address: kafka::Address) -> Result<String> {
+        for (name, partitions, settings) in TOPICS {
+            match address.create_topic(name, partitions, settings) {
+                Err(error) if !error.to_string().contains(TOPIC_EXISTS) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(self.kafka.insert(address).bootstrap_servers())
+    }
+
+    pub(super) fn with_clickhouse(&mut self, address: clickhouse::Address) -> Result<String> {
+        address.query(&format!("create database if not exists {DATABASE}"))?;
+        Ok(self.clickhouse.insert(address).url())
     }
 
     /// Writes `file`: the profile `services` with a connection for each server that runs. Mode 0600.
@@ -206,6 +212,7 @@ impl Running {
                     text("engine", "clickhouse"),
                     text("url", &url),
                     text("password", &clickhouse.password),
+                    ("tables", "{processed_flights: flights_streaming}".to_owned()),
                 ],
             ));
             let env = [
@@ -301,7 +308,7 @@ mod tests {
         for line in [
             "      postgres: {kind: \"warehouse\", engine: \"postgres\", url: \"postgres://postgres@127.0.0.1:1/opensky\"}\n",
             "      warehouse: {kind: \"group\", members: [clickhouse, postgres]}\n",
-            "url: \"http://u@127.0.0.1:2/opensky\", password: \"p\\\"\"}\n",
+            "url: \"http://u@127.0.0.1:2/opensky\", password: \"p\\\"\", tables: {processed_flights: flights_streaming}}\n",
         ] {
             assert!(profile.contains(line), "{profile}");
         }

@@ -24,6 +24,7 @@ mod place;
 pub(crate) mod ports;
 pub mod prometheus;
 pub mod s3;
+pub mod set;
 pub mod shared;
 pub mod spark;
 
