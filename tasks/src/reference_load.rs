@@ -31,6 +31,9 @@ pub struct Params {
     /// How far the number of rows may be from the last one's, as a share of it.
     #[serde(default = "a_fifth")]
     pub max_change: f64,
+    /// A table that has been loaded is given as it stands, and its source is not read: for those who only need it to be there.
+    #[serde(default)]
+    pub only_if_missing: bool,
 }
 
 const fn a_fifth() -> f64 {
@@ -107,6 +110,20 @@ impl Task for ReferenceLoad {
     async fn run(params: Params, ctx: &Context) -> Result<LoadReport, TaskError> {
         checked(&params)?;
         let lake = ctx.lake()?;
+        let record = format!("reference/{}.json", params.table);
+        let last: Option<Loaded> = match lake.find(&record).await? {
+            None => None,
+            Some(text) => Some(serde_json::from_slice(&text).map_err(|error| {
+                TaskError::fail("BadInput", format!("`{record}` does not read: {error}; remove it to begin anew"))
+            })?),
+        };
+        if params.only_if_missing
+            && let Some(Loaded { sha256, rows, table, .. }) = &last
+        {
+            ctx.info(format!("{}: {rows} rows stand", params.table));
+            let (sha256, dataset) = (sha256.clone(), table.clone());
+            return Ok(LoadReport { sha256, rows_in: *rows, current: *rows, dataset });
+        }
         let bytes = tokio::select! {
             bytes = fetch(&params.source, ctx) => bytes?,
             () = ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
@@ -116,13 +133,6 @@ impl Task for ReferenceLoad {
         if let Some(missing) = params.key.iter().find(|key| !columns.contains(key)) {
             return Err(source(format!("`key: {missing}`: there is no such column; there are {}", columns.join(", "))));
         }
-        let record = format!("reference/{}.json", params.table);
-        let last: Option<Loaded> = match lake.find(&record).await? {
-            None => None,
-            Some(text) => Some(serde_json::from_slice(&text).map_err(|error| {
-                TaskError::fail("BadInput", format!("`{record}` does not read: {error}; remove it to begin anew"))
-            })?),
-        };
         let at = ctx.run().interval.start;
         if let Some(last) = &last {
             if last.sha256 == sha256 {
@@ -278,7 +288,9 @@ async fn merge(
     if session.count(ctx, &format!("select {key} from incoming group by {key}")).await? != rows_in {
         return Err(source(format!("two rows of {} have the same {}", params.source, params.key.join(", "))));
     }
-    if let Some(last) = last {
+    // An empty table says nothing of columns and numbers to expect.
+    let standing = last.filter(|last| last.table.rows > 0);
+    if let Some(last) = standing {
         let mut known: Vec<&str> = last.table.schema.iter().map(|column| column.name.as_str()).collect();
         known.retain(|name| !["valid_from", "valid_to"].contains(name));
         if known != columns {
@@ -303,7 +315,7 @@ async fn merge(
         session.register(ctx, lake, "standing", &[&last.table]).await?;
     }
     let at = ctx.run().interval.start;
-    let frame = session.plan(&merge_sql(columns, &params.key, at, last.is_none())).await?;
+    let frame = session.plan(&merge_sql(columns, &params.key, at, standing.is_none())).await?;
     let mut rows = Encoder::new(frame.schema().as_arrow())?;
     session.run(ctx, frame, |batch| rows.push(batch)).await?;
     // Each load has a file of its own, so that a crash before the record leaves the old table as it was.
@@ -334,6 +346,26 @@ mod tests {
         std::fs::write(run.folder().join("a.csv"), text).unwrap();
         let with = json!({ "source": "a.csv", "table": "dim_a", "key": ["id"], "max_change": max_change });
         ReferenceLoad::run(serde_json::from_value(with).unwrap(), &run.context("load", 1, None)).await
+    }
+
+    #[tokio::test]
+    async fn a_table_that_stands_is_given_and_an_empty_one_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = TestRun::new(folder.path());
+        let wanted = async |run: &TestRun, source: &str| {
+            let with = json!({ "source": source, "table": "dim_a", "key": ["id"], "only_if_missing": true });
+            ReferenceLoad::run(serde_json::from_value(with).unwrap(), &run.context("load", 1, None)).await
+        };
+        std::fs::write(folder.path().join("none.csv"), "id\n").unwrap();
+        let empty = wanted(&run, "none.csv").await.unwrap();
+        assert_eq!((empty.current, empty.dataset.schema.len()), (0, 3));
+        assert_eq!(wanted(&run, "not there").await.unwrap().dataset, empty.dataset);
+        next_week(&mut run);
+        let first = load(&run, "id,name\n1,a\n2,b\n", 0.2).await.unwrap();
+        assert_eq!(rows(&run, &first).await, ["1:a:01-08:", "2:b:01-08:"]);
+        assert_eq!(wanted(&run, "not there").await.unwrap().dataset, first.dataset);
+        let lake = run.context("x", 1, None).lake().unwrap();
+        assert_eq!(lake.list("warehouse/dim_a").await.unwrap().len(), 1);
     }
 
     fn next_week(run: &mut TestRun) {

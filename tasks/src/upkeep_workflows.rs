@@ -82,12 +82,12 @@ async fn reference_data_are_loaded_once() {
     let outputs = run(&place, "reference_refresh.yaml", json!({})).await;
     let rows: Vec<Option<u64>> =
         outputs.into_iter().map(|output| output.map(|output| output.unwrap()["current"].as_u64().unwrap())).collect();
-    assert!(matches!(rows[..], [Some(300..), Some(249), None]), "{rows:?}");
+    assert!(matches!(rows[..], [Some(300..), Some(249), Some(111), None]), "{rows:?}");
     for output in run(&place, "reference_refresh.yaml", json!({})).await.into_iter().flatten() {
         assert_eq!(output.unwrap_err().verdict(), &Verdict::Skip);
     }
     let Some(aircraft) = updraft_testkit::shared_data_file("opensky/reference/aircraft_extract.csv") else { return };
     let set = json!({ "aircraft": aircraft.display().to_string() });
     let outputs = run(&place, "reference_refresh.yaml", set).await;
-    assert!(outputs[2].as_ref().unwrap().as_ref().unwrap()["current"].as_u64().unwrap() > 0);
+    assert!(outputs[3].as_ref().unwrap().as_ref().unwrap()["current"].as_u64().unwrap() > 0);
 }

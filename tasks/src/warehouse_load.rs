@@ -27,7 +27,8 @@ pub enum Mode {
     /// table's primary key, in ClickHouse by its sorting key, and those that are there stay.
     #[default]
     ReplaceBatch,
-    /// ClickHouse alone: each partition that the rows lie in holds exactly these rows afterwards, for loads of whole days.
+    /// In ClickHouse and the lake each partition that the rows lie in holds exactly these rows afterwards, for loads of whole
+    /// days. In PostgreSQL rows whose key is there stay, as above.
     ReplacePartition,
 }
 
@@ -130,20 +131,6 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Refuses what only ClickHouse can.
-    fn by_batch(&self) -> Result<(), TaskError> {
-        match self.mode {
-            Mode::ReplaceBatch => Ok(()),
-            Mode::ReplacePartition => Err(TaskError::fail(
-                "BadMode",
-                format!(
-                    "`mode: replace_partition` is for tables in ClickHouse, and `{}` is another engine: leave it out",
-                    self.connection
-                ),
-            )),
-        }
-    }
-
     /// A report of nothing done yet.
     fn report(&self, engine: Engine, location: String) -> TargetReport {
         TargetReport {
@@ -188,7 +175,6 @@ impl Task for WarehouseLoad {
                       has no primary (ClickHouse: sorting) key",
         },
         ErrorClass { name: "BadInput", retryable: false, meaning: "there is no dataset, or two of one batch" },
-        ErrorClass { name: "BadMode", retryable: false, meaning: "the warehouse's engine does not have this `mode`" },
         ErrorClass {
             name: "BadPartition",
             retryable: false,

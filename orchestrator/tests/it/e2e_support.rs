@@ -247,7 +247,8 @@ impl Project {
     }
 }
 
-fn query_duckdb(python: &Path, database: &str, queries: &[(&str, &str)]) -> Value {
+/// Asks a database of DuckDB by name; rows of cells.
+pub fn query_duckdb(python: &Path, database: &str, queries: &[(&str, &str)]) -> Value {
     const SCRIPT: &str = "\
 import duckdb, json, sys
 database, queries = json.loads(sys.argv[1])

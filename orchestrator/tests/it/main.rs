@@ -13,6 +13,7 @@ mod cli_run;
 mod cli_store;
 mod cli_support;
 mod crash_recovery;
+mod e2e_batch;
 mod e2e_daemon;
 mod e2e_faults;
 mod e2e_flagship;

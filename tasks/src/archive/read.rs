@@ -51,6 +51,10 @@ pub struct Params {
     /// End of the window, not in it; the data interval's end if left out.
     #[serde(default)]
     pub to: Option<String>,
+    /// Batches that begin up to this many minutes before `from` come along, as far as they are there: a holder of states of a
+    /// window finds its first ones in the answer before it.
+    #[serde(default)]
+    pub before_minutes: u32,
     /// Last parts of the batch ids (regions, `global`), each of which must cover the window. All that are there if left out,
     /// which must cover it together.
     #[serde(default)]
@@ -67,7 +71,7 @@ pub struct Output {
     pub from: String,
     /// End of the window, not in it.
     pub to: String,
-    /// Batches in the window, those of runs by hand too; these cover no time.
+    /// Batches in the window and `before_minutes` before it, those of runs by hand too; these cover no time.
     pub batches: u64,
     /// Objects of an archive, by time.
     pub datasets: Vec<Dataset>,
@@ -129,10 +133,12 @@ impl Task for ArchiveRead {
 
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let window = window(&params, ctx)?;
+        let before = i64::from(params.before_minutes) * 60_000;
+        let read = DataInterval { start: Timestamp::from_millis(window.start.as_millis() - before), ..window };
         let lake = ctx.own_lake()?;
         let found = match (params.source, &params.prefix) {
-            (Source::Archive, Some(prefix)) => archived(&lake, prefix, window).await?,
-            (Source::RawAnswers, None) => answers(&lake, window, params.workflow.as_deref()).await?,
+            (Source::Archive, Some(prefix)) => archived(&lake, prefix, read).await?,
+            (Source::RawAnswers, None) => answers(&lake, read, params.workflow.as_deref()).await?,
             (Source::Archive, None) => return Err(bad("`prefix` is missing: give that of the `archive` task")),
             (Source::RawAnswers, Some(_)) => return Err(bad("`prefix` does not go with `source: raw_answers`")),
         };

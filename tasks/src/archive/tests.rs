@@ -118,6 +118,15 @@ async fn a_window_comes_back_in_its_order_and_one_with_holes_is_refused_with_eac
         assert!(ids.is_sorted(), "{ids:?}");
         let error = read(&run, &times[0], &midnight, &["europe", "asia"]).await.unwrap_err();
         assert!(error.message().contains("asia 2026-01-01T23:30:00Z…2026-01-02T00:00:00Z"), "{error}");
+        // What lies before the window comes along as far as it is there, and its absence is no hole.
+        for (from, before, batches) in [(&times[1], 10, 4), (&times[1], 9, 3), (&times[0], 600, 4)] {
+            let params = serde_json::json!({
+                "prefix": "archive/x", "from": from, "to": &midnight, "before_minutes": before, "parts": ["europe"],
+            });
+            let ctx = run.context("read", 1, None);
+            let output = ArchiveRead::run(serde_json::from_value(params).unwrap(), &ctx).await.unwrap();
+            assert_eq!((output.batches, &output.from), (batches, from), "{from} {before}");
+        }
         // An object that was changed or lost is a hole, and it is said where.
         for (spoil, why) in [(true, "not those that were archived"), (false, "it is gone")] {
             let key = &output.datasets[0].uri;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use super::region::{RegionBox, chosen};
 use super::snapshot::Snapshot;
 use super::state::{Reject, StateVector, flag};
 use super::states_parquet::{Batch, Seen, record_batch};
+
+/// Raw answers that are read at once.
+const AT_ONCE: usize = 4;
 
 /// The task type.
 pub struct Validate;
@@ -108,12 +112,18 @@ impl Task for Validate {
         let lake = ctx.lake()?;
         let mut sorted = Sorted::new(&regions);
         cover(&regions, &params.snapshots)?;
-        for raw in &params.snapshots {
-            let bytes = read_raw(&lake, raw).await?;
+        let lake_of_answers = &lake;
+        let mut answers = stream::iter(params.snapshots)
+            .map(|raw| async move { read_raw(lake_of_answers, &raw).await.map(|bytes| (raw, bytes)) })
+            .buffered(AT_ONCE);
+        while let Some((raw, bytes)) = answers.try_next().await? {
+            if ctx.cancelled().is_cancelled() {
+                return Err(TaskError::cancelled());
+            }
             let snapshot = Snapshot::parse(&bytes).map_err(|error| {
                 TaskError::fail("BrokenBody", format!("`{}` does not read: {error}", raw.object_key))
             })?;
-            sorted.take(raw, &snapshot, &regions)?;
+            sorted.take(&raw, &snapshot, &regions)?;
         }
         sorted.finish(&lake, ctx).await
     }

@@ -1,4 +1,4 @@
-//! Tables in the lake: Parquet, one file per batch and day. A batch is replaced whole.
+//! Tables in the lake: Parquet, one file per batch and day. A batch is replaced whole, or a day by what is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,13 +9,12 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use updraft_task::{Lake, TaskError};
 
-use super::{Load, TargetReport, WarehouseConnection};
+use super::{Load, Mode, TargetReport, WarehouseConnection};
 use crate::batch::{day, slug};
 use crate::parquet;
 
 /// Loads each batch in place of what an earlier load of it left.
 pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> Result<TargetReport, TaskError> {
-    load.by_batch()?;
     let ctx = load.ctx;
     let warehouse = connection.lake(ctx)?;
     let source = ctx.lake()?;
@@ -48,8 +47,31 @@ pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> R
         days.extend(parts.into_keys());
         ctx.progress(index as u64 + 1, Some(load.batches.len() as u64), "batches");
     }
+    match load.mode {
+        Mode::ReplaceBatch => {}
+        Mode::ReplacePartition => report.replaced += clear(&warehouse, &report.location, &days, load).await?,
+    }
     report.partitions = days.into_iter().take(400).collect();
     Ok(report)
+}
+
+/// Removes from these days the files of all batches but those that were loaded; the number of their rows. What a crash leaves
+/// undone the next attempt does.
+async fn clear(lake: &Lake, location: &str, days: &BTreeSet<String>, load: &Load<'_>) -> Result<u64, TaskError> {
+    let loaded: BTreeSet<String> = load.batches.iter().map(|batch| format!("{}.parquet", slug(&batch.id))).collect();
+    let mut replaced = 0;
+    for day in days {
+        for (key, _) in lake.list(&format!("{location}/dt={day}/")).await? {
+            if key.rsplit('/').next().is_some_and(|name| loaded.contains(name)) {
+                continue;
+            }
+            if let Some(bytes) = lake.find(&key).await? {
+                replaced += parquet::row_count(bytes)?;
+            }
+            lake.delete(&key).await?;
+        }
+    }
+    Ok(replaced)
 }
 
 /// Rows by day of a column. Without rows there is one empty part, so that the table exists with its columns.

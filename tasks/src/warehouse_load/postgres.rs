@@ -18,7 +18,6 @@ const MOST_PARTITIONS: usize = 1_000;
 
 /// Loads all batches in one transaction.
 pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> Result<TargetReport, TaskError> {
-    load.by_batch()?;
     let server = Server::of(load.connection, connection, load.ctx)?;
     let mut session = server.connect(load.ctx).await?;
     // Whatever goes wrong: the transaction ends with the connection, and the temporary table with it.

@@ -72,6 +72,32 @@ async fn rows_are_split_by_day_and_a_second_load_leaves_exactly_the_new_files() 
 }
 
 #[tokio::test]
+async fn a_day_is_replaced_by_what_is_loaded_and_other_days_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_in(folder.path());
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let hours = [
+        dataset(&lake, "h1", &[Some(START_MS), Some(START_MS + 1)]).await,
+        dataset(&lake, "h2", &[Some(START_MS + 2), Some(START_MS + DAY_MS)]).await,
+    ];
+    load(&run, json!(hours)).await.unwrap();
+    let day = dataset(&lake, "day", &[Some(START_MS), Some(START_MS + 2), Some(START_MS + 3)]).await;
+    for replaced in [3, 3] {
+        let with = json!({ "input": day, "table": "t", "mode": "replace_partition" });
+        let params = serde_json::from_value(with).unwrap();
+        let report = WarehouseLoad::run(params, &run.context("load", 1, None)).await.unwrap();
+        assert_eq!((report.inserted, report.replaced), (3, replaced));
+        assert_eq!(
+            table(&lake).await,
+            ["warehouse/t/dt=2026-01-01/w_s_e_day.parquet", "warehouse/t/dt=2026-01-02/w_s_e_h2.parquet"]
+        );
+    }
+    // The hour again: its own day's rows only, as before.
+    let again = load(&run, json!(hours[1])).await.unwrap();
+    assert_eq!((again.inserted, again.replaced), (2, 1));
+}
+
+#[tokio::test]
 async fn an_empty_dataset_makes_the_table_with_its_columns() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_in(folder.path());

@@ -348,9 +348,6 @@ async fn whole_partitions_are_replaced() {
     execute(&database, &STATES[1..3]);
     let error = replace(json!(new)).await.unwrap_err();
     assert!(error.class() == "BadPartition" && error.message().contains("hourly_mv"), "{error}");
-
-    run.connect("warehouse", json!({ "kind": "warehouse", "engine": "lake" }));
-    assert_eq!(replace(json!(new)).await.unwrap_err().class(), "BadMode");
 }
 
 #[tokio::test]
