@@ -19,8 +19,6 @@ pub struct Set {
 }
 
 impl Set {
-    /// The servers in it.
-    pub const SERVERS: [Server; 4] = [Server::Postgres, Server::S3, Server::Kafka, Server::Clickhouse];
     /// The bucket of the lake.
     pub const BUCKET: &str = BUCKET;
     /// The database on ClickHouse and on PostgreSQL.
