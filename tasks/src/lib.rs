@@ -86,6 +86,7 @@ pub fn registry() -> Registry {
         registry.add::<kafka::KafkaPublish>().add::<kafka::KafkaConsume>().add::<kafka::KafkaCommit>();
     }
     registry.add_connection::<http_request::Http>();
+    registry.add_connection::<notify::Slack>();
     registry.add_connection::<notify::Smtp>();
     registry.add_connection::<notify::Webhook>();
     registry.add_connection::<opensky::OpenSky>();
