@@ -83,7 +83,11 @@ pub fn registry() -> Registry {
     #[cfg(feature = "kafka")]
     {
         registry.add_connection::<kafka::KafkaConnection>();
-        registry.add::<kafka::KafkaPublish>().add::<kafka::KafkaConsume>().add::<kafka::KafkaCommit>();
+        registry
+            .add::<kafka::KafkaPublish>()
+            .add::<kafka::KafkaConsume>()
+            .add::<kafka::KafkaCommit>()
+            .add::<kafka::KafkaTopics>();
     }
     registry.add_connection::<http_request::Http>();
     registry.add_connection::<notify::Slack>();
