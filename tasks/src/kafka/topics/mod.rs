@@ -25,6 +25,9 @@ use super::sender::{Watch, blocking};
 /// Between two looks for what was just made.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest name of a topic, in bytes.
+const NAME_BYTES: usize = 249;
+
 /// What brokers answer to a request that they will never take.
 const REFUSED: [Code; 7] = [
     Code::InvalidConfig,
@@ -136,6 +139,12 @@ fn checked(topics: &[TopicSpec]) -> Result<(), TaskError> {
     for TopicSpec { name, partitions, replication, .. } in topics {
         if !names.insert(name) {
             return Err(bad(format!("the topic {name} is named twice: leave one out")));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > NAME_BYTES || name == "." || name == ".." || !name.chars().all(plain) {
+            return Err(bad(format!(
+                "`{name}` is no name of a topic: 1 to {NAME_BYTES} letters, digits, `.`, `_` and `-`, and not only dots"
+            )));
         }
         if *partitions == 0 || i32::try_from(*partitions).is_err() {
             return Err(bad(format!("{name}: `partitions: {partitions}` is no number of partitions")));
