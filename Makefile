@@ -7,7 +7,7 @@ UPDRAFT := $(CARGO_TARGET_DIR)/debug/updraft
 STANDIN := $(CARGO_TARGET_DIR)/debug/opensky-standin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-core lint gen bench build ui dbt tools system
+.PHONY: help demo dev test test-core lint gen bench build ui dbt tools system env up down logs
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,18 @@ gen: system ## Makes every generated file
 
 bench: system ui ## Measures the release build and writes the figures that docs/benchmarks.md quotes
 	@scripts/bench.sh
+
+env: ## Writes .env with new secrets for docker-compose.yaml
+	@scripts/compose.sh env
+
+up: ## Starts the containers of docker-compose.yaml: PROFILE=full for all of them
+	@PROFILE="$(PROFILE)" scripts/compose.sh up
+
+down: ## Ends the containers; their data stay
+	@scripts/compose.sh down
+
+logs: ## Follows the containers' logs: SERVICE=kafka for one
+	@scripts/compose.sh logs $(SERVICE)
 
 build: system ui
 	@cargo build --workspace --all-targets

@@ -13,6 +13,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 
 use super::{cache, missing::Missing, place::tail};
 
@@ -200,30 +202,71 @@ fn find_python() -> Result<Python> {
 pub(super) fn go_program(name: &str, package: &str, version: &str, sum: &str) -> Result<PathBuf> {
     let program = package.rsplit('/').next().unwrap_or(package);
     cache::once(name, "built from source, 3 to 10 minutes", |part| {
+        let go = Go::new(name)?;
+        let built = go.folder("bin").join(program);
+        go.command()
+            .args(["install", "-trimpath", "-modcacherw", "-ldflags", "-s -w", &format!("{package}@{version}")])
+            .env("GOBIN", go.folder("bin"))
+            .run()?;
+        let said = Fetch::new("go").args(["version", "-m"]).args([&built]).run()?;
+        check_module_sum(&said, sum)?;
+        fs::rename(&built, part).with_context(|| format!("cannot move {}", built.display()))
+    })
+}
+
+/// A Go program of ours, built from its folder with the modules that its `go.sum` pins; anew when a file of it has changed.
+pub(super) fn go_program_here(name: &str, sources: &Path) -> Result<PathBuf> {
+    let mut hash = Sha256::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(sources)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .with_context(|| format!("cannot list {}", sources.display()))?;
+    files.sort();
+    for file in files {
+        hash.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+    }
+    let name = format!("{name}-{}", &HEXLOWER.encode(&hash.finalize())[..12]);
+    cache::once(&name, "built from source, a minute", |part| {
+        let go = Go::new(&name)?;
+        go.command()
+            .args(["build", "-trimpath", "-modcacherw", "-buildvcs=false", "-mod=readonly", "-o"])
+            .args([part])
+            .folder(sources)
+            .run()?;
+        Ok(())
+    })
+}
+
+/// Go with caches that go when the build is over: they would keep almost 3 GB for a program of 100 MB.
+struct Go {
+    work: tempfile::TempDir,
+}
+
+impl Go {
+    fn new(name: &str) -> Result<Self> {
         need(
             "go",
             "version",
             "Go 1.26; it stands on PATH after an installation from the Go project or a distribution",
         )?;
-        // Go's own caches would keep almost 3 GB for a program of 100 MB. Named so that it is cleared if we are killed.
+        // Named so that it is cleared if we are killed.
         let work = tempfile::Builder::new()
             .prefix(&format!("{name}."))
             .suffix(".part")
             .tempdir_in(cache::folder()?)
             .context("cannot make a folder")?;
-        let folder = |name: &str| work.path().join(name);
+        Ok(Self { work })
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.work.path().join(name)
+    }
+
+    fn command(&self) -> Fetch {
         Fetch::new("go")
-            .args(["install", "-trimpath", "-modcacherw", "-ldflags", "-s -w", &format!("{package}@{version}")])
-            .env("GOBIN", folder("bin"))
-            .env("GOCACHE", folder("cache"))
-            .env("GOMODCACHE", folder("modules"))
+            .env("GOCACHE", self.folder("cache"))
+            .env("GOMODCACHE", self.folder("modules"))
             .env("GOTOOLCHAIN", "local")
-            .run()?;
-        let built = folder("bin").join(program);
-        let said = Fetch::new("go").args(["version", "-m"]).args([&built]).run()?;
-        check_module_sum(&said, sum)?;
-        fs::rename(&built, part).with_context(|| format!("cannot move {}", built.display()))
-    })
+    }
 }
 
 /// Looks for the main module's sum in what `go version -m` says of a program.

@@ -12,6 +12,7 @@
 mod cache;
 pub mod catalog;
 pub mod clickhouse;
+pub mod compose;
 pub mod connect;
 pub(crate) mod fetch;
 pub mod http;
