@@ -6,12 +6,14 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError, TaskItem};
 
+use crate::clickhouse;
+use crate::clickhouse::bound::Bound;
 use crate::database::{BAD_CONNECTION, BAD_PARAM, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::postgres::{Server, Session, bind};
 use crate::quality::{Limit, Limits, Severity, State, judge};
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH};
 use crate::sql_lake::LakeTables;
-use crate::sql_run::{first_words, no_clickhouse};
+use crate::sql_run::first_words;
 use crate::warehouse_load::{Engine, WarehouseConnection};
 
 /// Checks of one task: their results are part of the output, which has a limit.
@@ -45,7 +47,7 @@ pub struct Check {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckParams {
-    /// The checks, at most 200. All of them run, on PostgreSQL on one snapshot.
+    /// The checks, at most 200. All of them run, on PostgreSQL on one snapshot, and may only read.
     pub checks: Vec<Check>,
 }
 
@@ -136,7 +138,7 @@ impl Task for SqlCheck {
         let observed = match connection.engine {
             Engine::Lake => on_lake(&connection, &checks, ctx).await?,
             Engine::Postgres => on_postgres(name, &connection, &checks, ctx).await?,
-            Engine::Clickhouse => return Err(no_clickhouse("sql.check")),
+            Engine::Clickhouse => on_clickhouse(name, &connection, &checks, ctx).await?,
         };
         let results = checks.iter().zip(observed).map(|(check, observed)| check.result(observed)).collect();
         report(ctx, results)
@@ -275,6 +277,50 @@ async fn values(session: &mut Session, check: &Prepared) -> Result<Vec<Option<f6
     let Session { connection, stop } = session;
     // Of the workflow's author, in a transaction that only reads.
     stop.during(&sql, sqlx::query_scalar_with(AssertSqlSafe(sql.as_str()), arguments).fetch_all(connection)).await
+}
+
+async fn on_clickhouse(
+    name: &str,
+    connection: &WarehouseConnection,
+    checks: &[Prepared],
+    ctx: &Context,
+) -> Result<Vec<Option<f64>>, TaskError> {
+    // It only reads; there is no snapshot that several queries could share.
+    let server = clickhouse::Server::of(name, connection, ctx)?
+        .with("readonly", "2")
+        // The sum of no rows is no number, as it is elsewhere: nothing shows that bounds are kept.
+        .with("aggregate_functions_null_for_empty", "1");
+    server.connect().await?;
+    let mut found = Vec::with_capacity(checks.len());
+    for (index, check) in checks.iter().enumerate() {
+        let asked = async {
+            let sql = if check.counts {
+                format!("select count() from ({}\n)", check.sql)
+            } else {
+                format!("select * from ({}\n) limit 2", check.sql)
+            };
+            let rows = server.values(&Bound::new(&sql, &check.params)?).await?;
+            rows.iter().map(|row| number_of(row.first().unwrap_or(&Value::Null))).collect::<Result<Vec<_>, _>>()
+        };
+        let values = asked.await.map_err(|error: TaskError| error.context(check.place(index)))?;
+        found.push(check.one(index, &values)?);
+        ctx.progress(index as u64 + 1, Some(checks.len() as u64), "checks");
+    }
+    Ok(found)
+}
+
+/// A value as a number, if it is not null.
+fn number_of(value: &Value) -> Result<Option<f64>, TaskError> {
+    let number = match value {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_f64(),
+        Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
+        // `nan` and `inf` stand in quotes.
+        Value::String(text) => text.parse().ok(),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    let no_number = || TaskError::fail(ROW_REFUSED.name, "the query's first column is no number");
+    number.map(Some).ok_or_else(no_number)
 }
 
 fn report(ctx: &Context, mut results: Vec<CheckResult>) -> Result<CheckReport, TaskError> {

@@ -13,6 +13,8 @@ use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH};
 use crate::sql_lake::LakeTables;
 use crate::warehouse_load::{Engine, WarehouseConnection};
 
+mod clickhouse;
+
 /// Statements of one task: their reports are part of the output, which has a limit.
 const MOST_STATEMENTS: usize = 500;
 
@@ -51,7 +53,7 @@ impl Statement {
 #[serde(deny_unknown_fields)]
 pub struct RunParams {
     /// Statements in their order, at most 500; one statement each. On PostgreSQL they are one transaction: all of them are
-    /// done, or none.
+    /// done, or none. ClickHouse has no transactions: a later attempt goes on after the last one that was done.
     pub statements: Vec<Statement>,
 }
 
@@ -71,7 +73,7 @@ pub struct SqlRunReport {
     pub rows: u64,
     /// Each statement, in order.
     pub statements: Vec<StatementReport>,
-    /// Committed by an earlier attempt of this task run, whose report this is.
+    /// Committed by an earlier attempt of this task run, whose report this is; on ClickHouse, each statement was done by one.
     #[serde(default)]
     pub reused: bool,
 }
@@ -82,7 +84,8 @@ pub struct SqlRun;
 
 impl Task for SqlRun {
     const TYPE: &'static str = "sql.run";
-    const SUMMARY: &'static str = "runs statements on PostgreSQL in one transaction, or queries on the lake";
+    const SUMMARY: &'static str =
+        "runs statements: on PostgreSQL in one transaction, on ClickHouse each once, on the lake queries";
     const EFFECTS: Effects = Effects::ExactlyOnce;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse"]);
     const ERRORS: &'static [ErrorClass] = &[
@@ -98,7 +101,8 @@ impl Task for SqlRun {
         ErrorClass {
             name: "Unknown",
             retryable: false,
-            meaning: "an earlier attempt lost the answer to its commit, and the database no longer says what became of it",
+            meaning: "an earlier attempt lost the answer to its commit (ClickHouse: to a statement that cannot be repeated), and \
+                      the database no longer says what became of it",
         },
         ErrorClass {
             name: "BadState",
@@ -137,14 +141,9 @@ impl Task for SqlRun {
         match connection.engine {
             Engine::Lake => on_lake(&connection, &statements, ctx).await,
             Engine::Postgres => on_postgres(name, &connection, &statements, ctx).await,
-            Engine::Clickhouse => Err(no_clickhouse("sql.run")),
+            Engine::Clickhouse => clickhouse::on_clickhouse(name, &connection, &statements, ctx).await,
         }
     }
-}
-
-/// Until there is a client of it.
-pub(crate) fn no_clickhouse(task: &str) -> TaskError {
-    TaskError::fail(BAD_CONNECTION.name, format!("`{task}` does not reach ClickHouse in this version"))
 }
 
 async fn on_lake(

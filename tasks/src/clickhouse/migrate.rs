@@ -104,20 +104,6 @@ fn parts(file: &Migration) -> Result<Vec<Statement>, TaskError> {
     Ok(found)
 }
 
-/// Whether a statement can be done again without harm if nobody knows whether it was done.
-fn repeatable(statement: &Statement) -> bool {
-    let words = statement.words();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let says = |phrase: &[&str]| words.windows(phrase.len()).any(|window| window == phrase);
-    match words.first().copied() {
-        Some("create") => says(&["if", "not", "exists"]) || words.get(1..3) == Some(&["or", "replace"]),
-        Some("drop") => says(&["if", "exists"]),
-        Some("alter") => says(&["if", "not", "exists"]) || says(&["if", "exists"]) || says(&["modify"]),
-        Some("optimize" | "grant" | "revoke" | "truncate") => true,
-        Some(_) | None => false,
-    }
-}
-
 #[derive(Debug, Deserialize)]
 struct Row {
     number: u32,
@@ -250,7 +236,7 @@ impl Record<'_> {
                         ),
                     ));
                 }
-                Some(step) if step.open > 0 && !repeatable(statement) => {
+                Some(step) if step.open > 0 && !statement.repeatable() => {
                     return Err(self.half_applied(file, number, &sum).context(place()));
                 }
                 Some(_) | None => {}

@@ -3,6 +3,7 @@
 //!
 //! Each statement is a session of its own: there are no transactions, no temporary tables and no `SET`.
 
+pub(crate) mod bound;
 pub(crate) mod fault;
 pub mod migrate;
 pub(crate) mod table;
@@ -15,16 +16,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use clickhouse::Client;
 use clickhouse::error::Error;
 use clickhouse::insert_native::InsertNative;
+use clickhouse::{Client, QuerySummary};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use updraft_task::{Context, TaskError};
 
 use crate::database::{BAD_CONNECTION, BAD_STATEMENT, WAREHOUSE};
 use crate::warehouse_load::{Engine, WarehouseConnection};
+use bound::Bound;
 use text::literal;
 
 /// Longest wait for a first answer.
@@ -186,24 +189,38 @@ impl Server {
     pub(crate) async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, TaskError> {
         let asked = async { self.client.query_raw(sql).fetch_bytes("JSONEachRow")?.collect().await };
         let bytes = self.during(asked).await?;
-        let mut found = Vec::new();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let row = serde_json::from_slice(line).map_err(|error| {
-                TaskError::fail(BAD_STATEMENT.name, format!("a row from ClickHouse does not read: {error}"))
-            })?;
-            found.push(row);
-        }
-        Ok(found)
+        parsed(&bytes)
     }
 
     /// Asks for texts: the first column must be one.
     pub(crate) async fn texts(&self, sql: &str) -> Result<Vec<String>, TaskError> {
-        #[derive(Deserialize)]
-        struct Row {
-            text: String,
-        }
-        let rows: Vec<Row> = self.rows(&format!("select c as text from ({sql}) as q(c)")).await?;
-        Ok(rows.into_iter().map(|row| row.text).collect())
+        let rows = self.values(&Bound::new(sql, &[])?).await?;
+        let first = |row: Vec<Value>| row.into_iter().next().and_then(|value| value.as_str().map(str::to_owned));
+        Ok(rows.into_iter().filter_map(first).collect())
+    }
+
+    /// Asks for rows as lists of values; numbers that are none (`nan`) are texts.
+    pub(crate) async fn values(&self, bound: &Bound) -> Result<Vec<Vec<Value>>, TaskError> {
+        let query = bound.beside(self.client.query_raw(&bound.sql));
+        let bytes = self.during(async { query.fetch_bytes("JSONCompactEachRow")?.collect().await }).await?;
+        parsed(&bytes)
+    }
+
+    /// Runs somebody's statement; says how many rows it wrote, or, if it is a query, gave.
+    ///
+    /// # Errors
+    /// As [`Server::execute`].
+    pub(crate) async fn run(&self, bound: &Bound) -> Result<u64, TaskError> {
+        let query = bound.beside(self.client.query_raw(&bound.sql));
+        let ran = async {
+            let mut cursor = query.fetch_bytes("TabSeparated")?;
+            while cursor.next().await?.is_some() {}
+            let summary = cursor.summary();
+            let written = summary.and_then(QuerySummary::written_rows).unwrap_or(0);
+            // Servers count what was written among the result as well.
+            Ok(written.max(summary.and_then(QuerySummary::result_rows).unwrap_or(0)))
+        };
+        self.during(ran).await
     }
 
     /// Asks for one number that is not negative; none is 0.
@@ -272,6 +289,17 @@ impl Server {
     fn fault(&self, error: &Error) -> TaskError {
         fault::plain(error).context(format!("ClickHouse at {}", self.place.shown))
     }
+}
+
+/// Rows, one a line.
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, TaskError> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let row = |line| {
+        serde_json::from_slice(line).map_err(|error| {
+            TaskError::fail(BAD_STATEMENT.name, format!("a row from ClickHouse does not read: {error}"))
+        })
+    };
+    lines.map(row).collect()
 }
 
 fn kill_statement(comment: &str, database: &str) -> String {

@@ -43,6 +43,27 @@ impl Statement {
     }
 }
 
+impl Statement {
+    /// Whether it can be done again without harm if nobody knows whether it was done.
+    pub(crate) fn repeatable(&self) -> bool {
+        let words = self.words();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let says = |phrase: &[&str]| words.windows(phrase.len()).any(|window| window == phrase);
+        match words.first().copied() {
+            Some("create") => says(&["if", "not", "exists"]) || words.get(1..3) == Some(&["or", "replace"]),
+            Some("drop") => says(&["if", "exists"]),
+            Some("alter") => {
+                says(&["if", "not", "exists"]) || says(&["if", "exists"]) || says(&["modify"]) || says(&["delete"])
+            }
+            Some(
+                "select" | "with" | "show" | "describe" | "desc" | "explain" | "exists" | "check" | "delete"
+                | "optimize" | "grant" | "revoke" | "truncate",
+            ) => true,
+            Some(_) | None => false,
+        }
+    }
+}
+
 /// Statements between semicolons that stand outside of texts, names, comments and dollar quotes.
 pub(crate) fn statements(sql: &str) -> Vec<Statement> {
     let mut found = Vec::new();
@@ -170,5 +191,23 @@ mod tests {
         assert_eq!(statements("select 'open; ")[0].sql, "select 'open;");
         assert_eq!(statements("select $1; select 2").len(), 2);
         assert_eq!(statements("Create /* x */ Table `a` if").first().unwrap().words(), ["create", "table", "?", "if"]);
+    }
+
+    #[test]
+    fn what_can_be_repeated_is_told_by_its_words() {
+        for (sql, expected) in [
+            ("create table if not exists a (x Int8)", true),
+            ("create table a (x String default 'if not exists')", false),
+            ("create or replace view a as select 1", true),
+            ("drop table a", false),
+            ("DROP TABLE IF EXISTS a", true),
+            ("alter table a add column if not exists b Int8", true),
+            ("alter table a update x = x + 1 where 1", false),
+            ("alter table a modify ttl x", true),
+            ("insert into a select 1", false),
+            ("-- c\nselect 1", true),
+        ] {
+            assert_eq!(statements(sql)[0].repeatable(), expected, "{sql}");
+        }
     }
 }

@@ -91,10 +91,10 @@ impl Plan {
             let (base, nullable) = bare(&column.data_type);
             match wire(base, data_type) {
                 Some(wire) => {
-                    columns.push(Planned { name: name.clone(), data_type: column.data_type.clone(), wire, nullable })
+                    columns.push(Planned { name: name.clone(), data_type: column.data_type.clone(), wire, nullable });
                 }
                 None => {
-                    wrong.push(format!("`{name}` is {data_type} in the dataset and {} in the table", column.data_type))
+                    wrong.push(format!("`{name}` is {data_type} in the dataset and {} in the table", column.data_type));
                 }
             }
         }

@@ -93,6 +93,32 @@ async fn checks_judge_rows_and_numbers_of_a_lake() {
 }
 
 #[tokio::test]
+async fn checks_judge_rows_and_numbers_of_clickhouse() {
+    use crate::clickhouse::testing;
+    let Some(database) = updraft_testkit::services::clickhouse::fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    testing::connect(&run, "warehouse", database.address(), database.name());
+    testing::execute(
+        &database,
+        &[
+            "create table {d}.t (x Int64, name String) engine = MergeTree order by x",
+            "insert into {d}.t values (1, 'a'), (2, 'b'), (3, 'b')",
+        ],
+    );
+    judged(&run).await;
+    let report = check(&run, json!([
+        { "name": "wide", "sql": "select toDecimal64(sum(x), 2) from t where toDateTime('2026-01-01 00:00:00', 'UTC') < $1",
+          "params": ["2026-01-01T00:00:01Z"], "error": { "min": 6, "max": 6 } },
+        { "name": "nothing", "sql": "select nan", "warn": 1 },
+        { "name": "nothing summed", "sql": "select sum(x) from t where x > 9", "warn": { "max": 1 } },
+    ]))
+    .await
+    .unwrap();
+    assert_eq!((report.passed, report.warned), (1, 2));
+}
+
+#[tokio::test]
 async fn a_cancelled_check_ends_on_the_server() {
     let Some(database) = fresh_database().unwrap() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -176,3 +176,63 @@ async fn queries_run_on_the_tables_of_a_lake_and_nothing_else_does() {
     run.connect("warehouse", json!({ "kind": "warehouse", "engine": "clickhouse" }));
     assert_eq!(run_sql(&run, json!(["select 1"])).await.unwrap_err().class(), "BadConnection");
 }
+
+#[tokio::test]
+async fn statements_of_clickhouse_are_done_once_each() {
+    use crate::clickhouse::testing;
+    let Some(database) = updraft_testkit::services::clickhouse::fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    testing::connect(&run, "warehouse", database.address(), database.name());
+    let statements = json!([
+        "create table a (x Int64, t Nullable(String)) engine = MergeTree order by x",
+        { "sql": "insert into a select number, $2 from numbers($1);", "params": [5, "it's $1\n\t"] },
+        "select * from a",
+        "-- only words\n;",
+        { "sql": "insert into gone select $1", "params": [1] },
+    ]);
+    let error = run_as(&run, statements.clone(), 1).await.unwrap_err();
+    assert_eq!(error.class(), "BadSql");
+    assert!(error.message().starts_with("statements[4]"), "{error}");
+    // What was done is not done again; what was begun and not done is told.
+    testing::execute(&database, &["create table {d}.gone (x Int64) engine = MergeTree order by x"]);
+    assert_eq!(run_as(&run, statements.clone(), 2).await.unwrap_err().class(), "Unknown");
+    assert_eq!(testing::answer(&database, "select count() from {d}.a"), "5");
+    assert_eq!(testing::answer(&database, "select t from {d}.a limit 1"), "it\\'s $1\\n\\t");
+
+    let report =
+        run_sql(&run, json!(["insert into gone values (1), (2)", "select * from gone", "-- none"])).await.unwrap();
+    let rows: Vec<u64> = report.statements.iter().map(|statement| statement.rows).collect();
+    assert_eq!((rows, report.rows, report.reused), (vec![2, 2, 0], 4, false));
+    let twice = |try_no| {
+        let params = serde_json::from_value(json!({ "statements": ["insert into gone values (3)"] })).unwrap();
+        let context = run.context("twice", try_no, None);
+        async move { SqlRun::run(params, &context).await.unwrap() }
+    };
+    let (first, second) = (twice(1).await, twice(2).await);
+    assert_eq!((first.rows, first.reused, second.rows, second.reused), (1, false, 1, true));
+    assert_eq!(testing::answer(&database, "select count() from {d}.gone"), "3");
+
+    for (statements, class) in [
+        (json!(["select 1; select 2"]), "BadSql"),
+        (json!(["selec 1"]), "BadSql"),
+        (json!([{ "sql": "select $1", "params": [] }]), "BadParam"),
+        (json!(["select toUInt8('x')"]), "RowRefused"),
+    ] {
+        let error = run_sql(&run, statements.clone()).await.unwrap_err();
+        assert_eq!(error.class(), class, "{statements}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_statement_ends_on_clickhouse() {
+    use crate::clickhouse::testing;
+    let Some(server) = updraft_testkit::services::clickhouse::own_server().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    server.address().query("create database slow").unwrap();
+    testing::connect(&run, "warehouse", server.address(), "slow");
+    let statement = "select sum(sleepEachRow(0.001)) from numbers(1000000) settings max_block_size = 100";
+    let work = Box::pin(run_sql(&run, json!([statement])));
+    testing::cancelled_while(&run, server.address(), "sleepEachRow", work).await;
+}

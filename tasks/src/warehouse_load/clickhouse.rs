@@ -4,7 +4,11 @@
 //! in the table, and in each table that a view writes to, is there already under its token, and what it has not is put in.
 //! So a view counts each row once, which it would not if only the rows still missing in the table were inserted again.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use datafusion::arrow::record_batch::RecordBatch;
+use tokio::sync::OwnedMutexGuard;
 use updraft_task::lake::sha256_hex;
 use updraft_task::{Context, Dataset, Lake, TaskError};
 use uuid::Uuid;
@@ -32,6 +36,11 @@ pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> R
         .with("input_format_null_as_default", "0")
         .with("max_partitions_per_insert_block", &MOST_PARTITIONS.to_string());
     server.connect().await?;
+    let _turn = tokio::select! {
+        biased;
+        () = load.ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
+        turn = turn(format!("{}.{}", server.shown(), load.table)) => turn,
+    };
     let table = Table::find(&server, load.table).await?;
     let names = Names::of(load);
     names.tidy(&server).await?;
@@ -45,6 +54,19 @@ pub(super) async fn load(connection: &WarehouseConnection, load: &Load<'_>) -> R
         load.ctx.warn(format!("tables of this attempt are left behind: {error}"));
     }
     done
+}
+
+/// Waits until no other load of this process is at the table: there is no lock in the server, and of two loads side by side each
+/// would find the other's keys lacking.
+async fn turn(table: String) -> OwnedMutexGuard<()> {
+    static TURNS: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
+    let turn = {
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only those that somebody holds or waits for.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(table).or_default())
+    };
+    turn.lock_owned().await
 }
 
 /// Tables of ours in the database.

@@ -122,6 +122,30 @@ async fn the_same_batch_again_changes_nothing_and_views_count_each_row_once() {
     assert_eq!(ours(&database), "0");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loads_side_by_side_of_the_same_rows_insert_each_once() {
+    let Some(database) = fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    connect(&run, "warehouse", database.address(), database.name());
+    execute(&database, STATES);
+    let rows: Vec<_> = (0..500).map(|row| (row, START_MS, "x")).collect();
+    let mut loads = Vec::new();
+    for number in 0..4_u32 {
+        // Two of each batch.
+        let rows = dataset(&run, &format!("b{}", number / 2), &states(&rows)).await;
+        let context = run.context(&format!("load{number}"), number + 1, None);
+        let params = serde_json::from_value(json!({ "input": rows, "table": "states" })).unwrap();
+        loads.push(tokio::spawn(async move { WarehouseLoad::run(params, &context).await }));
+    }
+    let mut inserted = 0;
+    for load in loads {
+        inserted += load.await.unwrap().unwrap().targets[0].inserted;
+    }
+    assert_eq!(inserted, 500);
+    assert_eq!(counted(&database), ["500", "500"]);
+}
+
 #[tokio::test]
 async fn an_empty_batch_is_nothing_and_rows_that_were_removed_come_again() {
     let Some(database) = fresh_database().unwrap() else { return };
