@@ -88,7 +88,7 @@ impl View {
     fn show(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::RunStarted { run_id } => self.say(&output::dim(&format!("run {run_id}"))),
-            EngineEvent::TaskDispatched { .. } => {}
+            EngineEvent::TaskDispatched { .. } | EngineEvent::ItemChanged { .. } => {}
             EngineEvent::AttemptStarted { key, try_no, .. } => self.started(key, try_no),
             EngineEvent::Progress { key, done, total, unit, .. } => self.progressed(&key, done, total, &unit),
             EngineEvent::AttemptEnded { key, outcome, class, message, .. } => {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use updraft_model::canonical::canonical_json;
-use updraft_model::id::{RunId, WorkerNo};
-use updraft_model::record::RunFacts;
+use updraft_model::id::{RunId, TaskKey, WorkerNo};
+use updraft_model::record::{RunFacts, TaskItem};
 use updraft_model::run::Limits;
 use updraft_model::state::RunState;
 use updraft_store::{Counters, Loaded, LoadedRun, Peer, StoreError, WorkerInfo, WorkerState};
@@ -78,6 +78,12 @@ impl Engine {
     /// Live progress from now on. A slow reader loses the oldest; the store is the truth.
     pub fn subscribe(&self) -> broadcast::Receiver<EngineEvent> {
         self.shared.events.subscribe()
+    }
+
+    /// Parts of the work of an attempt that runs here, as they are now, in the order of their beginning. Empty for one that runs
+    /// on another worker, has ended, or shows none.
+    pub fn live_items(&self, run_id: RunId, key: &TaskKey, dispatch_no: u32) -> Vec<TaskItem> {
+        self.shared.live.of(run_id, key, dispatch_no)
     }
 
     /// Commits and round trips so far.

@@ -48,6 +48,13 @@ pub enum EngineEvent {
         /// Of what.
         unit: String,
     },
+    /// A part of an attempt's work has begun or ended; see [`crate::Engine::live_items`].
+    ItemChanged {
+        /// The run.
+        run_id: RunId,
+        /// The task run.
+        key: TaskKey,
+    },
     /// An attempt is over and its result accepted.
     AttemptEnded {
         /// The run.

@@ -137,6 +137,12 @@ impl AttemptHost {
     }
 }
 
+impl Drop for AttemptHost {
+    fn drop(&mut self) {
+        self.shared.live.forget(self.run_id, &self.dispatch);
+    }
+}
+
 fn from_store(error: &StoreError) -> TaskError {
     if error.is_transient() {
         TaskError::retry("Store", error.to_string())
@@ -168,6 +174,14 @@ impl Host for AttemptHost {
                 total,
                 unit: unit.to_owned(),
             });
+        }
+    }
+
+    fn live_item(&self, mut item: TaskItem) {
+        item.message = item.message.map(|text| crate::committer::build::storable(&self.mask(&text), 2 << 10));
+        self.shared.live.put(self.run_id, &self.dispatch, item);
+        if self.shared.events.receiver_count() > 0 {
+            self.shared.tell(EngineEvent::ItemChanged { run_id: self.run_id, key: self.dispatch.key.clone() });
         }
     }
 
@@ -269,7 +283,6 @@ impl Host for AttemptHost {
                 state: shown_state(ended, work),
                 allow_failure: task.allow_failure,
                 error: last.and_then(error_of),
-                duration: last.and_then(|row| Some(row.ended_at.since(row.started_at?))),
                 output: last.and_then(|row| row.output.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
             });
         }

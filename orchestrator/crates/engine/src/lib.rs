@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod event;
 mod host;
+mod live;
 mod liveness;
 pub mod logs;
 mod operations;

@@ -16,6 +16,7 @@ use crate::child::Spawner;
 use crate::committer::Command;
 use crate::config::EngineConfig;
 use crate::event::EngineEvent;
+use crate::live::LiveItems;
 use crate::logs::Shipping;
 use crate::owned::Owned;
 use crate::run_handle::RunEnd;
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     trusted_until: Mutex<Option<Instant>>,
     /// Logs on their way to the store.
     pub shipping: Shipping,
+    /// Parts of the work of attempts that run here.
+    pub live: LiveItems,
     /// The store refused claims because this worker was not active.
     pub claims_refused: AtomicBool,
     phase: AtomicU8,
@@ -106,6 +109,7 @@ impl Shared {
             beat_wanted: Notify::new(),
             trusted_until: Mutex::new(config.trust.map(|trust| Instant::now() + trust)),
             shipping: Shipping::default(),
+            live: LiveItems::default(),
             claims_refused: AtomicBool::new(false),
             phase: AtomicU8::new(0),
             worker_no: AtomicI64::new(worker_no.0),

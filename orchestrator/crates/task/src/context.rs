@@ -76,8 +76,6 @@ pub struct Sibling {
     pub allow_failure: bool,
     /// Error class and message of its last attempt, or the reason of a skip.
     pub error: Option<(String, String)>,
-    /// How long the body of its last attempt ran; `None` if none has.
-    pub duration: Option<Duration>,
     /// Its output.
     pub output: Option<Value>,
 }
@@ -104,6 +102,8 @@ pub trait Host: Send + Sync + 'static {
     fn log_child(&self, output: Output, level: Level, line: &str);
     /// Tells how far the attempt is.
     fn progress(&self, done: u64, total: Option<u64>, unit: &str);
+    /// Shows a part of the work while the attempt runs, in place of what was shown of it before; nothing of it is written.
+    fn live_item(&self, item: TaskItem);
     /// Keeps a row about a part of the work, written with the result.
     fn record_item(&self, item: TaskItem);
     /// Keeps a measure, written with the result.
@@ -205,6 +205,12 @@ impl Context {
     /// Tells how far the attempt is.
     pub fn progress(&self, done: u64, total: Option<u64>, unit: &str) {
         self.host.progress(done, total, unit);
+    }
+
+    /// Shows a part of the work (a dbt model that has just begun) while the attempt runs, in place of what was shown under its
+    /// kind and name before. What shall stay is recorded, too.
+    pub fn live_item(&self, item: &TaskItem) {
+        self.host.live_item(item.clone());
     }
 
     /// Keeps a row about a part of the work (a dbt model, a quality rule).

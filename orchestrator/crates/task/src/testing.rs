@@ -30,6 +30,7 @@ pub struct TestRun {
 struct TestHost {
     lines: Mutex<Vec<(Level, String)>>,
     child_lines: Mutex<Vec<(Output, String)>>,
+    live: Mutex<Vec<TaskItem>>,
     items: Mutex<Vec<TaskItem>>,
     metrics: Mutex<Vec<RunMetric>>,
     connections: Mutex<BTreeMap<String, Connection>>,
@@ -134,6 +135,11 @@ impl TestRun {
         locked(&self.host.items).clone()
     }
 
+    /// Items shown so far, each as often as it was.
+    pub fn live_items(&self) -> Vec<TaskItem> {
+        locked(&self.host.live).clone()
+    }
+
     /// Measures recorded so far.
     pub fn metrics(&self) -> Vec<RunMetric> {
         locked(&self.host.metrics).clone()
@@ -167,6 +173,10 @@ impl Host for TestHost {
     }
 
     fn progress(&self, _done: u64, _total: Option<u64>, _unit: &str) {}
+
+    fn live_item(&self, item: TaskItem) {
+        locked(&self.live).push(item);
+    }
 
     fn record_item(&self, item: TaskItem) {
         locked(&self.items).push(item);

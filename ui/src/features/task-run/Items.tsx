@@ -11,10 +11,13 @@ interface Look {
 }
 
 const LOOKS: Record<string, Look> = {
+  running: { glyph: "running", word: "Running", rank: -1 },
   fail: { glyph: "failed", word: "Fail", rank: 0 },
   error: { glyph: "failed", word: "Error", rank: 0 },
   warn: { glyph: "upstream_failed", word: "Warn", rank: 1 },
   skipped: { glyph: "skipped", word: "Skipped", rank: 3 },
+  interrupted: { glyph: "cancelled", word: "Interrupted", rank: 1.5 },
+  reused: { glyph: "succeeded", word: "Reused", rank: 2 },
   skip: { glyph: "skipped", word: "Skipped", rank: 3 },
 };
 const PASS: Look = { glyph: "succeeded", word: "Pass", rank: 2 };
@@ -45,6 +48,7 @@ export function Items({ items }: { items: readonly ResultItem[] }) {
     <div className="min-h-0 flex-1 bg-surface md:overflow-y-auto">
       <p className="num border-line border-b px-4 py-2 text-ink-2 text-xs md:px-6">
         {count(counts(0), "failure")}, {count(counts(1), "warning")}, {counts(2)} passed
+        {counts(-1) > 0 && `, ${counts(-1)} running`}
       </p>
       <Table bleed label="Items">
         <thead>

@@ -218,12 +218,13 @@ impl Hub {
     }
 }
 
-/// Progress inside an attempt is no transition: lists do not change by it.
+/// How far an attempt is changes no list; the parts of its work are shown on its page.
 fn run_of(event: &EngineEvent) -> Option<RunId> {
     match event {
         EngineEvent::RunStarted { run_id }
         | EngineEvent::TaskDispatched { run_id, .. }
         | EngineEvent::AttemptStarted { run_id, .. }
+        | EngineEvent::ItemChanged { run_id, .. }
         | EngineEvent::AttemptEnded { run_id, .. }
         | EngineEvent::RetryScheduled { run_id, .. }
         | EngineEvent::TaskFinished { run_id, .. }

@@ -92,7 +92,7 @@ pub(crate) async fn task(
         params_previous,
         output,
         output_schema: api.config().registry.task(&own.task_type).map(|known| known.output.clone()),
-        items: items(&api, run, &key, newest.map(|line| line.dispatch_no)).await?,
+        items: items(&api, run, &key, newest).await?,
         metrics: api.history().metrics(run, &task).await?.into_iter().map(metric).collect(),
         datasets,
         siblings: all.iter().map(state_ref).collect(),
@@ -129,11 +129,16 @@ fn earlier(of: updraft_store::history::TaskHistory, now: updraft_model::time::Ti
     }
 }
 
-/// Parts of the newest attempt's work.
-async fn items(api: &ApiState, run: RunId, key: &TaskKey, newest: Option<u32>) -> Answer<Vec<Item>> {
-    let found = api.history().items(run, key).await?;
-    let own = found.into_iter().filter(|(dispatch_no, _)| Some(*dispatch_no) == newest);
-    let item = |(_, item): (u32, updraft_model::record::TaskItem)| Item {
+/// Parts of the newest attempt's work: as they are now while it runs here, as they were recorded once it has ended.
+async fn items(api: &ApiState, run: RunId, key: &TaskKey, newest: Option<&AttemptLine>) -> Answer<Vec<Item>> {
+    let Some(newest) = newest else { return Ok(Vec::new()) };
+    let own = if newest.outcome.is_none() {
+        api.engine().live_items(run, key, newest.dispatch_no)
+    } else {
+        let found = api.history().items(run, key).await?;
+        found.into_iter().filter(|(no, _)| *no == newest.dispatch_no).map(|(_, item)| item).collect()
+    };
+    let item = |item: updraft_model::record::TaskItem| Item {
         kind: item.kind,
         name: item.name,
         state: item.state,
@@ -141,7 +146,7 @@ async fn items(api: &ApiState, run: RunId, key: &TaskKey, newest: Option<u32>) -
         value: item.value,
         message: item.message,
     };
-    Ok(own.map(item).collect())
+    Ok(own.into_iter().map(item).collect())
 }
 
 /// The newest of these attempts that left a log, with that log around the line, else its first error, else its end.
