@@ -65,6 +65,8 @@ pub fn registry() -> Registry {
     registry.add_connection::<updraft_task::LakeConnection>();
     registry.add_connection::<dbt::Dbt>();
     registry.add::<dbt::DbtRun>().add::<dbt::DbtTest>().add::<dbt::DbtBuild>();
+    registry.add::<dbt::DbtSeed>().add::<dbt::DbtSnapshot>();
+    registry.add::<dbt::DbtSourceFreshness>().add::<dbt::DbtDocs>();
     #[cfg(feature = "sql")]
     {
         registry.add_connection::<warehouse_load::WarehouseConnection>();
@@ -83,14 +85,9 @@ pub fn registry() -> Registry {
     #[cfg(feature = "kafka")]
     {
         registry.add_connection::<kafka::KafkaConnection>();
-        registry
-            .add::<kafka::KafkaPublish>()
-            .add::<kafka::KafkaConsume>()
-            .add::<kafka::KafkaCommit>()
-            .add::<kafka::KafkaTopics>();
+        registry.add::<kafka::KafkaPublish>().add::<kafka::KafkaConsume>().add::<kafka::KafkaCommit>();
     }
     registry.add_connection::<http_request::Http>();
-    registry.add_connection::<notify::Slack>();
     registry.add_connection::<notify::Smtp>();
     registry.add_connection::<notify::Webhook>();
     registry.add_connection::<opensky::OpenSky>();

@@ -315,7 +315,6 @@ fn kill_statement(comment: &str, database: &str) -> String {
 ///
 /// # Errors
 /// `retry` `Warehouse`; `fail` `BadConnection`, `Denied`: ending queries needs the right `KILL QUERY`.
-#[allow(dead_code, reason = "what dbt asks in an attempt's name is ended by this when the attempt is cancelled")]
 pub(crate) async fn kill_queries(connection: &WarehouseConnection, log_comment: &str) -> Result<(), TaskError> {
     // The attempt is being cancelled already: this is what is done about it.
     let server = Server::marked(connection, &format!("{log_comment} kill"), CancellationToken::new())?;

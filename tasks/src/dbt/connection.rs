@@ -28,6 +28,10 @@ pub struct Dbt {
     /// Models built at one time, from 1; the profile's `threads` if left out.
     #[serde(default)]
     pub threads: Option<u32>,
+    /// Connection of kind `warehouse` that the target builds in. The profile gets its address, user and password as
+    /// `UPDRAFT_CLICKHOUSE_…` or `UPDRAFT_POSTGRES_…` and `DBT_ENV_SECRET_PASSWORD`, and a cancelled attempt's queries are ended there.
+    #[serde(default)]
+    pub warehouse: Option<String>,
     /// Further variables for `env_var(…)` in the project.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -1,82 +1,86 @@
-//! One call of the dbt program: its arguments, its child process, its log lines, and what its exit code means.
+//! One call of the dbt program: its arguments, its child process, and what its exit code means.
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use updraft_task::{ChildExit, ChildSpec, Context, Level, Output as Stream, StopSignal, TaskError};
+use updraft_task::{ChildExit, ChildSpec, Context, StopSignal, TaskError};
 
 use super::connection::Dbt;
-use super::results::{Results, bounded};
+use super::live::Live;
+use super::server;
 
 /// Makes "nothing selected" an error: by itself dbt ends with code 0 then.
 const NOTHING_IS_AN_ERROR: &str = r#"{"error": ["NoNodesForSelectionCriteria"]}"#;
-/// Last error lines that are kept for the message.
-const KEPT_ERRORS: usize = 5;
+/// How long dbt may take to stop. The engine gives the attempt ten seconds, and the server's queries are to be ended after dbt.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What to call.
 pub struct Call<'a> {
-    /// Subcommand.
-    pub command: &'static str,
+    /// Subcommand, in words.
+    pub command: &'static [&'static str],
     /// Its own arguments.
     pub arguments: Vec<String>,
     /// `--vars`.
     pub vars: &'a Map<String, Value>,
     /// `--threads`, over the connection's.
     pub threads: Option<u32>,
+    /// The file in the target folder that tells what it did.
+    pub artefact: &'static str,
 }
 
-/// A line of dbt's JSON log, as far as it is used.
-#[derive(Deserialize)]
-struct LogLine {
-    info: LogInfo,
-    #[serde(default)]
-    data: Value,
-}
-
-#[derive(Deserialize)]
-struct LogInfo {
-    name: String,
-    level: String,
-    msg: String,
+/// A call that dbt has gone through to its end.
+pub struct Ended {
+    /// Whether dbt says that something failed (exit code 1); what did, its artefact tells.
+    pub failed: bool,
+    /// The artefact.
+    pub artefact: Vec<u8>,
+    /// The target folder, with all that dbt wrote.
+    pub target: PathBuf,
+    /// What was seen of its nodes while it ran.
+    pub live: Live,
 }
 
 /// Calls dbt and reads its artefact.
 ///
 /// # Errors
 /// By exit code: `Warehouse` (retry): the warehouse cannot be reached or is locked; `DbtUsage`, `NoNodes`, `BadArtefact` (fail);
-/// `Killed` (retry).
-pub async fn call(connection: &Dbt, call: &Call<'_>, ctx: &Context) -> Result<Results, TaskError> {
+/// `Killed` (retry). Nodes that were seen until then are recorded.
+pub async fn call(connection: &Dbt, call: &Call<'_>, ctx: &Context) -> Result<Ended, TaskError> {
     let program = connection.program(ctx)?;
     let project = connection.project_dir(ctx)?;
     let target = ctx.scratch_dir()?.join("target");
-    let artefact = target.join("run_results.json");
+    let artefact = target.join(call.artefact);
     let cache = ParseCache::new(connection, ctx);
     prepare(&target, &artefact, &cache)?;
     let spec = child(connection, call, &program, &project, &target, ctx)?;
-    ctx.info(format!("dbt {} {}", call.command, call.arguments.join(" ")));
-    let mut errors: Vec<String> = Vec::new();
-    let mut done = 0;
-    let log = ctx.clone();
-    let exit = ctx.run_child(spec, &mut |stream, line| heard(&log, stream, line, &mut errors, &mut done)).await?;
-    let said = errors.join("\n");
-    match exit {
-        ChildExit::Code(0 | 1) => {
-            let text = std::fs::read(&artefact).map_err(|error| {
-                TaskError::fail("BadArtefact", format!("dbt left no {}: {error}\n{said}", artefact.display()))
-            })?;
-            cache.keep(&target, ctx);
-            let results = Results::parse(&text)?;
-            // A database error in a node that names a lock is a matter of time, not of the model.
-            match results.locked() {
-                Some(message) => Err(TaskError::retry("Warehouse", bounded(message, 2_000))),
-                None => Ok(results),
-            }
-        }
-        ChildExit::Code(2) => Err(usage(&said)),
-        ChildExit::Code(code) => Err(TaskError::fail("DbtUsage", format!("dbt ended with code {code}\n{said}"))),
-        ChildExit::Signal(signal) => {
+    ctx.info(format!("dbt {} {}", call.command.join(" "), call.arguments.join(" ")));
+    let mut live = Live::default();
+    let mut lines = |stream, line: &str| live.heard(ctx, stream, line);
+    let exit = server::stopping(connection, ctx, ctx.run_child(spec, &mut lines)).await;
+    let said = live.errors();
+    let failed = match exit {
+        Ok(ChildExit::Code(code @ (0 | 1))) => Ok(code == 1),
+        Ok(ChildExit::Code(2)) => Err(usage(&said)),
+        Ok(ChildExit::Code(code)) => Err(TaskError::fail("DbtUsage", format!("dbt ended with code {code}\n{said}"))),
+        Ok(ChildExit::Signal(signal)) => {
             Err(TaskError::retry("Killed", format!("dbt was ended by signal {signal}\n{said}")))
+        }
+        Err(error) => Err(error),
+    };
+    let read = failed.and_then(|failed| {
+        let text = std::fs::read(&artefact).map_err(|error| {
+            TaskError::fail("BadArtefact", format!("dbt left no {}: {error}\n{said}", artefact.display()))
+        })?;
+        Ok((failed, text))
+    });
+    match read {
+        Ok((failed, artefact)) => {
+            cache.keep(&target, ctx);
+            Ok(Ended { failed, artefact, target, live })
+        }
+        Err(error) => {
+            live.record(ctx);
+            Err(error)
         }
     }
 }
@@ -104,7 +108,8 @@ fn child(
     let text = |path: &Path| path.display().to_string();
     let profiles = connection.profiles_dir.as_ref().map_or_else(|| project.to_owned(), |folder| ctx.path(folder));
     let mut argv = vec![text(program), "--log-format".into(), "json".into(), "--no-use-colors".into()];
-    argv.extend(["--warn-error-options".into(), NOTHING_IS_AN_ERROR.into(), call.command.into()]);
+    argv.extend(["--warn-error-options".into(), NOTHING_IS_AN_ERROR.into()]);
+    argv.extend(call.command.iter().map(|&word| word.to_owned()));
     argv.extend(["--project-dir".into(), text(project), "--profiles-dir".into(), text(&profiles)]);
     argv.extend(["--target-path".into(), text(target), "--log-path".into(), text(ctx.scratch_dir()?)]);
     if let Some(name) = &connection.target {
@@ -120,7 +125,9 @@ fn child(
     let mut spec = ChildSpec::new(argv);
     // dbt cancels its queries on SIGINT; on SIGTERM they go on in the warehouse.
     spec.stop = StopSignal::Int;
+    spec.grace = GRACE;
     spec.cwd = Some(project.to_owned());
+    spec.env.extend(server::environment(connection, ctx)?);
     spec.env.extend(connection.env.clone());
     for (name, value) in [
         ("DBT_SEND_ANONYMOUS_USAGE_STATS", "false"),
@@ -146,45 +153,6 @@ fn child(
         spec.env.insert("DBT_ENV_SECRET_PASSWORD".to_owned(), password.expose().to_owned());
     }
     Ok(spec)
-}
-
-/// One line of output: JSON lines become readable ones, ends of nodes become progress, errors are kept for the message.
-fn heard(ctx: &Context, stream: Stream, line: &str, errors: &mut Vec<String>, done: &mut u64) {
-    let Ok(parsed) = serde_json::from_str::<LogLine>(line) else {
-        // Not JSON: a traceback, or the interpreter's own words.
-        ctx.log_child(stream, if stream == Stream::Stderr { Level::Warn } else { Level::Info }, line);
-        if stream == Stream::Stderr {
-            remember(errors, line);
-        }
-        return;
-    };
-    let message = parsed.info.msg.trim();
-    if message.is_empty() {
-        return;
-    }
-    let level = match parsed.info.level.as_str() {
-        "error" => Level::Error,
-        "warn" => Level::Warn,
-        "debug" => Level::Debug,
-        _ => Level::Info,
-    };
-    if level == Level::Error {
-        remember(errors, message);
-    }
-    if matches!(parsed.info.name.as_str(), "LogModelResult" | "LogSeedResult" | "LogTestResult" | "LogSnapshotResult") {
-        *done += 1;
-        ctx.progress(*done, parsed.data.get("total").and_then(Value::as_u64), "nodes");
-    }
-    for line in message.lines() {
-        ctx.log_child(stream, level, line);
-    }
-}
-
-fn remember(errors: &mut Vec<String>, line: &str) {
-    if errors.len() == KEPT_ERRORS {
-        errors.remove(0);
-    }
-    errors.push(bounded(line, 1_000));
 }
 
 /// Exit code 2: usage, parse and compile errors, or a warehouse that cannot be reached.

@@ -1,5 +1,7 @@
 //! dbt's artefact `run_results.json` (schema v6): what each node did.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,6 +9,8 @@ use updraft_task::{TaskError, TaskItem};
 
 /// Nodes listed in an output; the counts hold all.
 const LISTED: usize = 150;
+/// Some batches of a model in batches failed: dbt runs these again.
+const PARTIAL: &str = "partial success";
 
 #[derive(Deserialize)]
 struct Artefact {
@@ -41,8 +45,24 @@ pub enum Kind {
     Snapshot,
     /// A data test or unit test.
     Test,
+    /// A source.
+    Source,
     /// Anything else (operations, exports).
     Other,
+}
+
+impl Kind {
+    /// Kind of its row in the run.
+    pub const fn item(self) -> &'static str {
+        match self {
+            Self::Model => "dbt_model",
+            Self::Seed => "dbt_seed",
+            Self::Snapshot => "dbt_snapshot",
+            Self::Test => "dbt_test",
+            Self::Source => "dbt_source",
+            Self::Other => "dbt_node",
+        }
+    }
 }
 
 /// How a node ended.
@@ -57,18 +77,23 @@ pub enum Status {
     Failed,
     /// Left out because of something before it.
     Skipped,
+    /// Built, or passed, by an earlier attempt of the same task run, and not run again.
+    Reused,
 }
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Node {
+    /// dbt's id.
+    #[serde(skip)]
+    id: String,
     /// Name without project and kind.
     pub name: String,
     /// What it is.
     pub kind: Kind,
     /// How it ended.
     pub status: Status,
-    /// dbt's own word: `success`, `pass`, `warn`, `fail`, `error`, `skipped`.
+    /// dbt's own word: `success`, `pass`, `warn`, `fail`, `error`, `skipped`; `reused` for what an earlier attempt did.
     pub word: String,
     /// Seconds it took.
     pub seconds: f64,
@@ -83,8 +108,10 @@ pub struct Node {
 pub struct Counts {
     /// All.
     pub total: u64,
-    /// Built, or passed.
+    /// Built, or passed; also by an earlier attempt.
     pub ok: u64,
+    /// Those of them that an earlier attempt had done, so that they were not run again.
+    pub reused: u64,
     /// Warned.
     pub warned: u64,
     /// Failed.
@@ -100,6 +127,8 @@ pub struct Output {
     pub models: Counts,
     /// Seeds.
     pub seeds: Counts,
+    /// Snapshots.
+    pub snapshots: Counts,
     /// Data tests and unit tests.
     pub tests: Counts,
     /// Seconds that dbt took.
@@ -126,21 +155,42 @@ impl Results {
     /// # Errors
     /// `fail` `BadArtefact`.
     pub fn parse(text: &[u8]) -> Result<Self, TaskError> {
-        let artefact: Artefact = serde_json::from_slice(text)
-            .map_err(|error| TaskError::fail("BadArtefact", format!("run_results.json does not read: {error}")))?;
+        let artefact: Artefact = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
         let nodes = artefact.results.into_iter().map(node).collect::<Result<_, _>>()?;
         Ok(Self { nodes, elapsed_s: (artefact.elapsed_time * 1000.0).round() / 1000.0, database: None })
+    }
+
+    /// Adds what earlier attempts did and this one did not run again.
+    ///
+    /// # Errors
+    /// As [`Results::parse`].
+    pub fn add_earlier(&mut self, text: &[u8]) -> Result<(), TaskError> {
+        let known: BTreeSet<String> = self.nodes.iter().map(|node| node.id.clone()).collect();
+        for mut node in Self::parse(text)?.nodes.into_iter().filter(|node| !known.contains(&node.id)) {
+            if node.status == Status::Ok {
+                node.status = Status::Reused;
+                "reused".clone_into(&mut node.word);
+            }
+            self.nodes.push(node);
+        }
+        Ok(())
+    }
+
+    /// Whether dbt finds nodes here to run again. Hooks are none: they belong to each call.
+    pub fn is_retryable(&self) -> bool {
+        let again = |status| matches!(status, Status::Failed | Status::Skipped);
+        self.nodes.iter().any(|node| !node.id.starts_with("operation.") && (again(node.status) || node.word == PARTIAL))
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> u64 {
+        self.nodes.len() as u64
     }
 
     /// The same, built in this file.
     pub fn of_database(mut self, file: Option<String>) -> Self {
         self.database = file;
         self
-    }
-
-    /// Whether no node was executed.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
     }
 
     /// Nodes of these kinds by how they ended.
@@ -150,6 +200,7 @@ impl Results {
             counts.total += 1;
             match node.status {
                 Status::Ok => counts.ok += 1,
+                Status::Reused => (counts.ok, counts.reused) = (counts.ok + 1, counts.reused + 1),
                 Status::Warned => counts.warned += 1,
                 Status::Failed => counts.failed += 1,
                 Status::Skipped => counts.skipped += 1,
@@ -182,14 +233,7 @@ impl Results {
     /// A row for each node.
     pub fn items(&self) -> impl Iterator<Item = TaskItem> {
         self.nodes.iter().map(|node| TaskItem {
-            kind: match node.kind {
-                Kind::Model => "dbt_model",
-                Kind::Seed => "dbt_seed",
-                Kind::Snapshot => "dbt_snapshot",
-                Kind::Test => "dbt_test",
-                Kind::Other => "dbt_node",
-            }
-            .to_owned(),
+            kind: node.kind.item().to_owned(),
             name: node.name.clone(),
             state: node.word.clone(),
             seconds: Some(node.seconds),
@@ -207,6 +251,7 @@ impl Results {
             Status::Warned => 1,
             Status::Skipped => 2,
             Status::Ok => 3,
+            Status::Reused => 4,
         };
         // dbt lists nodes as its threads finish: by name, equal runs have equal outputs.
         nodes.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
@@ -214,11 +259,16 @@ impl Results {
         nodes.truncate(LISTED);
         for node in &mut nodes {
             // What went well needs no words; what did not is told whole in its row and log.
-            node.message = node.message.take().filter(|_| node.status != Status::Ok).map(|text| bounded(&text, 150));
+            node.message = node
+                .message
+                .take()
+                .filter(|_| !matches!(node.status, Status::Ok | Status::Reused))
+                .map(|text| bounded(&text, 150));
         }
         Output {
             models: self.count(Kind::Model),
             seeds: self.count(Kind::Seed),
+            snapshots: self.count(Kind::Snapshot),
             tests: self.count(Kind::Test),
             elapsed_s: self.elapsed_s,
             nodes,
@@ -228,24 +278,57 @@ impl Results {
     }
 }
 
+fn unreadable(error: &serde_json::Error) -> TaskError {
+    TaskError::fail("BadArtefact", format!("run_results.json does not read: {error}"))
+}
+
+/// An artefact for the next attempt: `text` with the nodes of `earlier` that it does not have, and the arguments of the first call,
+/// since dbt takes what to repeat from there.
+///
+/// # Errors
+/// `fail` `BadArtefact`.
+pub fn merged(text: &[u8], earlier: Option<&[u8]>) -> Result<Value, TaskError> {
+    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).map_err(|error| unreadable(&error));
+    let mut artefact = read(text)?;
+    let Some(earlier) = earlier else { return Ok(artefact) };
+    let mut earlier = read(earlier)?;
+    artefact["args"] = earlier["args"].take();
+    let (Value::Array(ours), Value::Array(theirs)) = (&mut artefact["results"], earlier["results"].take()) else {
+        return Ok(artefact);
+    };
+    let known: BTreeSet<String> =
+        ours.iter().filter_map(|node| node["unique_id"].as_str().map(str::to_owned)).collect();
+    ours.extend(theirs.into_iter().filter(|node| !node["unique_id"].as_str().is_some_and(|id| known.contains(id))));
+    Ok(artefact)
+}
+
+impl Node {
+    /// Kind and short name of a node by its id.
+    pub fn named(id: &str) -> (Kind, String) {
+        let mut parts = id.splitn(3, '.');
+        let kind = match parts.next() {
+            Some("model") => Kind::Model,
+            Some("seed") => Kind::Seed,
+            Some("snapshot") => Kind::Snapshot,
+            Some("test" | "unit_test") => Kind::Test,
+            Some("source") => Kind::Source,
+            Some(_) | None => Kind::Other,
+        };
+        let name = parts.nth(1).unwrap_or(id);
+        // A data test's id ends in a hash of ten digits.
+        let name = match name.rsplit_once('.') {
+            Some((name, hash)) if kind == Kind::Test && hash.len() == 10 => name,
+            Some(_) | None => name,
+        };
+        (kind, name.to_owned())
+    }
+}
+
 fn node(raw: RawNode) -> Result<Node, TaskError> {
-    let mut parts = raw.unique_id.splitn(3, '.');
-    let kind = match parts.next() {
-        Some("model") => Kind::Model,
-        Some("seed") => Kind::Seed,
-        Some("snapshot") => Kind::Snapshot,
-        Some("test" | "unit_test") => Kind::Test,
-        Some(_) | None => Kind::Other,
-    };
-    let name = parts.nth(1).unwrap_or(&raw.unique_id);
-    // A data test's id ends in a hash of ten digits.
-    let name = match name.rsplit_once('.') {
-        Some((name, hash)) if kind == Kind::Test && hash.len() == 10 => name,
-        Some(_) | None => name,
-    };
+    let (kind, name) = Node::named(&raw.unique_id);
     let status = match raw.status.as_str() {
         "success" | "pass" | "no-op" => Status::Ok,
-        "warn" | "partial success" => Status::Warned,
+        "warn" | PARTIAL => Status::Warned,
         "fail" | "error" | "runtime error" => Status::Failed,
         "skipped" => Status::Skipped,
         other => {
@@ -257,7 +340,8 @@ fn node(raw: RawNode) -> Result<Node, TaskError> {
     };
     let written = raw.adapter_response.get("rows_affected").and_then(Value::as_u64);
     Ok(Node {
-        name: name.to_owned(),
+        id: raw.unique_id,
+        name,
         kind,
         status,
         word: raw.status,
@@ -301,7 +385,7 @@ mod tests {
             { "unique_id": "seed.opensky.countries", "status": "skipped" },
         ]));
         assert_eq!(results.count(Kind::Model), Counts { total: 1, ok: 1, ..Counts::default() });
-        assert_eq!(results.count(Kind::Test), Counts { total: 3, ok: 1, warned: 1, failed: 1, skipped: 0 });
+        assert_eq!(results.count(Kind::Test), Counts { total: 3, ok: 1, warned: 1, failed: 1, ..Counts::default() });
         assert_eq!(
             results.failures(|kind| kind == Kind::Test),
             ["not_null_a_icao24: Got 2 results, configured to fail if != 0"]

@@ -118,6 +118,30 @@ impl Server {
         }
     }
 
+    /// Ends what sessions with this application name do, as dbt's for an attempt; `sessions`: the sessions, too, and waits until
+    /// none is left.
+    ///
+    /// # Errors
+    /// `retry` `Warehouse`; `fail` `BadConnection`, `Denied`: only the sessions' own user and a superuser may.
+    pub(crate) async fn end_sessions(&self, application: &str, sessions: bool) -> Result<(), TaskError> {
+        let (mut connection, _) = self.open().await?;
+        let told = if sessions {
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1"
+        } else {
+            "select count(pg_cancel_backend(pid)) from pg_stat_activity where application_name = $1"
+        };
+        loop {
+            let query = sqlx::query_scalar::<_, i64>(told).bind(application);
+            let left = query.fetch_one(&mut connection).await.map_err(|error| self.fault(&error))?;
+            if left == 0 || !sessions {
+                break;
+            }
+            tokio::time::sleep(STOP_AGAIN).await;
+        }
+        let _ = tokio::time::timeout(STOP, connection.close()).await;
+        Ok(())
+    }
+
     fn fault(&self, error: &sqlx::Error) -> TaskError {
         fault::plain(error).context(format!("PostgreSQL at {}", self.place))
     }

@@ -15,7 +15,6 @@ use updraft_testkit::services::clickhouse;
 use super::*;
 use crate::clickhouse::migrate::ClickhouseMigrate;
 use crate::postgres::migrate::PostgresMigrate;
-use crate::postgres::testing::execute;
 use crate::quality::QualityCheck;
 use crate::warehouse_load::WarehouseLoad;
 
@@ -59,8 +58,8 @@ struct Bench {
 impl Bench {
     fn new(folder: &Path) -> Option<Self> {
         let run = TestRun::new(folder);
-        run.connect("dbt_duckdb", dbt("duckdb", &json!({}), None));
-        run.connect("dbt", dbt("duckdb", &json!({}), None));
+        run.connect("dbt_duckdb", dbt("duckdb"));
+        run.connect("dbt", dbt("duckdb"));
         if !installed(&run) {
             return None;
         }
@@ -202,19 +201,10 @@ fn time_of(interval: i64) -> i64 {
     MIDNIGHT - 1_787 + interval * 600
 }
 
-/// The project of the repository on a target, in a connection of the kind `dbt`.
-fn dbt(target: &str, env: &Value, password: Option<&str>) -> Value {
-    let mut entry = json!({
-        "kind": "dbt",
-        "project": repository("dbt"),
-        "target": target,
-        "env": env,
-        "duckdb_path": if target == "duckdb" { json!("warehouse.duckdb") } else { Value::Null },
-    });
-    if let Some(password) = password {
-        entry["password"] = json!(password);
-    }
-    entry
+/// The project of the repository on a target, whose server is the connection of that name.
+fn dbt(target: &str) -> Value {
+    let (field, place) = if target == "duckdb" { ("duckdb_path", "warehouse.duckdb") } else { ("warehouse", target) };
+    json!({ "kind": "dbt", "project": repository("dbt"), "target": target, field: place })
 }
 
 /// ClickHouse calls the states otherwise.
@@ -279,13 +269,6 @@ async fn three_engines_build_the_same_marts() {
     crate::postgres::testing::connect(&bench.run, "postgres", postgres.url());
     let migrations = json!({ "folder": repository("workflows/opensky/postgres") });
     bench.task::<PostgresMigrate>("migrate", Some("postgres"), migrations).await;
-    execute(
-        postgres.url(),
-        "create table quality_results (run_id text, workflow text, task text, batch_id text, region text, check_name text, \
-         column_name text, severity text, observed double precision, threshold double precision, state text, \
-         score double precision, at timestamptz, primary key (run_id, batch_id, region, check_name))",
-    )
-    .await;
     connect_clickhouse(&bench.run, &clickhouse);
     let migrations = json!({ "folder": repository("workflows/opensky/clickhouse") });
     bench.task::<ClickhouseMigrate>("migrate", Some("clickhouse"), migrations).await;
@@ -298,14 +281,9 @@ async fn three_engines_build_the_same_marts() {
     assert!(kept + 500 < came, "too few states come twice to show which copy counts: {kept} of {came}");
 
     let address = clickhouse.address();
-    let on_clickhouse = json!({
-        "UPDRAFT_CLICKHOUSE_PORT": address.port.to_string(),
-        "UPDRAFT_CLICKHOUSE_USER": address.user,
-        "UPDRAFT_CLICKHOUSE_DATABASE": clickhouse.name(),
-    });
-    bench.run.connect("dbt_clickhouse", dbt("clickhouse", &on_clickhouse, Some(&address.password)));
-    let on_postgres = postgres_environment(postgres.url());
-    bench.run.connect("dbt_postgres", dbt("postgres", &on_postgres, None));
+    for engine in ["clickhouse", "postgres"] {
+        bench.run.connect(&format!("dbt_{engine}"), dbt(engine));
+    }
     let mut nodes = BTreeMap::new();
     for engine in ["duckdb", "clickhouse", "postgres"] {
         let connection = format!("dbt_{engine}");
@@ -328,15 +306,4 @@ async fn three_engines_build_the_same_marts() {
     found.extend(differences("PostgreSQL", &bench.tables("postgres", &connect, "opensky", ""), &ours));
     assert_eq!(found, documented(), "docs/dbt.md lists how the engines differ");
     println!("{nodes:?}: {kept} states of {came} rows, {} tables equal", ours.len());
-}
-
-/// Variables of the target `postgres` for a URL without a password.
-fn postgres_environment(url: &str) -> Value {
-    let url = reqwest::Url::parse(url).unwrap();
-    json!({
-        "UPDRAFT_POSTGRES_HOST": url.host_str().unwrap(),
-        "UPDRAFT_POSTGRES_PORT": url.port().unwrap().to_string(),
-        "UPDRAFT_POSTGRES_USER": url.username(),
-        "UPDRAFT_POSTGRES_DATABASE": url.path().trim_start_matches('/'),
-    })
 }

@@ -9,7 +9,11 @@ use updraft_task::testing::TestRun;
 use super::*;
 
 #[cfg(feature = "sql")]
+mod cancelling;
+mod commands;
+#[cfg(feature = "sql")]
 mod engines;
+mod retry;
 
 /// A project of one seed, two models and three tests in `folder/dbt`.
 fn project(folder: &Path) -> TestRun {
@@ -76,6 +80,10 @@ async fn models_and_tests_become_rows() {
     let mut kinds: Vec<String> = run.items().iter().map(|item| format!("{} {}", item.kind, item.state)).collect();
     kinds.sort();
     assert_eq!(kinds, ["dbt_model success", "dbt_seed success", "dbt_test pass", "dbt_test pass", "dbt_test pass"]);
+    // While dbt ran, each node was shown when it began and when it ended.
+    let shown: Vec<String> = run.live_items().iter().map(|item| format!("{} {}", item.name, item.state)).collect();
+    assert_eq!(shown[..4], ["numbers running", "numbers success", "doubled running", "doubled success"]);
+    assert_eq!(shown.len(), 10, "{shown:?}");
     assert!(folder.path().join("w/warehouse.duckdb").is_file());
     assert_eq!(tested.database.as_deref(), Some("w/warehouse.duckdb"));
     assert!(folder.path().join(".updraft/dbt/test/run/duckdb-partial_parse.msgpack").is_file());
@@ -182,6 +190,9 @@ async fn a_cancelled_attempt_stops_dbt_with_sigint_while_a_model_runs() {
     }
     run.cancel();
     assert_eq!(attempt.await.unwrap_err().class(), "Cancelled");
+    let items: Vec<(String, String)> = run.items().into_iter().map(|item| (item.name, item.state)).collect();
+    // dbt's own last word, if it came to it.
+    assert!(items.len() == 1 && matches!(items[0].1.as_str(), "error" | "interrupted"), "{items:?}");
     let lines: Vec<String> = run.lines().into_iter().map(|(_, line)| line).collect();
     assert!(
         lines

@@ -2,8 +2,6 @@
 
 mod consume;
 mod publish;
-mod throughput;
-mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
