@@ -12,16 +12,33 @@ pub(crate) const USER_AGENT: &str = concat!("updraft/", env!("CARGO_PKG_VERSION"
 /// As much of a refusal's body is read for its message.
 const EXCERPT_BYTES: usize = 4 * 1024;
 
-/// A fault on the way: `Timeout` or `Network`, both worth another try; a request that cannot even be made is `BadParameters`.
+/// A fault on the way: `Timeout` or `Network`, both worth another try; `Certificate` is not, and a request that cannot even be made is
+/// `BadParameters`.
 pub(crate) fn transport(what: &str, error: &reqwest::Error) -> TaskError {
     let text = format!("{what}: {}", chain(error));
     if error.is_builder() {
         TaskError::fail("BadParameters", text)
+    } else if is_certificate_fault(error) {
+        TaskError::fail("Certificate", text)
     } else if error.is_timeout() {
         TaskError::retry("Timeout", text)
     } else {
         TaskError::retry("Network", text)
     }
+}
+
+/// Whether the cause is a certificate that is not trusted, expired, or another host's.
+pub(crate) fn is_certificate_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // What an I/O error holds is not its source: that is the source of what it holds.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = held.map_or_else(|| error.source(), |held| Some(held as &(dyn std::error::Error + 'static)));
+    }
+    false
 }
 
 /// An error with its causes: reqwest's own text stops at "error sending request".

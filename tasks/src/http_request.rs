@@ -150,6 +150,7 @@ impl Task for HttpRequest {
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass { name: "Timeout", retryable: true, meaning: "no whole answer within `timeout_s`" },
         ErrorClass { name: "Network", retryable: true, meaning: "refused, reset, or cut off" },
+        ErrorClass { name: "Certificate", retryable: false, meaning: "the server's certificate is not trusted" },
         ErrorClass {
             name: "Upstream5xx",
             retryable: true,

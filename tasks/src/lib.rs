@@ -85,9 +85,14 @@ pub fn registry() -> Registry {
     #[cfg(feature = "kafka")]
     {
         registry.add_connection::<kafka::KafkaConnection>();
-        registry.add::<kafka::KafkaPublish>().add::<kafka::KafkaConsume>().add::<kafka::KafkaCommit>();
+        registry
+            .add::<kafka::KafkaPublish>()
+            .add::<kafka::KafkaConsume>()
+            .add::<kafka::KafkaCommit>()
+            .add::<kafka::KafkaTopics>();
     }
     registry.add_connection::<http_request::Http>();
+    registry.add_connection::<notify::Slack>();
     registry.add_connection::<notify::Smtp>();
     registry.add_connection::<notify::Webhook>();
     registry.add_connection::<opensky::OpenSky>();

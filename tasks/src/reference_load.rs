@@ -94,6 +94,7 @@ impl Task for ReferenceLoad {
         ErrorClass { name: "TooLarge", retryable: false, meaning: "the source has more than 512 MiB" },
         ErrorClass { name: "Timeout", retryable: true, meaning: "the source's server does not answer in time" },
         ErrorClass { name: "Network", retryable: true, meaning: "the source's server cannot be reached" },
+        ErrorClass { name: "Certificate", retryable: false, meaning: "the server's certificate is not trusted" },
         ErrorClass {
             name: "Upstream5xx",
             retryable: true,

@@ -52,8 +52,12 @@ const FATAL_CODES: [Code; 2] = [Code::Fatal, Code::OutOfOrderSequenceNumber];
 const FENCED_CODES: [Code; 4] =
     [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch, Code::InvalidProducerIdMapping];
 
-fn code(error: &KafkaError) -> Code {
-    error.rdkafka_error_code().unwrap_or(Code::Unknown)
+/// The error's code, also those of an admin's calls, which the client itself leaves out.
+pub(super) fn code(error: &KafkaError) -> Code {
+    match error {
+        KafkaError::AdminOp(code) => *code,
+        other => other.rdkafka_error_code().unwrap_or(Code::Unknown),
+    }
 }
 
 /// Whether the message was too large to be sent.

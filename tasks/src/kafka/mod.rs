@@ -14,9 +14,11 @@ mod rows;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use commit::{CommitParams, CommitReport, Committed, KafkaCommit};
 pub use connection::{KafkaConnection, SecurityProtocol};
 pub use consume::{ColumnSpec, ConsumeParams, ConsumeReport, End, Gone, KafkaConsume, KeyForm, PartitionRead, Start};
 pub use publish::{Compression, KafkaPublish, MessageFormat, PartitionReport, PublishParams, PublishReport};
 pub use reader::Isolation;
+pub use topics::{Action, Change, KafkaTopics, TopicPlan, TopicSpec, TopicsParams, TopicsReport};

@@ -57,6 +57,15 @@ pub(super) struct Watermarks {
     pub(super) high: i64,
 }
 
+/// Partitions of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Their numbers, sorted.
+    pub(super) partitions: Vec<i32>,
+    /// Copies of each.
+    pub(super) copies: usize,
+}
+
 /// A consumer; every call blocks.
 pub(super) struct Reader {
     consumer: BaseConsumer<Watch>,
@@ -135,6 +144,11 @@ impl Reader {
 
     /// The topic's partitions; `None`: there is no such topic.
     pub(super) fn partitions(&self, topic: &str) -> Result<Option<Vec<i32>>, TaskError> {
+        Ok(self.shape(topic)?.map(|shape| shape.partitions))
+    }
+
+    /// The topic's partitions and copies; `None`: there is no such topic. Asking does not make it.
+    pub(super) fn shape(&self, topic: &str) -> Result<Option<Shape>, TaskError> {
         let doing = format!("look up topic {topic}");
         let metadata = self.insist(&doing, || self.consumer.fetch_metadata(Some(topic), CALL))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
@@ -145,7 +159,8 @@ impl Reader {
         }
         let mut numbers: Vec<i32> = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
         numbers.sort_unstable();
-        Ok(if numbers.is_empty() { None } else { Some(numbers) })
+        let copies = found.partitions().iter().map(|partition| partition.replicas().len()).max().unwrap_or_default();
+        Ok((!numbers.is_empty()).then_some(Shape { partitions: numbers, copies }))
     }
 
     /// What a partition holds; `high` is as far as this reader's isolation lets it read now.

@@ -1,14 +1,18 @@
 //! Channels against small servers on loopback; states as the run's other tasks have them.
 
+mod mail;
+mod slack;
+mod templates;
+
 use serde_json::json;
-use updraft_task::Verdict;
 use updraft_task::testing::TestRun;
+use updraft_task::{TaskRunState, Verdict};
 
 use super::*;
 use crate::fake::{Answer, Fake, answer};
 
 fn sibling(task: &str, state: TaskRunState) -> Sibling {
-    Sibling { task: task.to_owned(), state, allow_failure: false, error: None, output: None }
+    Sibling { task: task.to_owned(), state, allow_failure: false, error: None, duration: None, output: None }
 }
 
 async fn tell(run: &TestRun, params: serde_json::Value) -> Result<Output, TaskError> {

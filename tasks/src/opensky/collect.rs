@@ -94,6 +94,7 @@ impl Task for Collect {
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass { name: "Timeout", retryable: true, meaning: "no connection in 5 s, or no whole answer in 30 s" },
         ErrorClass { name: "Network", retryable: true, meaning: "refused, reset, or cut off half-way" },
+        ErrorClass { name: "Certificate", retryable: false, meaning: "the server's certificate is not trusted" },
         ErrorClass { name: "Upstream5xx", retryable: true, meaning: "500…599: OpenSky is overloaded" },
         ErrorClass {
             name: "BrokenBody",

@@ -283,6 +283,7 @@ impl Host for AttemptHost {
                 state: shown_state(ended, work),
                 allow_failure: task.allow_failure,
                 error: last.and_then(error_of),
+                duration: last.and_then(|row| Some(row.ended_at.since(row.started_at?))),
                 output: last.and_then(|row| row.output.as_deref()).and_then(|text| serde_json::from_str(text).ok()),
             });
         }

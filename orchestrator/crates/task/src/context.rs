@@ -76,6 +76,8 @@ pub struct Sibling {
     pub allow_failure: bool,
     /// Error class and message of its last attempt, or the reason of a skip.
     pub error: Option<(String, String)>,
+    /// How long the body of its last attempt ran; `None` if none has.
+    pub duration: Option<Duration>,
     /// Its output.
     pub output: Option<Value>,
 }

@@ -2,6 +2,8 @@
 
 mod consume;
 mod publish;
+mod throughput;
+mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

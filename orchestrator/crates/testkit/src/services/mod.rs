@@ -27,6 +27,7 @@ pub mod prometheus;
 pub mod s3;
 pub mod set;
 pub mod shared;
+pub mod smtp;
 pub mod spark;
 
 use uuid::Uuid;
