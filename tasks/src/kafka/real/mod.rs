@@ -16,6 +16,7 @@ use rdkafka::message::Headers as _;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Message as _};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use updraft_task::Dataset;
 use updraft_task::testing::TestRun;
 use updraft_testkit::services::Own;
@@ -24,7 +25,7 @@ use updraft_testkit::services::kafka::{self, Broker, Prefix};
 use super::KafkaConnection;
 use super::reader::{Isolation, Reader, Watermarks};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What blocks runs on a thread that may.
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -77,7 +78,7 @@ struct Record {
 
 fn reader(servers: &str, isolation: Isolation) -> Reader {
     let connection: KafkaConnection = serde_json::from_value(json!({ "bootstrap_servers": servers })).unwrap();
-    Reader::open(&connection, isolation, LIMIT, Default::default()).unwrap()
+    Reader::open(&connection, isolation, LIMIT, CancellationToken::default()).unwrap()
 }
 
 /// What each partition holds as this isolation sees it.

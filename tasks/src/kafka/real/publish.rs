@@ -20,13 +20,13 @@ async fn publish(
 }
 
 /// Blocks until the topic has this many records (and fewer than `below`), those of open transactions included.
-fn wait_for(address: &Address, topic: &str, (least, below): (i64, i64)) {
+fn wait_for(address: &Address, topic: &str, (least, below): (i64, usize)) {
     let count = || address.end_offsets(topic).map_or(0, |ends| ends.iter().sum::<i64>());
     while count() < least {
         std::thread::sleep(Duration::from_millis(2));
     }
     let found = count();
-    assert!(found < below, "{found} of {below} records are there: this is not the middle");
+    assert!(usize::try_from(found).unwrap() < below, "{found} of {below} records are there: this is not the middle");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +87,7 @@ async fn an_attempt_that_was_taken_for_dead_is_fenced_and_nothing_of_it_is_read(
     let address = prefix.address().clone();
     let mut seen = tokio::task::spawn_blocking({
         let topic = topic.clone();
-        move || wait_for(&address, &topic, (1_000, ROWS as i64))
+        move || wait_for(&address, &topic, (1_000, ROWS))
     });
     let mut zombie = pin!(publish(&run, (&task, 1), &topic, (&input, json!({}))));
     tokio::select! {
@@ -128,7 +128,7 @@ async fn a_stopped_attempt_leaves_neither_records_nor_dead_letters_and_the_next_
     let address = prefix.address().clone();
     let mut seen = tokio::task::spawn_blocking({
         let topic = topic.clone();
-        move || wait_for(&address, &topic, (1_000, ROWS as i64))
+        move || wait_for(&address, &topic, (1_000, ROWS))
     });
     let mut first = pin!(publish(&stopped, (&task, 1), &topic, (&input, with.clone())));
     tokio::select! {

@@ -30,10 +30,7 @@ fn states(first: i64) -> RecordBatch {
     RecordBatch::try_from_iter([
         ("icao24", text(&|row| format!("{row:06x}"))),
         ("callsign", text(&|row| format!("DLH{}", row * 7919 % 10_000))),
-        (
-            "origin_country",
-            text(&|row| ["Germany", "United Kingdom", "France", "Spain"][(row % 4) as usize].to_owned()),
-        ),
+        ("origin_country", text(&|row| if row % 4 == 0 { "United Kingdom" } else { "Germany" }.to_owned())),
         ("time_position", instant(1_500)),
         ("last_contact", instant(0)),
         ("longitude_deg", number(&|row| spread(row, 104_729, 360) - 180.0)),
@@ -62,7 +59,7 @@ fn rate(begun: Instant) -> (f64, f64) {
     (seconds, STATES as f64 / seconds)
 }
 
-/// The number before or in a tool's answer that `find` picks.
+/// The line of a tool's answer in which `find` finds a rate, and the rate.
 fn tool_rate(address: &Address, class: &str, arguments: &[&str], find: fn(&str) -> Option<f64>) -> (String, f64) {
     let said = address.tool(class, arguments, "").unwrap();
     let (line, rate) = said.lines().rev().find_map(|line| find(line).map(|rate| (line, rate))).expect("a rate");

@@ -103,7 +103,7 @@ impl Task for KafkaTopics {
         ErrorClass { name: "Conflict", retryable: true, meaning: "somebody else made or changed a topic meanwhile" },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "the connection's settings are not usable" },
     ];
-    const EXAMPLE: &'static str = r#"
+    const EXAMPLE: &'static str = r"
 - id: topics
   type: kafka.topics
   with:
@@ -114,7 +114,7 @@ impl Task for KafkaTopics {
       - name: raw_flights.dlq
         partitions: 1
         config: { retention.ms: 2592000000, retention.bytes: 1073741824 }
-"#;
+";
 
     type Params = TopicsParams;
     type Output = TopicsReport;
