@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Bytes(Vec<u8>),
     /// Nothing, for ever.
     Silence,
+    /// These bytes, then one more every 50 ms, for ever.
+    Drip(Vec<u8>),
 }
 
 /// An HTTP answer.
@@ -52,6 +54,15 @@ impl Fake {
                         let _ = stream.shutdown().await;
                     }
                     Answer::Silence => silent.push(stream),
+                    Answer::Drip(bytes) => {
+                        tokio::spawn(async move {
+                            let mut next = stream.write_all(&bytes).await;
+                            while next.is_ok() {
+                                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                                next = stream.write_all(b"x").await;
+                            }
+                        });
+                    }
                 }
             }
         });

@@ -1,10 +1,12 @@
 //! What every HTTP client of the tasks shares: how it names itself, how its faults read, how much of a body it takes.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tokio::io::AsyncWriteExt as _;
 use updraft_task::{TaskError, Timestamp};
 
 /// How the tasks name themselves.
@@ -59,7 +61,31 @@ pub(crate) async fn body(response: reqwest::Response, limit: usize, what: &str) 
     if whole {
         return Ok(bytes);
     }
-    Err(TaskError::fail("TooLarge", format!("{what} has more than {limit} bytes, which is the most that is taken")))
+    Err(too_large(what, limit as u64))
+}
+
+/// Writes a body of at most `limit` bytes to a file that is there when this is done.
+pub(crate) async fn body_to_file(
+    mut response: reqwest::Response,
+    limit: u64,
+    file: &Path,
+    what: &str,
+) -> Result<(), TaskError> {
+    let scratch = |error: std::io::Error| TaskError::retry("Scratch", format!("{what}: {}: {error}", file.display()));
+    let mut written = tokio::fs::File::create(file).await.map_err(scratch)?;
+    let mut size = 0;
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(what, &error.without_url()))? {
+        size += chunk.len() as u64;
+        if size > limit {
+            return Err(too_large(what, limit));
+        }
+        written.write_all(&chunk).await.map_err(scratch)?;
+    }
+    written.flush().await.map_err(scratch)
+}
+
+fn too_large(what: &str, limit: u64) -> TaskError {
+    TaskError::fail("TooLarge", format!("{what} has more than {limit} bytes, which is the most that is taken"))
 }
 
 /// The beginning of a refusal's body, for the message.

@@ -12,7 +12,7 @@ use updraft_task::{
     ConnectionKind, ConnectionNeed, Context, Dataset, Effects, ErrorClass, Format, Secret, Task, TaskError,
 };
 
-use crate::http::{USER_AGENT, body, chain, excerpt, retry_after, transport};
+use crate::http::{USER_AGENT, body, body_to_file, chain, excerpt, retry_after, transport};
 
 /// Largest answer kept in the output, in bytes; larger ones need `save_to`.
 const INLINE_BYTES: usize = 32 * 1024;
@@ -20,8 +20,8 @@ const INLINE_BYTES: usize = 32 * 1024;
 const OUTPUT_BYTES: usize = 40 * 1024;
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
-/// Largest answer kept in the lake, in bytes: it passes through memory.
-const SAVED_BYTES: usize = 256 * 1024 * 1024;
+/// Largest answer kept in the lake, in bytes: it passes through a scratch file.
+const SAVED_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
 /// The connection kind `http`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -109,14 +109,14 @@ pub struct Params {
     #[serde(default)]
     pub body: Option<String>,
     /// Statuses that are fine; 200…299 if left out. Redirects are followed, at most 10 and with a connection only on its
-    /// host, unless a 3xx is listed here.
+    /// host and port (or from HTTP to HTTPS there), unless a 3xx is listed here.
     #[serde(default)]
     pub expect: Vec<u16>,
     /// Longest time of the whole call in seconds, from 1. Connecting takes no longer than 5 s in any case.
     #[serde(default = "thirty")]
     #[schemars(range(min = 1))]
     pub timeout_s: u32,
-    /// Keeps the body (at most 256 MiB) in the lake under this key instead of in the output (at most 32 KiB).
+    /// Keeps the body (at most 8 GiB) in the lake under this key instead of in the output (at most 32 KiB).
     #[serde(default)]
     pub save_to: Option<String>,
 }
@@ -136,7 +136,8 @@ pub struct Output {
     pub bytes: u64,
     /// Body, if it is JSON and not saved.
     pub json: Option<Value>,
-    /// Body as text, if it is not JSON and not saved.
+    /// Body as text, if it is not JSON and not saved: UTF-8, or ISO 8859-1 if its `Content-Type` says so. Of other bytes each
+    /// becomes the replacement character, and the log warns.
     pub text: Option<String>,
     /// The saved body, as one row: its form is JSON or bytes.
     pub dataset: Option<Dataset>,
@@ -148,7 +149,7 @@ impl Task for HttpRequest {
     const EFFECTS: Effects = Effects::AtLeastOnce;
     const CONNECTION: ConnectionNeed = ConnectionNeed::Optional(&["http"]);
     const ERRORS: &'static [ErrorClass] = &[
-        ErrorClass { name: "Timeout", retryable: true, meaning: "no whole answer within `timeout_s`" },
+        ErrorClass { name: "Timeout", retryable: true, meaning: "no whole answer within `timeout_s`, or 408" },
         ErrorClass { name: "Network", retryable: true, meaning: "refused, reset, or cut off" },
         ErrorClass { name: "Certificate", retryable: false, meaning: "the server's certificate is not trusted" },
         ErrorClass {
@@ -162,7 +163,7 @@ impl Task for HttpRequest {
         ErrorClass {
             name: "TooLarge",
             retryable: false,
-            meaning: "a body over 32 KiB without `save_to`, or over 256 MiB with it",
+            meaning: "a body over 32 KiB without `save_to`, or over 8 GiB with it",
         },
         ErrorClass {
             name: "BadParameters",
@@ -170,6 +171,8 @@ impl Task for HttpRequest {
             meaning: "no address or none that is one, two bodies, a bad header, no time",
         },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "the connection does not fit" },
+        ErrorClass { name: "Scratch", retryable: true, meaning: "the body cannot be written to a scratch file" },
+        ErrorClass { name: "BadKey", retryable: false, meaning: "`save_to` is no key of the lake" },
         ErrorClass { name: "Lake", retryable: true, meaning: "the body cannot be kept just now" },
     ];
     const EXAMPLE: &'static str =
@@ -201,26 +204,27 @@ async fn ask(
     }
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let is_json = content_type.as_ref().is_some_and(|kind| kind.contains("json"));
-    let limit = if params.save_to.is_some() { SAVED_BYTES } else { INLINE_BYTES };
-    let bytes =
-        body(response, limit, &format!("the body of {shown}")).await.map_err(|error| too_large(error, params))?;
-    let size = bytes.len() as u64;
-    let mut output = Output { status, content_type, bytes: size, json: None, text: None, dataset: None };
+    let what = format!("the body of {shown}");
+    let mut output = Output { status, content_type, bytes: 0, json: None, text: None, dataset: None };
     if let Some(key) = &params.save_to {
+        let file = ctx.scratch_dir()?.join("body");
+        body_to_file(response, SAVED_BYTES, &file, &what).await?;
+        let (bytes, sha256) = ctx.lake()?.put_file(key, &file).await?;
+        ctx.info(format!("{bytes} bytes lie at {key}"));
         let format = if is_json { Format::Json } else { Format::Bytes };
-        let dataset = Dataset::of_bytes(key, format, 1, &bytes);
-        ctx.lake()?.put(key, bytes).await?;
-        ctx.info(format!("{size} bytes lie at {key}"));
-        output.dataset = Some(dataset);
+        output.bytes = bytes;
+        output.dataset = Some(Dataset { bytes, sha256, ..Dataset::of_bytes(key, format, 1, &[]) });
         return Ok(output);
     }
+    let bytes = body(response, INLINE_BYTES, &what).await.map_err(|error| too_large(error, params))?;
+    output.bytes = bytes.len() as u64;
     match serde_json::from_slice(&bytes) {
         Ok(json) => output.json = Some(json),
         Err(_) if bytes.is_empty() => {}
         Err(error) if is_json => {
             return Err(TaskError::retry("BrokenBody", format!("{shown}: the body says it is JSON, but: {error}")));
         }
-        Err(_) => output.text = Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(_) => output.text = Some(text(&bytes, output.content_type.as_deref(), &what, ctx)),
     }
     // What is escaped grows: control characters to six times their size.
     if serde_json::to_vec(&output).map_or(0, |written| written.len()) > OUTPUT_BYTES {
@@ -228,6 +232,19 @@ async fn ask(
         return Err(too_large(error, params));
     }
     Ok(output)
+}
+
+fn text(bytes: &[u8], content_type: Option<&str>, what: &str, ctx: &Context) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let kind = content_type.unwrap_or_default().to_ascii_lowercase();
+    let charset = kind.split("charset=").nth(1).unwrap_or_default().trim_matches(['"', ' ', ';']);
+    if matches!(charset, "iso-8859-1" | "latin1") {
+        return bytes.iter().copied().map(char::from).collect();
+    }
+    ctx.warn(format!("{what} is not UTF-8: what is not became U+FFFD; `save_to` keeps the bytes as they are"));
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn too_large(error: TaskError, params: &Params) -> TaskError {
@@ -245,6 +262,7 @@ async fn refused(status: u16, shown: &str, response: reqwest::Response, ctx: &Co
         None => TaskError::retry(class, text.clone()),
     };
     match status {
+        408 => again("Timeout"),
         429 => again("RateLimited"),
         500..=599 => again("Upstream5xx"),
         _ => TaskError::fail("Status", text),
@@ -260,8 +278,7 @@ fn redirects(params: &Params, connected: bool) -> Policy {
         return Policy::limited(REDIRECTS);
     }
     Policy::custom(|attempt| {
-        let elsewhere = attempt.previous().first().is_some_and(|first| first.host() != attempt.url().host());
-        if elsewhere {
+        if attempt.previous().first().is_some_and(|first| !is_same_place(first, attempt.url())) {
             attempt.stop()
         } else if attempt.previous().len() > REDIRECTS {
             attempt.error("too many redirects")
@@ -269,6 +286,12 @@ fn redirects(params: &Params, connected: bool) -> Policy {
             attempt.follow()
         }
     })
+}
+
+/// Same scheme, host and port, or the usual way from HTTP to HTTPS on a host.
+fn is_same_place(from: &reqwest::Url, to: &reqwest::Url) -> bool {
+    let upgraded = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
+    from.host() == to.host() && (upgraded || (from.scheme() == to.scheme() && from.port() == to.port()))
 }
 
 /// An address without its user, query and fragment, which may hold what is secret.

@@ -17,3 +17,11 @@ pub(crate) fn move_lake(run: &TestRun) -> Option<Bucket> {
     connect(run, &bucket);
     Some(bucket)
 }
+
+/// A bucket on each S3 server that can be had: versitygw and MinIO.
+pub(crate) fn buckets() -> Vec<Bucket> {
+    [s3::server(), s3::minio()]
+        .into_iter()
+        .filter_map(|server| Some(server.unwrap()?.fresh_bucket().unwrap()))
+        .collect()
+}

@@ -54,13 +54,13 @@ async fn changed_bytes_are_not_archived() {
     assert_eq!(error.class(), "CorruptDataset");
 }
 
-/// Runs in local files and, where it can be had, on S3.
+/// Runs in local files and, where they can be had, on both S3 servers.
 fn runs(folder: &std::path::Path) -> Vec<(TestRun, Option<updraft_testkit::services::s3::Bucket>)> {
-    let on_s3 = TestRun::new(folder);
-    let bucket = crate::s3_lake::move_lake(&on_s3);
     let mut runs = vec![(TestRun::new(folder), None)];
-    if bucket.is_some() {
-        runs.push((on_s3, bucket));
+    for bucket in crate::s3_lake::buckets() {
+        let run = TestRun::new(folder);
+        crate::s3_lake::connect(&run, &bucket);
+        runs.push((run, Some(bucket)));
     }
     runs
 }

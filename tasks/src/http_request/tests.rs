@@ -50,6 +50,61 @@ async fn an_answer_is_kept_by_what_it_is() {
     }
 }
 
+/// A body that never stalls and never ends.
+fn slow() -> Answer {
+    Answer::Drip(b"HTTP/1.1 200 Fake\r\ncontent-length: 900000\r\n\r\n".to_vec())
+}
+
+#[tokio::test]
+async fn text_of_another_charset_is_read_if_it_says_so_and_warned_about_if_not() {
+    let (_dir, run) = folder();
+    for (charset, text, warned) in [
+        ("; charset=ISO-8859-1", "Zürich", false),
+        ("; charset=utf-8", "Z\u{fffd}rich", true),
+        ("", "Z\u{fffd}rich", true),
+    ] {
+        let head = format!("HTTP/1.1 200 Fake\r\ncontent-type: text/plain{charset}\r\ncontent-length: 6\r\n\r\n");
+        let fake = Fake::http([Answer::Bytes([head.as_bytes(), b"Z\xfcrich"].concat())]).await;
+        let before = run.lines().len();
+        assert_eq!(call(&run, &fake, json!({})).await.unwrap().text.as_deref(), Some(text), "{charset}");
+        let lines = run.lines().split_off(before);
+        assert_eq!(lines.iter().any(|(level, _)| *level == Level::Warn), warned, "{charset}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_not_asked_again() {
+    use updraft_testkit::process::{Program, Stream};
+
+    let (dir, run) = folder();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(dir.path())
+        .output();
+    if made.is_err() {
+        updraft_testkit::skip!("no `openssl` here (Debian: `apt-get install openssl`)");
+    }
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let server = Program::of_server("openssl")
+        .args(["s_server", "-www", "-cert", "cert.pem", "-key", "key.pem", "-accept", &format!("127.0.0.1:{port}")])
+        .folder(dir.path())
+        .start()
+        .unwrap();
+    server.wait_for_line(Stream::Out, |line| line.starts_with("ACCEPT")).unwrap();
+    let ask = async |port: u16| {
+        let params = json!({ "url": format!("https://127.0.0.1:{port}/"), "timeout_s": 10 });
+        HttpRequest::run(serde_json::from_value(params).unwrap(), &run.context("ask", 1, None)).await.unwrap_err()
+    };
+    let error = ask(port).await;
+    assert_eq!((error.class(), error.verdict()), ("Certificate", &Verdict::Fail), "{error}");
+    // What does not speak TLS may be something that is just being started.
+    let plain = Fake::http([Answer::Bytes(b"HTTP/1.1 400 Fake\r\n\r\n".to_vec())]).await;
+    let error = ask(plain.port()).await;
+    assert!(matches!(error.verdict(), Verdict::Retry { .. }), "{}: {error}", error.class());
+}
+
 #[tokio::test]
 async fn a_refusal_has_its_verdict_and_says_what_the_server_said() {
     let (_dir, run) = folder();
@@ -65,7 +120,11 @@ async fn a_refusal_has_its_verdict_and_says_what_the_server_said() {
         (answer(404, &[], "no such thing"), json!({}), Verdict::Fail, "Status", "404: no such thing"),
         (answer(200, &[], ""), json!({ "expect": [204] }), Verdict::Fail, "Status", "200"),
         (answer(200, &[JSON], "{\"n\":"), json!({}), Verdict::Retry { after: None }, "BrokenBody", "says it is JSON"),
+        (answer(408, &[], "too slow"), json!({}), Verdict::Retry { after: None }, "Timeout", "408: too slow"),
         (Answer::Silence, json!({ "timeout_s": 1 }), Verdict::Retry { after: None }, "Timeout", "timed out"),
+        (slow(), json!({ "timeout_s": 1 }), Verdict::Retry { after: None }, "Timeout", "timed out"),
+        (slow(), json!({ "timeout_s": 1, "save_to": "a" }), Verdict::Retry { after: None }, "Timeout", "timed out"),
+        (answer(200, &[], "x"), json!({ "save_to": "a/../b" }), Verdict::Fail, "BadKey", "a/../b"),
         (
             Answer::Bytes(b"HTTP/1.1 200 Fake\r\ncontent-length: 9\r\n\r\nhalf".to_vec()),
             json!({}),
@@ -193,13 +252,30 @@ async fn redirects_are_followed_but_a_connections_secrets_stay_on_its_host() {
     fake.heard().await;
     assert!(fake.heard().await.starts_with("GET /else"));
 
-    let other = Fake::http([answer(200, &[], "")]).await;
-    let there = format!("http://localhost:{}/", other.port());
-    let fake = Fake::http([answer(302, &[("location", &there)], "")]).await;
+    for host in ["localhost", "127.0.0.1"] {
+        let other = Fake::http([answer(200, &[], "")]).await;
+        let there = format!("http://{host}:{}/", other.port());
+        let fake = Fake::http([answer(302, &[("location", &there)], "")]).await;
+        run.connect("service", json!({ "kind": "http", "base_url": fake.url(), "headers": { "x-api-key": "k3y" } }));
+        let error = call_connected(&run, json!({})).await.unwrap_err();
+        assert!(error.class() == "Status" && error.message().contains("302"), "{error}");
+        assert_eq!(other.unheard(), 0);
+    }
+    let mut fake = Fake::http([answer(302, &[("location", "/else")], ""), answer(200, &[], "")]).await;
     run.connect("service", json!({ "kind": "http", "base_url": fake.url(), "headers": { "x-api-key": "k3y" } }));
-    let error = call_connected(&run, json!({})).await.unwrap_err();
-    assert!(error.class() == "Status" && error.message().contains("302"), "{error}");
-    assert_eq!(other.unheard(), 0);
+    assert_eq!(call_connected(&run, json!({})).await.unwrap().status, 200);
+    fake.heard().await;
+    assert!(fake.heard().await.contains("x-api-key: k3y"));
+    for (from, to, same) in [
+        ("http://a/x", "https://a/y", true),
+        ("https://a/x", "http://a/y", false),
+        ("https://a/x", "https://a:443/y", true),
+        ("https://a/x", "https://a:444/y", false),
+        ("http://a:8080/x", "https://a/y", false),
+        ("https://a/x", "https://b/x", false),
+    ] {
+        assert_eq!(is_same_place(&from.parse().unwrap(), &to.parse().unwrap()), same, "{from} {to}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One suite for local files, S3 (versitygw) and, but for what only those two refuse, memory.
+//! One suite for local files, S3 on versitygw and on MinIO, and memory; the last two take keys that the others refuse.
 
 use std::sync::Arc;
 
@@ -34,8 +34,14 @@ fn places() -> Vec<Place> {
         Place { name: "files", lake, folder: Some(folder), bucket: None },
         Place { name: "memory", lake: memory, folder: None, bucket: None },
     ];
-    for (name, prefix) in [("s3", ""), ("s3 with a prefix", "/in/here/")] {
-        let Some(bucket) = s3::fresh_bucket().unwrap() else { continue };
+    for (name, prefix, server) in [
+        ("s3", "", s3::server()),
+        ("s3 with a prefix", "/in/here/", s3::server()),
+        ("minio", "", s3::minio()),
+        ("minio with a prefix", "/in/here/", s3::minio()),
+    ] {
+        let Some(server) = server.unwrap() else { continue };
+        let bucket = server.fresh_bucket().unwrap();
         let lake = Lake::open(&s3_lake(&bucket, prefix), Path::new("/")).unwrap();
         places.push(Place { name, lake, folder: None, bucket: Some(bucket) });
     }
@@ -164,8 +170,9 @@ async fn a_file_takes_the_place_of_what_was_there_whatever_its_size() {
 
 #[tokio::test]
 async fn a_key_is_either_an_object_or_a_folder() {
-    for Place { name, lake, folder: _folder, bucket: _bucket } in places().into_iter().filter(|it| it.name != "memory")
-    {
+    // Memory and MinIO keep both, so that no layout may need it.
+    let strict = places().into_iter().filter(|it| it.name != "memory" && !it.name.starts_with("minio"));
+    for Place { name, lake, folder: _folder, bucket: _bucket } in strict {
         lake.put("file", "1").await.unwrap();
         lake.put("folder/below", "2").await.unwrap();
         for at in ["file/below", "folder"] {
@@ -200,23 +207,26 @@ async fn keys_that_no_store_takes_are_refused_everywhere() {
 
 #[tokio::test]
 async fn a_lake_that_is_not_there_or_refuses_says_so() {
-    let Some(bucket) = s3::fresh_bucket().unwrap() else { return };
-    let good = s3_lake(&bucket, "");
-    let class = async |connection: LakeConnection| {
-        let lake = Lake::open(&connection, Path::new("/")).unwrap();
-        [lake.find("a").await.unwrap_err(), lake.put("a", "1").await.unwrap_err(), lake.list("").await.unwrap_err()]
-            .map(|error| {
-                assert!(!error.message().contains(&bucket.address().secret_access_key), "{error}");
-                error.class().to_owned()
-            })
-    };
-    let missing = LakeConnection { url: format!("s3://{}-not-there", bucket.name()), ..good.clone() };
-    assert_eq!(class(missing).await, ["BadConnection"; 3]);
-    let wrong: LakeConnection = serde_json::from_value(json!({
-        "url": good.url, "endpoint": good.endpoint, "access_key_id": "updraft", "secret_access_key": "wrong", "allow_http": true,
-    }))
-    .unwrap();
-    assert_eq!(class(wrong).await, ["LakeDenied"; 3]);
+    for server in [s3::server(), s3::minio()] {
+        let Some(server) = server.unwrap() else { continue };
+        let bucket = server.fresh_bucket().unwrap();
+        let good = s3_lake(&bucket, "");
+        let class = async |connection: LakeConnection| {
+            let lake = Lake::open(&connection, Path::new("/")).unwrap();
+            [lake.find("a").await.unwrap_err(), lake.put("a", "1").await.unwrap_err(), lake.list("").await.unwrap_err()]
+                .map(|error| {
+                    assert!(!error.message().contains(&bucket.address().secret_access_key), "{error}");
+                    error.class().to_owned()
+                })
+        };
+        let missing = LakeConnection { url: format!("s3://{}-not-there", bucket.name()), ..good.clone() };
+        assert_eq!(class(missing).await, ["BadConnection"; 3]);
+        let wrong: LakeConnection = serde_json::from_value(json!({
+            "url": good.url, "endpoint": good.endpoint, "access_key_id": "updraft", "secret_access_key": "wrong", "allow_http": true,
+        }))
+        .unwrap();
+        assert_eq!(class(wrong).await, ["LakeDenied"; 3]);
+    }
 }
 
 #[test]
