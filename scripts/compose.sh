@@ -47,8 +47,9 @@ case "${1:-}" in
     need_docker
     make_env
     docker compose ${PROFILE:+--profile "$PROFILE"} up --detach --build --wait
-    echo "Updraft is at http://127.0.0.1:$(docker compose port updraft 8766 | sed 's/.*://'). The link for the first admin:"
-    docker compose logs --no-log-prefix updraft | grep -F 'http' | tail -1
+    echo "Updraft is at http://127.0.0.1:$(docker compose port updraft 8766 | sed 's/.*://')"
+    # As long as there is no admin: the newest link, which works once.
+    docker compose logs --no-log-prefix updraft | { grep -A1 'It has no admin yet' || true; } | tail -2
     ;;
   down)
     need_docker

@@ -15,7 +15,9 @@ import (
 const (
 	// jobLabel is at services that run to their end: they have no health, and what waits for them waits for their end.
 	jobLabel = "updraft.job"
-	mib      = 1 << 20
+	// ours is what the names of the images begin with that this project makes.
+	ours = "updraft"
+	mib  = 1 << 20
 )
 
 // A tag that somebody chose to mean one build: `18.6-bookworm`, `v3.5.0`, `2026-04-20`, `RELEASE.2025-09-07T16-13-09Z`.
@@ -74,8 +76,8 @@ func ofService(project *types.Project, service types.ServiceConfig) []string {
 		if problem := unbuildable(service.Build); problem != "" {
 			say("%s", problem)
 		}
-	} else if !hasRegistry(project, service.Image) {
-		say("the image %s is of no registry and built by no service", service.Image)
+	} else if strings.HasPrefix(service.Image, ours) {
+		say("the image %s would be pulled, and no registry has it: give the service its build", service.Image)
 	}
 	return found
 }
@@ -96,19 +98,6 @@ func unpinned(image string) string {
 	default:
 		return ""
 	}
-}
-
-// Images that this project makes are those that some service builds.
-func hasRegistry(project *types.Project, image string) bool {
-	if !strings.HasPrefix(image, "updraft") {
-		return true
-	}
-	for _, other := range project.Services {
-		if other.Image == image && other.Build != nil {
-			return true
-		}
-	}
-	return false
 }
 
 func unbuildable(build *types.BuildConfig) string {

@@ -374,6 +374,15 @@ pub enum StoreHealth {
     },
 }
 
+/// A value of shared state, if there is a store that is free to be looked at, and the value in it.
+pub async fn shared_value(session: &Session, scope: &str, key: &str) -> Option<String> {
+    let free = matches!(store_health(session).await, Ok(StoreHealth::Good { .. }));
+    let opened = if free { open_existing(session).await.ok()? } else { return None };
+    let kept = opened.store.shared_state(scope, key).await;
+    opened.store.close().await;
+    kept.ok().flatten().map(|(value, _)| value)
+}
+
 /// Looks at the store without making it.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod command;
+pub mod diagnose;
 #[cfg(test)]
 mod fake;
 mod http;

@@ -1,11 +1,14 @@
-//! `updraft doctor`: whether everything that is needed is there.
+//! `updraft doctor`: whether everything that is needed is there; what is not has a name, a reason and a remedy.
+
+mod host;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use updraft_auth::connections::probe;
 use updraft_auth::{ConnectionView, Snapshot};
+use updraft_tasks::diagnose::{self, Gravity, Needs, Problem};
 
-use super::{Session, files, output};
+use super::{Session, files, now, output};
 use crate::compose;
 use crate::daemon::kinds;
 use crate::exit_code::{ExitCode, Failure};
@@ -32,10 +35,22 @@ struct Finding {
     what: String,
     state: State,
     detail: String,
+    /// What kind of problem it is, for programs: `topic_missing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
 }
 
 fn finding(what: impl Into<String>, state: State, detail: impl Into<String>) -> Finding {
-    Finding { what: what.into(), state, detail: detail.into() }
+    Finding { what: what.into(), state, detail: detail.into(), problem: None, remedy: None }
+}
+
+impl Finding {
+    fn with_remedy(self, problem: &'static str, remedy: impl Into<String>) -> Self {
+        Self { problem: Some(problem), remedy: Some(remedy.into()), ..self }
+    }
 }
 
 /// Carries it out.
@@ -48,9 +63,11 @@ pub async fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
         ),
         project(session),
         zones(),
-        disk(session),
+        host::memory(),
+        host::disk(session),
         store(session).await,
     ];
+    host::ports(session, &mut found).await;
     connections(session, args.profile.as_deref(), &mut found).await;
     if session.json {
         output::json(&serde_json::json!({ "findings": found }))?;
@@ -63,7 +80,8 @@ pub async fn run(session: &Session, args: &Args) -> Result<ExitCode, Failure> {
                     State::Warning => updraft_model::state::TaskRunState::RetryWait,
                     State::Error | State::Unreachable => updraft_model::state::TaskRunState::Failed,
                 };
-                vec![output::task_sign(sign), one.what.clone(), one.detail.clone()]
+                let remedy = one.remedy.as_ref().map(|remedy| format!("\n→ {remedy}")).unwrap_or_default();
+                vec![output::task_sign(sign), one.what.clone(), one.detail.clone() + &remedy]
             }),
         );
     }
@@ -94,21 +112,6 @@ fn zones() -> Finding {
     finding("time zones", State::Ok, "the IANA database built into this program, the same on every host")
 }
 
-fn disk(session: &Session) -> Finding {
-    let dir = &session.project.dir;
-    let unknown = || finding("disk", State::Warning, format!("the disk of {} is not known", dir.display()));
-    let Ok(disks) = sysinfo::Disks::new_with_refreshed_list() else { return unknown() };
-    let under = disks.iter().filter(|disk| dir.starts_with(disk.mount_point()));
-    let nearest = under.max_by_key(|disk| disk.mount_point().as_os_str().len());
-    match nearest.map(|disk| disk.available_space() >> 20) {
-        Some(free) if free < 1024 => {
-            finding("disk", State::Warning, format!("{free} MiB free under {}", dir.display()))
-        }
-        Some(free) => finding("disk", State::Ok, format!("{} GiB free under {}", free >> 10, dir.display())),
-        None => unknown(),
-    }
-}
-
 async fn store(session: &Session) -> Finding {
     let shown = session.store.shown();
     match compose::store_health(session).await {
@@ -137,30 +140,70 @@ async fn connections(session: &Session, profile: Option<&str>, found: &mut Vec<F
         Err(failure) => return found.push(finding("connections", State::Error, failure.message)),
     };
     let all = Snapshot::of_files(kinds(&session.registry), &sources);
+    let needs = needs(session);
     for view in all.views() {
-        found.extend(judge(session, &all, view).await);
+        found.extend(judge(session, &all, view, &needs).await);
     }
     found.extend(all.warnings().iter().map(|text| finding("environment", State::Warning, text.clone())));
 }
 
-/// Whether a connection's fields fit its kind, and the services that they name answer; secret values are not repeated.
-async fn judge(session: &Session, all: &Snapshot, view: &ConnectionView) -> Option<Finding> {
+/// What the project's scheduled workflows will look for on servers.
+fn needs(session: &Session) -> Needs {
+    let mut needs = Needs::default();
+    for file in files::find(session, &[]).unwrap_or_default() {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        needs.add(&serde_yaml::from_str(&text).unwrap_or_default());
+    }
+    needs
+}
+
+/// Whether a connection's fields fit its kind, and the services that they name answer and have what is needed; secret values are
+/// not repeated.
+async fn judge(session: &Session, all: &Snapshot, view: &ConnectionView, needs: &Needs) -> Vec<Finding> {
     let what = format!("connection {}", view.name);
     let error = view.error.clone();
     let (Some(kind), Some(resolved)) = (session.registry.connection(&view.kind), all.get(&view.name)) else {
         // The built-in profile names kinds that this build may lack.
         let state = if view.kind.is_empty() { State::Error } else { State::Warning };
-        return session.project.has_file.then(|| finding(what, state, error.unwrap_or_default()));
+        return session.project.has_file.then(|| finding(what, state, error.unwrap_or_default())).into_iter().collect();
     };
     if let Some(error) = error {
-        return Some(finding(what, State::Error, error));
+        return vec![finding(what, State::Error, error)];
+    }
+    let mut problems = Vec::new();
+    if let Some((scope, key)) = diagnose::budget(kind.name, &resolved.fields)
+        && let Some(kept) = compose::shared_value(session, scope, &key).await
+    {
+        problems.extend(diagnose::spent(&kept, now()));
+    }
+    let good = || finding(what.clone(), State::Ok, format!("{}: {}", kind.name, kind.summary));
+    let asked = diagnose::connection(kind.name, &resolved.fields, &session.project.dir, needs).await;
+    let was_asked = asked.is_some();
+    problems.extend(asked.into_iter().flatten());
+    if was_asked || !problems.is_empty() {
+        return if problems.is_empty() {
+            vec![good()]
+        } else {
+            problems.into_iter().map(|problem| of_problem(&what, problem)).collect()
+        };
     }
     let probed = probe(&resolved.fields, false).await;
     let silent = probed.checks.iter().filter(|check| !check.ok);
     let silent: Vec<String> = silent.map(|check| format!("{}: {}", check.address, check.text)).collect();
-    Some(if silent.is_empty() {
-        finding(what, State::Ok, format!("{}: {}", kind.name, kind.summary))
+    vec![if silent.is_empty() {
+        good()
     } else {
-        finding(what, State::Unreachable, format!("{} cannot be reached: {}", kind.name, silent.join("; ")))
-    })
+        let text = format!("{} cannot be reached: {}", kind.name, silent.join("; "));
+        finding(what, State::Unreachable, text)
+            .with_remedy("service_unreachable", "start the service, or correct the connection's address")
+    }]
+}
+
+fn of_problem(what: &str, problem: Problem) -> Finding {
+    let state = match problem.gravity {
+        Gravity::Warning => State::Warning,
+        Gravity::Error => State::Error,
+        Gravity::Unreachable => State::Unreachable,
+    };
+    finding(what, state, problem.reason).with_remedy(problem.name, problem.remedy)
 }

@@ -19,10 +19,14 @@ fn migrations_are_listed_and_applied() {
 fn doctor_says_what_is_there_and_what_is_not() {
     let place = Place::new(&[("workflows/chain.yaml", CHAIN)]);
     let mut settings = place.tables();
+    settings.add_filter(r"[0-9]+ MiB free of [0-9]+ MiB", "[MEMORY]");
     settings.add_filter(r"[0-9]+ GiB free|[0-9]+ MiB free", "[FREE]");
     settings.add_filter(r"[0-9]+ task types", "[N] task types");
     settings.bind(|| assert_snapshot!("doctor_without_a_project", place.transcript(&["doctor"])));
-    place.write("updraft.yaml", "profiles: {embedded: {connections: {lake: {kind: lake, nonsense: 1}}}}\n");
+    place.write(
+        "updraft.yaml",
+        "server: {listen: ['127.0.0.1:0']}\nprofiles: {embedded: {connections: {lake: {kind: lake, nonsense: 1}}}}\n",
+    );
     assert_eq!(place.updraft(&["run", "workflows/chain.yaml"]).code(), Some(0));
     settings.bind(|| assert_snapshot!("doctor_with_a_wrong_connection", place.transcript(&["doctor"])));
 }

@@ -100,7 +100,7 @@ fn the_file_is_what_compose_loads_and_the_small_part_fits_into_4_gb() {
 }
 
 /// What is made wrong, and what is said of it.
-const WRONG: [(&str, &str, &str); 24] = [
+const WRONG: [(&str, &str, &str); 25] = [
     (
         "127.0.0.1:${POSTGRES_PORT:-5432}:5432",
         "${POSTGRES_PORT:-5432}:5432",
@@ -147,6 +147,7 @@ const WRONG: [(&str, &str, &str); 24] = [
         "profiles: [x]\n    image: apache/kafka:4.3.1",
         "kafka",
     ),
+    ("    build: *build-spark\n", "", "service spark-worker: the image updraft-spark:0.1.0 would be pulled"),
     ("target: connect}", "target: konnect}", "Dockerfile has no stage konnect"),
     ("${MINIO_ROOT_USER:?run make env}", "${MINIO_USER:?run make env}", "required variable MINIO_USER is missing"),
 ];
@@ -230,11 +231,12 @@ fn where_docker_is_missing_or_silent_people_are_told_what_to_do() {
     assert!(docker("exit 1").err.contains("docker has no compose plugin"));
     assert!(docker("[ \"$1\" = compose ]").err.contains("Docker's engine does not answer"));
     let started = docker(
-        "echo \"$@\" >>said; case \"$*\" in *port*) echo 127.0.0.1:8765;; *logs*) echo 'http://127.0.0.1:8765/x';; esac",
+        "echo \"$@\" >>said; case \"$*\" in *port*) echo 127.0.0.1:8765;; *logs*) printf 'Updraft is at x. It has no admin yet; once:\n  http://127.0.0.1:8765/x\n';; esac",
     );
     assert_eq!(started.code(), Some(0), "{}", started.err);
     let said = fs::read_to_string(stack.path("said")).unwrap();
     assert!(said.contains("compose up --detach --build --wait"), "{said}");
-    assert!(started.out.contains("Updraft is at http://127.0.0.1:8765"), "{}", started.out);
+    assert!(started.out.contains("Updraft is at http://127.0.0.1:8765\n"), "{}", started.out);
+    assert!(started.out.ends_with("  http://127.0.0.1:8765/x\n"), "{}", started.out);
     assert!(stack.path(".env").exists());
 }

@@ -4,6 +4,7 @@
 mod cli_accounts;
 mod cli_check;
 mod cli_docs;
+mod cli_doctor;
 mod cli_exit_codes;
 mod cli_help;
 mod cli_history;

@@ -7,7 +7,8 @@ use updraft_task::{Context, TaskError, Timestamp};
 
 use super::connection::OpenSky;
 
-const SCOPE: &str = "opensky.states";
+/// Scope of the shared state that budgets are kept in; the key is the account.
+pub const SCOPE: &str = "opensky.states";
 /// Budgets are daily: what was heard longer ago says nothing.
 const STALE_AFTER: Duration = Duration::from_hours(24);
 /// A shorter wait is that of a burst limit and says nothing about the day's credits.
