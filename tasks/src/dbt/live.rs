@@ -98,7 +98,8 @@ impl Live {
         let Some(id) = &node_info.unique_id else { return };
         let name = line.info.name.as_str();
         let begins = name == "LogStartLine";
-        if !begins && !(name.starts_with("Log") && name.ends_with("Result") || name == "SkippingDetails") {
+        let ends = name == "SkippingDetails" || name.starts_with("Log") && name.ends_with("Result");
+        if !begins && !ends {
             return;
         }
         self.total = total.or(self.total);

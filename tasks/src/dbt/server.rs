@@ -97,7 +97,7 @@ pub async fn stopping<T>(
             Ok(Ok(())) => ctx.info(format!("nothing of this attempt runs on `{name}` any more")),
             Ok(Err(error)) => ctx.warn(format!("queries of this attempt may still run on `{name}`: {error}")),
             Err(_) => {
-                ctx.warn(format!("queries of this attempt may still run on `{name}`: it does not answer in time"))
+                ctx.warn(format!("queries of this attempt may still run on `{name}`: it does not answer in time"));
             }
         }
     }

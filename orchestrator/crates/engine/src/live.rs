@@ -48,3 +48,41 @@ impl LiveItems {
         shown.map(|(_, items)| items.clone()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_stands_once_and_goes_with_its_attempt() {
+        let run_id = RunId(uuid::Uuid::from_u128(1));
+        let attempt = |dispatch_no| Dispatch {
+            key: TaskKey::of("build"),
+            dispatch_no,
+            try_no: dispatch_no,
+            losses: 0,
+            generation: 0,
+        };
+        let item = |name: &str, state: &str| TaskItem {
+            kind: "dbt_model".to_owned(),
+            name: name.to_owned(),
+            state: state.to_owned(),
+            seconds: None,
+            value: None,
+            message: None,
+        };
+        let live = LiveItems::default();
+        for (name, state) in [("a", "running"), ("b", "running"), ("a", "success")] {
+            live.put(run_id, &attempt(1), item(name, state));
+        }
+        let of = |no| live.of(run_id, &TaskKey::of("build"), no);
+        assert_eq!(of(1), [item("a", "success"), item("b", "running")]);
+        assert_eq!(of(2), []);
+        live.put(run_id, &attempt(2), item("a", "running"));
+        // The first attempt's end comes late: it takes nothing of the second's.
+        live.forget(run_id, &attempt(1));
+        assert_eq!((of(1), of(2)), (vec![], vec![item("a", "running")]));
+        live.forget(run_id, &attempt(2));
+        assert_eq!(of(2), []);
+    }
+}

@@ -215,21 +215,14 @@ impl Running {
                     ("tables", "{processed_flights: flights_streaming}".to_owned()),
                 ],
             ));
-            let env = [
-                ("UPDRAFT_CLICKHOUSE_HOST", "127.0.0.1"),
-                ("UPDRAFT_CLICKHOUSE_PORT", &clickhouse.port.to_string()),
-                ("UPDRAFT_CLICKHOUSE_USER", &clickhouse.user),
-                ("UPDRAFT_CLICKHOUSE_DATABASE", DATABASE),
-            ]
-            .map(|(name, value)| format!("{name}: {}", quoted(value)));
+            // Another target and warehouse by the environment: UPDRAFT_CONN_DBT__TARGET and UPDRAFT_CONN_DBT__WAREHOUSE.
             connections.push((
                 "dbt",
                 vec![
                     text("kind", "dbt"),
                     text("project", "dbt"),
                     text("target", "clickhouse"),
-                    text("password", &clickhouse.password),
-                    ("env", format!("{{{}}}", env.join(", "))),
+                    text("warehouse", "clickhouse"),
                 ],
             ));
         }
