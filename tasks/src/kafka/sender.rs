@@ -171,14 +171,13 @@ impl<'a> Sender<'a> {
     }
 
     pub(super) fn error(&self, error: &KafkaError) -> TaskError {
-        // "Fatal" only says that this producer is done for; the client keeps why, such as a later attempt's fence.
-        let cause = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => self.producer.client().fatal_error(),
-            Some(_) | None => None,
-        };
-        let cause = cause.map(|(code, _)| KafkaError::Global(code));
-        let error = cause.as_ref().unwrap_or(error);
-        task_error(&format!("publish to {}", self.place), error, self.watch.last().as_deref())
+        let told =
+            |error: &KafkaError| task_error(&format!("publish to {}", self.place), error, self.watch.last().as_deref());
+        // Once a producer is done for, each call fails in a way of its own ("fatal", "purged"); the client keeps why, such as
+        // a later attempt's fence.
+        let Some((cause, _)) = self.producer.client().fatal_error() else { return told(error) };
+        let known = told(&KafkaError::Global(cause));
+        if known.class() == BROKER.name { told(&KafkaError::Global(RDKafkaErrorCode::Fatal)) } else { known }
     }
 
     /// Waits until everything is acknowledged and the client's queue is empty.
