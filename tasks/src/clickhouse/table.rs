@@ -6,7 +6,7 @@ use serde::Deserialize;
 use updraft_task::TaskError;
 
 use super::Server;
-use super::text::{literal, quoted};
+use super::text::{Token, Tokens, literal, quoted};
 
 /// Views of views that are followed.
 const MOST_VIEWS: usize = 100;
@@ -122,6 +122,28 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// Whether a column is, as it is, a part of the sorting key.
+    pub(crate) fn orders_by(&self, name: &str) -> bool {
+        let mut depth = 0_usize;
+        let mut parts = vec![String::new()];
+        for token in Tokens(&self.key) {
+            let (Token::Code(text) | Token::Quoted(text) | Token::Comment(text)) = token;
+            match token {
+                Token::Code("(" | "[") => depth += 1,
+                Token::Code(")" | "]") => depth = depth.saturating_sub(1),
+                Token::Code(",") if depth == 0 => {
+                    parts.push(String::new());
+                    continue;
+                }
+                Token::Code(_) | Token::Quoted(_) | Token::Comment(_) => {}
+            }
+            if let Some(part) = parts.last_mut() {
+                part.push_str(text);
+            }
+        }
+        parts.iter().any(|part| part.trim() == name || part.trim() == quoted(name))
+    }
+
     /// Its name in SQL.
     pub(crate) fn in_sql(&self) -> String {
         format!("{}.{}", quoted(&self.database), quoted(&self.name))
@@ -165,8 +187,9 @@ pub(crate) async fn remember_inserts(server: &Server, table: &Table) -> Result<V
             }
             continue;
         }
-        // Replicated tables remember by themselves.
-        if link.engine.ends_with("MergeTree") && !link.engine.starts_with("Replicated") && window(&link) == 0 {
+        // Tables with copies remember by themselves.
+        let alone = !["Replicated", "Shared"].iter().any(|word| link.engine.starts_with(word));
+        if link.engine.ends_with("MergeTree") && alone && window(&link) == 0 {
             server
                 .execute(&format!(
                     "alter table {}.{} modify setting non_replicated_deduplication_window = {WINDOW}",
@@ -192,4 +215,44 @@ fn window(link: &Link) -> u64 {
     let Some((_, settings)) = link.create_table_query.rsplit_once("SETTINGS") else { return 0 };
     let Some((_, value)) = settings.split_once("non_replicated_deduplication_window = ") else { return 0 };
     value.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_within_an_expression_is_no_part_of_the_key() {
+        let table = Table {
+            database: "d".to_owned(),
+            name: "t".to_owned(),
+            engine: "ReplacingMergeTree".to_owned(),
+            key: "k, toDate(at, 'UTC'), `a b`, cityHash64(x, y)".to_owned(),
+            partition: String::new(),
+            columns: Vec::new(),
+        };
+        for (name, expected) in [("k", true), ("a b", true), ("at", false), ("x", false), ("y", false), ("", false)] {
+            assert_eq!(table.orders_by(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_read_from_the_tables_own_settings() {
+        let link = |query: &str| Link {
+            engine: "MergeTree".to_owned(),
+            create_table_query: query.to_owned(),
+            dependencies_database: Vec::new(),
+            dependencies_table: Vec::new(),
+            target_database: String::new(),
+            target_table: String::new(),
+        };
+        for (query, expected) in [
+            ("CREATE TABLE d.t (x Int8) ENGINE = MergeTree ORDER BY x SETTINGS index_granularity = 8192", 0),
+            ("… SETTINGS index_granularity = 8192, non_replicated_deduplication_window = 100 COMMENT 'x'", 100),
+            ("… SETTINGS non_replicated_deduplication_window = 0", 0),
+            ("CREATE TABLE d.t", 0),
+        ] {
+            assert_eq!(window(&link(query)), expected, "{query}");
+        }
+    }
 }

@@ -229,8 +229,9 @@ impl Work<'_> {
     fn within(&self) -> String {
         let ordered = |data_type: &str| ["Date", "Int", "UInt"].iter().any(|start| data_type.starts_with(start));
         let mut within = format!("({}) in ({})", self.table.key, self.keys());
-        // Other names of a key's column (`toDate(at)`) follow from its own.
-        for column in self.table.columns.iter().filter(|column| column.in_key > 0 && ordered(&column.data_type)) {
+        // Of a key's expression (`toDate(at)`) the same value may come of an `at` that lies outside.
+        let plain = self.table.columns.iter().filter(|column| self.table.orders_by(&column.name));
+        for column in plain.filter(|column| ordered(&column.data_type)) {
             let (name, staged) = (quoted(&column.name), quoted(&self.names.staged));
             within = format!(
                 "{name} >= (select min({name}) from {staged}) and {name} <= (select max({name}) from {staged}) and {within}"

@@ -336,6 +336,28 @@ async fn keys_may_be_expressions_and_hold_nulls() {
 }
 
 #[tokio::test]
+async fn rows_of_one_day_have_one_key_where_the_key_is_the_day() {
+    let Some(database) = fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    connect(&run, "warehouse", database.address(), database.name());
+    execute(
+        &database,
+        &["create table {d}.daily (k Int64, at DateTime('UTC')) engine = ReplacingMergeTree order by (k, toDate(at)) \
+           partition by toYYYYMM(at)"],
+    );
+    let rows = |at: i64| {
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        RecordBatch::try_from_iter([("k", keys), ("at", instants(vec![at]))]).unwrap()
+    };
+    let noon = dataset(&run, "noon", &rows(START_MS + DAY_MS / 2)).await;
+    let morning = dataset(&run, "morning", &rows(START_MS + DAY_MS / 4)).await;
+    assert_eq!(numbers(&load(&run, "daily", json!(noon)).await.unwrap()), (1, 1, 0, 0, 1));
+    assert_eq!(numbers(&load(&run, "daily", json!(morning)).await.unwrap()), (1, 0, 1, 0, 1));
+    assert_eq!(answer(&database, "select count() from {d}.daily"), "1");
+}
+
+#[tokio::test]
 async fn whole_partitions_are_replaced() {
     let Some(database) = fresh_database().unwrap() else { return };
     let folder = tempfile::tempdir().unwrap();
