@@ -75,9 +75,8 @@ pub(super) async fn ports(session: &Session, found: &mut Vec<Finding>) {
 
 async fn port(address: SocketAddr) -> Finding {
     let what = format!("address {address}");
-    let error = match TcpListener::bind(address).await {
-        Ok(_) => return finding(what, State::Ok, "free for `updraft dev` and `updraft serve`"),
-        Err(error) => error,
+    let Err(error) = TcpListener::bind(address).await else {
+        return finding(what, State::Ok, "free for `updraft dev` and `updraft serve`");
     };
     let elsewhere = "choose another: `--listen 127.0.0.1:PORT`, server.listen of updraft.yaml, or UPDRAFT_PORT in .env";
     match error.kind() {
