@@ -36,6 +36,9 @@ pub mod dbt;
 pub mod kafka;
 #[cfg(feature = "sql")]
 mod migrations;
+#[cfg(test)]
+#[cfg(feature = "sql")]
+mod million;
 #[cfg(feature = "sql")]
 pub mod parquet;
 #[cfg(feature = "sql")]

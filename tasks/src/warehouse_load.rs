@@ -324,3 +324,5 @@ fn batches_of<'a>(input: &'a Input, ctx: &Context) -> Result<Vec<Batch<'a>>, Tas
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod throughput;

@@ -1,7 +1,6 @@
 //! Loads into a real PostgreSQL.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
@@ -339,51 +338,6 @@ async fn a_server_killed_in_the_middle_of_a_load_loses_and_doubles_nothing() {
         texts(&url, "select count(*)::text || '/' || count(distinct icao24) from states").await,
         ["200001/200001"]
     );
-}
-
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
-/// `cargo test -p updraft-tasks --lib one_million -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints figures; takes a minute"]
-#[expect(clippy::print_stdout, reason = "figures")]
-async fn one_million_states_beside_a_plain_copy() {
-    let Some(database) = fresh_database().unwrap() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let run = TestRun::new(folder.path());
-    connect(&run, "warehouse", database.url());
-    let plain = STATES.replace("states", "plain").replace(" partition by range (last_contact)", "");
-    execute(database.url(), &format!("{STATES}; {plain}")).await;
-    let lake = run.context("x", 1, None).lake().unwrap();
-    let mut encoder = parquet::Encoder::new(&many(1).schema()).unwrap();
-    for part in 0..100 {
-        let rows: Vec<_> =
-            (0..10_000).map(|row| (part * 10_000 + row, START_MS + row % 2 * DAY_MS, "europe")).collect();
-        encoder.push(&states(&rows)).unwrap();
-    }
-    let rows = encoder.finish().unwrap().put(&lake, "in/million.parquet", Some("million")).await.unwrap();
-    println!("peak before the load: {} MiB", peak_mib());
-    for name in ["empty table", "again"] {
-        let begun = Instant::now();
-        let report = load(&run, "states", json!(rows)).await.unwrap();
-        let seconds = begun.elapsed().as_secs_f64();
-        println!("warehouse.load, {name}: {seconds:.2} s, {:?}, peak {} MiB", numbers(&report), peak_mib());
-    }
-    let file = folder.path().join("rows.txt");
-    for (doing, sql) in [
-        ("\\copy out", format!("\\copy (select * from states) to '{}'", file.display())),
-        ("\\copy in, into a table with the same key", format!("\\copy plain from '{}'", file.display())),
-    ] {
-        let begun = Instant::now();
-        match std::process::Command::new("psql").args([database.url(), "-q", "-c", &sql]).status() {
-            Ok(status) => println!("psql {doing}: {:.2} s ({status})", begun.elapsed().as_secs_f64()),
-            Err(error) => println!("psql {doing}: not run ({error})"),
-        }
-    }
 }
 
 /// Only so that a column of whole numbers meets one of a narrower type.
