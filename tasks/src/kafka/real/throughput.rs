@@ -3,60 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, TimestampMillisecondArray};
 use updraft_task::Task;
 use updraft_testkit::services::kafka::Address;
 
 use super::*;
 use crate::kafka::{KafkaConsume, KafkaPublish};
-use crate::parquet::Encoder;
-
-const STATES: i64 = 1_000_000;
-const PART: i64 = 10_000;
-
-#[expect(clippy::cast_precision_loss, reason = "made-up measures")]
-fn states(first: i64) -> RecordBatch {
-    let rows = || first..first + PART;
-    let text =
-        |of: &dyn Fn(i64) -> String| Arc::new(rows().map(|row| Some(of(row))).collect::<StringArray>()) as ArrayRef;
-    let number = |of: &dyn Fn(i64) -> f64| {
-        Arc::new(rows().map(|row| (row % 17 != 0).then(|| of(row))).collect::<Float64Array>()) as ArrayRef
-    };
-    let instant = |lag_ms: i64| {
-        let at = rows().map(|row| Some(1_767_225_600_000 + row * 10 - lag_ms));
-        Arc::new(at.collect::<TimestampMillisecondArray>().with_timezone("UTC")) as ArrayRef
-    };
-    let spread = |row: i64, factor: i64, range: i64| ((row * factor) % (range * 1_000)) as f64 / 1_000.0;
-    RecordBatch::try_from_iter([
-        ("icao24", text(&|row| format!("{row:06x}"))),
-        ("callsign", text(&|row| format!("DLH{}", row * 7919 % 10_000))),
-        ("origin_country", text(&|row| if row % 4 == 0 { "United Kingdom" } else { "Germany" }.to_owned())),
-        ("time_position", instant(1_500)),
-        ("last_contact", instant(0)),
-        ("longitude_deg", number(&|row| spread(row, 104_729, 360) - 180.0)),
-        ("latitude_deg", number(&|row| spread(row, 1_299_709, 180) - 90.0)),
-        ("baro_altitude_m", number(&|row| spread(row, 15_485, 12_000))),
-        ("on_ground", Arc::new(rows().map(|row| Some(row % 9 == 0)).collect::<BooleanArray>()) as ArrayRef),
-        ("velocity_mps", number(&|row| spread(row, 32_452, 290))),
-        ("true_track_deg", number(&|row| spread(row, 49_979, 360))),
-        ("vertical_rate_mps", number(&|row| spread(row, 67_867, 40) - 20.0)),
-        ("geo_altitude_m", number(&|row| spread(row, 86_028, 12_500))),
-        ("squawk", text(&|row| format!("{:04}", row * 31 % 7_777))),
-        ("region", text(&|_| "europe".to_owned())),
-    ])
-    .unwrap()
-}
-
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
+use crate::million::{self, peak_mib};
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn rate(begun: Instant) -> (f64, f64) {
     let seconds = begun.elapsed().as_secs_f64();
-    (seconds, STATES as f64 / seconds)
+    (seconds, million::STATES as f64 / seconds)
 }
 
 /// The line of a tool's answer in which `find` finds a rate, and the rate.
@@ -66,7 +23,7 @@ fn tool_rate(address: &Address, class: &str, arguments: &[&str], find: fn(&str) 
     (line.to_owned(), rate)
 }
 
-/// `cargo test -p updraft-tasks --lib one_million_states_through_kafka -- --ignored --nocapture`
+/// `cargo test --release -p updraft-tasks --lib one_million_states_through_kafka -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints figures; takes minutes"]
 #[expect(clippy::print_stdout, reason = "figures")]
@@ -78,12 +35,7 @@ async fn one_million_states_through_kafka_beside_its_own_tools() {
     }
     let folder = tempfile::tempdir().unwrap();
     let run = run_at(folder.path(), &servers, "updraft.batches");
-    let lake = run.context("x", 1, None).lake().unwrap();
-    let mut encoder = Encoder::new(&states(0).schema()).unwrap();
-    for part in 0..STATES / PART {
-        encoder.push(&states(part * PART)).unwrap();
-    }
-    let input = encoder.finish().unwrap().put(&lake, "in/million.parquet", Some("million")).await.unwrap();
+    let input = million::dataset(&run).await;
     println!("peak before: {} MiB", peak_mib());
 
     let with = json!({ "input": input, "topic": "ours", "key": "icao24", "schema": "flight_state" });
@@ -95,7 +47,7 @@ async fn one_million_states_through_kafka_beside_its_own_tools() {
     let size = report.bytes / report.sent;
     println!("kafka.publish: {seconds:.2} s, {ours:.0} records/s of {size} bytes, peak {} MiB", peak_mib());
 
-    let sample = states(0);
+    let sample = million::states(0);
     let values = crate::kafka::rows::to_json(&sample, 1).unwrap();
     let payload = folder.path().join("values.txt");
     let mut lines = String::new();
