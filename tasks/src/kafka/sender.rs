@@ -53,11 +53,16 @@ impl Watch {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why waiting for brokers has become useless, if it has.
+    fn given_up(&self) -> Option<KafkaError> {
+        self.0.hopeless.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends when waiting for brokers has become useless.
     async fn hopeless(&self) -> KafkaError {
         loop {
             let heard = self.0.changed.notified();
-            if let Some(error) = self.0.hopeless.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(error) = self.given_up() {
                 return error;
             }
             heard.await;
@@ -175,8 +180,9 @@ impl<'a> Sender<'a> {
             |error: &KafkaError| task_error(&format!("publish to {}", self.place), error, self.watch.last().as_deref());
         // Once a producer is done for, each call fails in a way of its own ("fatal", "purged"); the client keeps why, such as
         // a later attempt's fence.
-        let Some((cause, _)) = self.producer.client().fatal_error() else { return told(error) };
-        let known = told(&KafkaError::Global(cause));
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
+        let Some(cause) = fatal.or_else(|| self.watch.given_up()) else { return told(error) };
+        let known = told(&cause);
         if known.class() == BROKER.name { told(&KafkaError::Global(RDKafkaErrorCode::Fatal)) } else { known }
     }
 
