@@ -33,7 +33,7 @@ pub(crate) fn states(first: i64) -> RecordBatch {
         ("callsign", text(&|row| format!("DLH{}", row * 7919 % 10_000))),
         (
             "origin_country",
-            text(&|row| ["Germany", "United Kingdom", "France", "Spain"][(row % 4) as usize].to_owned()),
+            text(&|row| ["Germany", "United Kingdom", "France", "Spain"][usize::try_from(row % 4).unwrap()].to_owned()),
         ),
         ("time_position", instant(1_500)),
         ("last_contact", instant(0)),
@@ -58,7 +58,6 @@ pub(crate) fn peak_mib() -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 /// All of them as a dataset of the run's lake.
 pub(crate) async fn dataset(run: &TestRun) -> Dataset {
     let lake = run.context("x", 1, None).lake().unwrap();

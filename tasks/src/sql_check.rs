@@ -14,7 +14,7 @@ use crate::quality::{Limit, Limits, Severity, State, judge};
 use crate::query::{MEMORY_LIMIT, QUERY_FAILED, SCRATCH};
 use crate::sql_lake::LakeTables;
 use crate::sql_run::first_words;
-use crate::warehouse_load::{Engine, WarehouseConnection};
+use crate::warehouse_load::{Engine, WarehouseConnection, warehouses};
 
 /// Checks of one task: their results are part of the output, which has a limit.
 const MOST_CHECKS: usize = 200;
@@ -54,7 +54,7 @@ pub struct CheckParams {
 /// What a check says.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckResult {
-    /// Its name.
+    /// Its name; of a group's members after `MEMBER: `.
     pub name: String,
     /// What it says.
     pub state: State,
@@ -87,7 +87,7 @@ impl Task for SqlCheck {
     const TYPE: &'static str = "sql.check";
     const SUMMARY: &'static str = "checks tables by queries: no rows, or a number within bounds";
     const EFFECTS: Effects = Effects::Idempotent;
-    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse"]);
+    const CONNECTION: ConnectionNeed = ConnectionNeed::Required(&["warehouse", "group"]);
     const ERRORS: &'static [ErrorClass] = &[
         ErrorClass {
             name: "CheckFailed",
@@ -133,14 +133,22 @@ impl Task for SqlCheck {
 
     async fn run(params: CheckParams, ctx: &Context) -> Result<CheckReport, TaskError> {
         let checks = prepared(params.checks)?;
-        let name = ctx.connection_name().unwrap_or("warehouse");
-        let connection: WarehouseConnection = ctx.connection_named(name)?;
-        let observed = match connection.engine {
-            Engine::Lake => on_lake(&connection, &checks, ctx).await?,
-            Engine::Postgres => on_postgres(name, &connection, &checks, ctx).await?,
-            Engine::Clickhouse => on_clickhouse(name, &connection, &checks, ctx).await?,
-        };
-        let results = checks.iter().zip(observed).map(|(check, observed)| check.result(observed)).collect();
+        let warehouses = warehouses(ctx, ctx.connection_name().unwrap_or("warehouse"))?;
+        let grouped = warehouses.len() > 1;
+        let mut results = Vec::new();
+        for (name, connection) in &warehouses {
+            let observed = match connection.engine {
+                Engine::Lake => on_lake(connection, &checks, ctx).await,
+                Engine::Postgres => on_postgres(name, connection, &checks, ctx).await,
+                Engine::Clickhouse => on_clickhouse(name, connection, &checks, ctx).await,
+            };
+            let observed =
+                observed.map_err(|error| if grouped { error.context(format!("warehouse `{name}`")) } else { error })?;
+            results.extend(checks.iter().zip(observed).map(|(check, observed)| {
+                let result = check.result(observed);
+                if grouped { CheckResult { name: format!("{name}: {}", result.name), ..result } } else { result }
+            }));
+        }
         report(ctx, results)
     }
 }

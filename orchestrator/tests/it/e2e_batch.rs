@@ -117,7 +117,7 @@ fn keep(project: &Project, time: i64, body: &[u8]) {
 }
 
 fn run_with(project: &Project, arguments: &[&str], with: impl Fn(Program) -> Program) -> Ran {
-    let mut running = with(project.program(&["run"]).args(arguments).args(&["--json"])).start().unwrap();
+    let mut running = with(project.program(&["run"]).args(arguments).args(["--json"])).start().unwrap();
     running.close_input();
     Ran::of(project, running.wait(2 * RUN).unwrap())
 }

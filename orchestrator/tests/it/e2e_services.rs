@@ -344,7 +344,7 @@ fn the_whole_matrix_of_kills() {
     let boundaries = boundaries.flat_map(|task| ["running", "succeeded"].map(|state| Moment::Boundary(task, state)));
     let middles = ["publish_states", "load_processed", "dbt_run_models"].map(Moment::Middle);
     let moments: Vec<Moment> = boundaries.chain(middles).collect();
-    let asked = std::env::var("UPDRAFT_KILL").unwrap_or_default();
+    let asked = std::env::var_os("UPDRAFT_KILL").unwrap_or_default().into_string().unwrap();
     let wanted = |victim: &Option<Server>| asked.is_empty() || asked.split(' ').any(|word| word == name(*victim));
     let mut failed = Vec::new();
     for victim in VICTIMS.into_iter().filter(wanted) {

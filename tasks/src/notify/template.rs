@@ -128,8 +128,8 @@ async fn source(file: &str, ctx: &Context) -> Result<String, TaskError> {
         return Err(bad(file, &format!("has {} bytes; a template has at most {LARGEST}", bytes.len())));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        bad(&format!("{file}:{}", line + 1), "is not UTF-8")
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        bad(&format!("{file}:{line}"), "is not UTF-8")
     })
 }
 

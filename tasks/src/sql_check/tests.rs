@@ -128,3 +128,21 @@ async fn a_cancelled_check_ends_on_the_server() {
     cancelled_while_locked(&run, database.url(), "t", Box::pin(check(&run, json!([{ "sql": "select * from t" }]))))
         .await;
 }
+
+#[tokio::test]
+async fn each_member_of_a_group_is_checked() {
+    let Some(database) = fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    connect(&run, "tables", database.url());
+    execute(database.url(), "create table t (x int, name text); insert into t values (1, 'a')").await;
+    run.connect("files", json!({ "kind": "warehouse", "engine": "lake" }));
+    crate::sql_lake::testing::table(&run, "t", &[(1, "a"), (2, "b")]).await;
+    run.connect("warehouse", json!({ "kind": "group", "members": ["files", "tables"] }));
+    let count = json!([{ "name": "count", "sql": "select count(*) from t", "warn": { "min": 2 } }]);
+    let report = check(&run, count).await.unwrap();
+    let found: Vec<_> = report.checks.iter().map(|result| (result.name.as_str(), result.observed)).collect();
+    assert_eq!(found, [("tables: count", Some(1.0)), ("files: count", Some(2.0))]);
+    let error = check(&run, json!([{ "sql": "select x from t where gone = 1" }])).await.unwrap_err();
+    assert!(error.message().contains("warehouse `files`"), "{error}");
+}

@@ -1,7 +1,7 @@
 //! A report: a million flight states through `warehouse.load`, beside what each server does with its own tool in the same run.
 //! `cargo test --release -p updraft-tasks --lib one_million_states_into -- --ignored --nocapture --test-threads 1`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use updraft_task::Task as _;
@@ -97,7 +97,7 @@ async fn one_million_states_into_clickhouse_beside_a_raw_insert() {
         crate::clickhouse::testing::execute(&database, &[&format!("create table {{d}}.{table} ({columns}) {how}")]);
     }
     let ours = loads(&run).await;
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().timeout(Duration::from_mins(2)).build().unwrap();
     let ask = |query: String, body: Vec<u8>| {
         let request = client.post(address.url()).query(&[("query", query)]);
         let request = request.header("x-clickhouse-user", &address.user).header("x-clickhouse-key", &address.password);

@@ -172,35 +172,3 @@ async fn a_load_is_ended_on_the_server_when_it_is_cancelled() {
     let work = load(&run, "states", json!(rows));
     cancelled_while(&run, server.address(), "insert into `broken`", work).await;
 }
-
-fn peak_mib(pid: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
-/// `cargo test -p updraft-tasks --lib one_million_states_in_clickhouse -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints figures; takes a minute"]
-#[expect(clippy::print_stdout, reason = "figures")]
-async fn one_million_states_in_clickhouse() {
-    let Some(server) = own_server().unwrap() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let run = TestRun::new(folder.path());
-    make(server.address());
-    connect(&run, "warehouse", server.address(), DATABASE);
-    let rows = many(&run, "million", 0, 1_000_000).await;
-    let pid = server.pid().unwrap().to_string();
-    let peaks = || format!("peak here {} MiB, server {} MiB", peak_mib("self"), peak_mib(&pid));
-    println!("before: {}", peaks());
-    for name in ["empty table", "again"] {
-        let begun = Instant::now();
-        let report = load(&run, "states", json!(rows)).await.unwrap();
-        println!("warehouse.load, {name}: {:.2} s, {:?}, {}", begun.elapsed().as_secs_f64(), numbers(&report), peaks());
-    }
-    let address = server.address();
-    address.query(&format!("create table {DATABASE}.plain as {DATABASE}.states")).unwrap();
-    let begun = Instant::now();
-    address.query(&format!("insert into {DATABASE}.plain select * from {DATABASE}.states")).unwrap();
-    println!("insert … select, in the server: {:.2} s, {}", begun.elapsed().as_secs_f64(), peaks());
-}
