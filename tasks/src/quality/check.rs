@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Input, Task, TaskError, TaskItem};
 
 use super::groups::{ALL, Group, Groups};
+use super::history::{self, History};
 use super::judge::{Limits, State, judge, score};
 use super::measure::{Prepared, observe, prepare};
 use super::rule::{Dimension, Per, Range, Rule, Severity};
@@ -194,15 +195,19 @@ impl Task for QualityCheck {
         let whole = groups.all(ctx);
         groups.focus(&session, &whole)?;
         let end_ms = ctx.run().interval.end.as_millis();
+        history::check(&params.rules)?;
         let prepared = prepare(&session, &params.rules, groups.schema(), end_ms).await?;
 
+        let mut history = History::new(ctx, &lake, &params.table);
         let mut results = Vec::new();
         let mut shares = Vec::new();
         for (per, group) in std::iter::once((Per::All, &whole)).chain(groups.iter().map(|group| (Per::Region, group))) {
             let chosen: Vec<&Prepared<'_>> = prepared.iter().filter(|rule| rule.rule.common().per == per).collect();
             if !chosen.is_empty() {
                 groups.focus(&session, group)?;
-                judge_group(&chosen, group, observe(ctx, &session, &chosen).await?, &mut results, &mut shares);
+                let mut observed = observe(ctx, &session, &chosen).await?;
+                history.observe(&chosen, group, &mut observed).await?;
+                judge_group(&chosen, group, observed, &mut results, &mut shares);
             }
         }
         let score = score(&shares);

@@ -42,6 +42,8 @@ enum Plan {
     Repeats(String),
     /// A query whose number it is.
     Query(String),
+    /// What others observe has to be there first.
+    Later,
 }
 
 impl Plan {
@@ -50,7 +52,7 @@ impl Plan {
         match self {
             Self::Share(first, second) | Self::Age(first, second) => vec![first, second],
             Self::Number(first) => vec![first],
-            Self::Repeats(_) | Self::Query(_) => Vec::new(),
+            Self::Repeats(_) | Self::Query(_) | Self::Later => Vec::new(),
         }
     }
 }
@@ -218,6 +220,7 @@ fn plans(rule: &Rule, schema: &Schema, interval_end_ms: i64) -> Result<Vec<Plan>
             vec![Plan::Share(rows_with(&format!("({where}\n) AND ({of}\n)")), rows_with(&format!("({of}\n)")))]
         }
         Rule::Sql { sql, .. } => vec![Plan::Query(sql.clone())],
+        Rule::History { .. } => vec![Plan::Later],
     })
 }
 
@@ -262,6 +265,7 @@ pub(super) async fn observe(
                     repeats.zip(total).filter(|(_, total)| *total > 0).map(|(repeats, total)| repeats / float(total))
                 }
                 Plan::Query(sql) => number(ctx, session, sql).await.map_err(|error| blame(rule, error))?,
+                Plan::Later => None,
             });
         }
         observed.push(values);

@@ -2,6 +2,7 @@
 
 mod check;
 mod groups;
+mod history;
 mod judge;
 mod measure;
 mod rule;
@@ -10,6 +11,7 @@ mod store;
 mod tests;
 
 pub use check::{MinScore, QualityCheck, QualityParams, QualityReport, RuleResult};
+pub use history::{Compare, Same};
 pub use judge::State;
 pub(crate) use judge::{Limits, judge};
 pub use rule::{Dimension, Limit, Per, Range, Rule, Severity};

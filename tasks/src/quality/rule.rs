@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::history::{Compare, Same};
+
 /// What a broken rule means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -210,6 +212,39 @@ rules! {
         /// A query with one row and one column.
         sql: String,
     }
+    /// What another rule observes, compared with what it observed in earlier intervals (by the lake's table of results; the
+    /// newest run of each). Only intervals that end before this one count, so that a re-run of an old interval is judged as
+    /// its first run was. Observed: by `compare`; nothing while there are fewer than `min_history` earlier results, which
+    /// the log notes.
+    History {
+        /// Name of that rule. It is one of this task's, has one number, and the same `per`.
+        of: String,
+        /// What is made of the numbers.
+        #[serde(default)]
+        compare: Compare,
+        /// Which earlier intervals count.
+        #[serde(default)]
+        same: Same,
+        /// Most earlier results that are looked at, the newest ones.
+        #[serde(default = "thirty")]
+        #[schemars(range(min = 1))]
+        last: u32,
+        /// Days that are looked back.
+        #[serde(default = "five_weeks")]
+        #[schemars(range(max = 366))]
+        days: u32,
+        /// Fewest earlier results to judge by, from 1; if left out 3 for a median, else 1.
+        #[serde(default)]
+        min_history: Option<u32>,
+    }
+}
+
+const fn thirty() -> u32 {
+    30
+}
+
+const fn five_weeks() -> u32 {
+    35
 }
 
 impl Rule {
@@ -235,7 +270,11 @@ impl Rule {
             | Self::Unique { .. }
             | Self::Accepted { .. }
             | Self::Regex { .. } => true,
-            Self::RowCount { .. } | Self::Freshness { .. } | Self::Ratio { .. } | Self::Sql { .. } => false,
+            Self::RowCount { .. }
+            | Self::Freshness { .. }
+            | Self::Ratio { .. }
+            | Self::Sql { .. }
+            | Self::History { .. } => false,
         }
     }
 
@@ -251,6 +290,7 @@ impl Rule {
             Self::Freshness { .. } => "freshness",
             Self::Ratio { .. } => "ratio",
             Self::Sql { .. } => "sql",
+            Self::History { .. } => "history",
         }
     }
 
@@ -263,7 +303,9 @@ impl Rule {
             | Self::Accepted { column, .. }
             | Self::Regex { column, .. }
             | Self::Freshness { column, .. } => vec![column.clone()],
-            Self::RowCount { .. } | Self::Ratio { .. } | Self::Sql { .. } => vec![String::new()],
+            Self::RowCount { .. } | Self::Ratio { .. } | Self::Sql { .. } | Self::History { .. } => {
+                vec![String::new()]
+            }
         }
     }
 
@@ -282,7 +324,11 @@ impl Rule {
             Self::NotNull { .. } | Self::RowCount { .. } => Dimension::Completeness,
             Self::Between { .. } | Self::Accepted { .. } | Self::Regex { .. } => Dimension::Validity,
             Self::Unique { .. } | Self::Ratio { .. } | Self::Sql { .. } => Dimension::Consistency,
-            Self::Freshness { .. } => Dimension::Timeliness,
+            Self::History { compare: Compare::MedianRatio, .. } => Dimension::Completeness,
+            Self::History { compare: Compare::MedianDifference, .. } => Dimension::Consistency,
+            Self::Freshness { .. } | Self::History { compare: Compare::Repeats | Compare::NotGreater, .. } => {
+                Dimension::Timeliness
+            }
         })
     }
 
@@ -300,7 +346,7 @@ impl Rule {
                 (min.is_some() || max.is_some()).then(|| Range { min: rows(min), max: rows(max) })
             }
             Self::Freshness { max_age_s, .. } => max_age_s.map(|max| Range { min: None, max: Some(max) }),
-            Self::Ratio { .. } | Self::Sql { .. } => None,
+            Self::Ratio { .. } | Self::Sql { .. } | Self::History { .. } => None,
         }
     }
 }

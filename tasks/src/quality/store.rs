@@ -34,6 +34,21 @@ fn schema() -> Schema {
     ])
 }
 
+/// Where results of a day lie: that of their interval's end.
+pub(super) fn folder(table: &str, day: &str) -> String {
+    format!("warehouse/{table}/dt={day}")
+}
+
+/// The task's part of a file's name.
+fn file(ctx: &Context) -> String {
+    ctx.attempt().key.to_string().replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "_")
+}
+
+/// What stands before and after `{start}_{end}` in the name of a file of this task.
+pub(super) fn around_interval(ctx: &Context) -> (String, String) {
+    (format!("{}_", slug(&ctx.run().workflow)), format!("_{ALL}_{}.parquet", file(ctx)))
+}
+
 /// Writes all results and answers their key.
 pub(super) async fn write(
     ctx: &Context,
@@ -69,9 +84,8 @@ pub(super) async fn write(
     ];
     let rows = RecordBatch::try_new(Arc::new(schema()), columns)
         .map_err(|error| TaskError::fail("BadParquet", format!("the results do not fit their table: {error}")))?;
-    let file = task.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "_");
     let batch = batch_id(run, ALL);
-    let key = format!("warehouse/{table}/dt={}/{}_{file}.parquet", day(run.interval.end), slug(&batch));
+    let key = format!("{}/{}_{}.parquet", folder(table, &day(run.interval.end)), slug(&batch), file(ctx));
     parquet::write_batches(lake, &key, &schema(), &[rows], Some(&batch)).await
 }
 
