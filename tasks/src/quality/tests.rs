@@ -379,3 +379,73 @@ async fn the_databases_behind_the_connection_get_the_results_also_of_a_check_tha
     let error = QualityCheck::run(params, &run.context("again", 1, Some("warehouse"))).await.unwrap_err();
     assert_eq!(error.class(), "BadTable", "{error}");
 }
+
+/// One row per number, so that `row_count` observes it, at an hour of 1 January 2026.
+async fn counted(run: &mut TestRun, rows: usize, at: &str) -> Result<QualityReport, TaskError> {
+    let end = updraft_task::Timestamp::parse(at).unwrap();
+    run.info.interval = updraft_task::DataInterval { start: end, end };
+    let lake = run.context("x", 1, None).lake().unwrap();
+    let input = region(&lake, "europe", &vec![(Some("aaaaaa"), Some(50.0), 0); rows]).await;
+    let rules = json!([
+        {"name": "rows", "check": "row_count", "min": 0},
+        {"name": "usual", "check": "history", "of": "rows", "warn": {"min": 0.5}, "error": {"min": 0.2}},
+        {"name": "drift", "check": "history", "of": "rows", "compare": "median_difference", "last": 3, "warn": {"max": 50}},
+    ]);
+    check(run, json!({ "input": input, "rules": rules })).await
+}
+
+#[tokio::test]
+async fn a_rule_looks_back_at_earlier_intervals_only_and_is_silent_while_there_are_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = TestRun::new(folder.path());
+    let state = |report: &QualityReport, name: &str| {
+        report.rules.iter().find(|rule| rule.name == name).map(|rule| (rule.state, rule.observed)).unwrap()
+    };
+    for (rows, at) in [(100, "01:00"), (90, "02:00"), (1, "03:00")] {
+        let report = counted(&mut run, rows, &format!("2026-01-01T{at}:00Z")).await.unwrap();
+        assert_eq!(state(&report, "usual"), (State::Passed, None), "{at}");
+    }
+    let notes = run.lines().iter().filter(|(_, line)| line.contains("all/usual: 2 of 3 earlier results")).count();
+    assert_eq!(notes, 1);
+    let report = counted(&mut run, 45, "2026-01-01T04:00:00Z").await.unwrap();
+    assert_eq!(state(&report, "usual"), (State::Passed, Some(0.5)));
+    assert_eq!(state(&report, "drift"), (State::Passed, Some(-45.0)));
+    // The median of 100, 90, 1 and 45 is 67.5.
+    let report = counted(&mut run, 27, "2026-01-01T05:00:00Z").await.unwrap();
+    assert_eq!(state(&report, "usual"), (State::Warned, Some(0.4)));
+    let error = counted(&mut run, 4, "2026-01-01T06:00:00Z").await.unwrap_err();
+    assert!(error.message().contains("all/usual failed"), "{error}");
+    let report = counted(&mut run, 200, "2026-01-01T07:00:00Z").await.unwrap();
+    assert_eq!(state(&report, "drift").0, State::Warned);
+    // An old interval again, with all that came later in the lake: as the first time.
+    let report = counted(&mut run, 45, "2026-01-01T04:00:00Z").await.unwrap();
+    assert_eq!(state(&report, "usual"), (State::Passed, Some(0.5)));
+    // Another workflow, and another task, have a history of their own.
+    run.info.workflow = "test_2026".to_owned();
+    let report = counted(&mut run, 1, "2026-01-01T08:00:00Z").await.unwrap();
+    assert_eq!(state(&report, "usual"), (State::Passed, None));
+}
+
+#[tokio::test]
+async fn a_rule_that_looks_back_names_one_number_of_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let input = europe(&run).await;
+    for (of, more, part) in [
+        ("none", json!({}), "there is no such rule"),
+        ("back", json!({}), "looks back itself"),
+        ("pair", json!({}), "several columns"),
+        ("rows", json!({ "per": "region" }), "`per` differs"),
+        ("rows", json!({ "last": 2 }), "`last` is less than `min_history`"),
+    ] {
+        let mut rule = json!({"name": "back", "check": "history", "of": of, "warn": 1});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let rules = json!([
+            {"name": "rows", "check": "row_count", "min": 0},
+            {"name": "pair", "check": "not_null", "columns": ["icao24", "latitude_deg"]},
+            rule,
+        ]);
+        let error = check(&run, json!({ "input": input, "rules": rules })).await.unwrap_err();
+        assert!(error.class() == "BadRule" && error.message().contains(part), "{of}: {error}");
+    }
+}

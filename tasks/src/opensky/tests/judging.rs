@@ -102,6 +102,13 @@ fn spoiled() -> Vec<(&'static str, Spoil, &'static str)> {
     };
     vec![
         ("states_received", rows("select * from s where false"), "warned"),
+        ("states_located", rows("select s.* from s, generate_series(1, 101)"), "warned"),
+        (
+            "snapshot_second",
+            rows("select * replace (snapshot_time - interval '1 hour' as snapshot_time) from s"),
+            "warned",
+        ),
+        ("positions_sum", share(1, "longitude_deg", "1e12"), "warned"),
         ("one_state_per_aircraft", rows("select * from s union all select * from s where icao24 = '000007'"), "failed"),
         ("keys_present", share(1, "icao24", "null"), "failed"),
         ("address_form", share(1, "icao24", "'00000G'"), "failed"),
@@ -131,6 +138,111 @@ fn spoiled() -> Vec<(&'static str, Spoil, &'static str)> {
         ("outliers", share(3, "flags", "2"), "warned"),
         ("outliers", share(11, "flags", "32"), "failed"),
     ]
+}
+
+/// Rules that need earlier intervals; shown to fire by a test of their own.
+const LOOKING_BACK: [&str; 3] = ["states_beside_usual", "snapshot_not_newer", "answer_repeated"];
+
+/// Judges these rows as the answer of the interval that ends then; the states of the rules that look back.
+async fn looking_back(bench: &mut Bench, dataset: &Value, output: &Value, end: &str) -> [String; 3] {
+    let end = Timestamp::parse(end).unwrap();
+    let start = Timestamp::from_millis(end.as_millis() - 600_000);
+    bench.run.info.interval = updraft_task::DataInterval { start, end };
+    let states = judged(bench, dataset, output).await;
+    LOOKING_BACK.map(|rule| states[rule].clone())
+}
+
+#[tokio::test]
+async fn rules_of_the_flagship_that_look_back_fire_on_fewer_states_and_on_answers_that_stand_still() {
+    let mut bench = Bench::new(Options { answers: vec![good()], ..Options::default() });
+    let collected = bench.collect().await.unwrap();
+    let params = json!({ "snapshots": collected["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+    let output = bench.task::<Validate>(params).await.unwrap();
+    let europe = output["regions"]["europe"]["dataset"].clone();
+    // The answer of a minute, with the aircraft where they are then.
+    let later = |minutes: u32, rows: u32| {
+        format!(
+            "select * replace (snapshot_time + interval '{minutes} minutes' as snapshot_time, \
+             snapshot_time + interval '{minutes} minutes 2 seconds' as fetched_at, \
+             latitude_deg + {minutes} * 0.0001 as latitude_deg) from s where icao24 < '{rows:06x}'"
+        )
+    };
+    let passed = ["passed"; 3].map(str::to_owned);
+    // Three weeks of Thursdays, and the middle of a night with few aircraft.
+    for (n, (end, rows)) in [
+        ("2025-12-11T10:00:00Z", 200),
+        ("2025-12-18T10:00:00Z", 180),
+        ("2025-12-25T09:30:00Z", 200),
+        ("2026-01-01T03:00:00Z", 20),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rows = bench.spoil(&europe, &later(n as u32, rows)).await;
+        assert_eq!(looking_back(&mut bench, &rows, &output, end).await, passed, "{end}");
+    }
+    for (minutes, end, rows, expected) in [
+        (10, "2026-01-01T09:10:00Z", 110, "passed"),
+        (11, "2026-01-01T09:20:00Z", 90, "warned"),
+        (12, "2026-01-01T09:30:00Z", 30, "failed"),
+        (13, "2026-01-01T09:40:00Z", 190, "passed"),
+    ] {
+        let rows = bench.spoil(&europe, &later(minutes, rows)).await;
+        let states = looking_back(&mut bench, &rows, &output, end).await;
+        assert_eq!(states, [expected, "passed", "passed"].map(str::to_owned), "{end}");
+    }
+    // The last answer again and again; a re-run of an interval in between; and a newer one.
+    let again = bench.spoil(&europe, &later(13, 190)).await;
+    for (end, expected) in [
+        ("2026-01-01T09:50:00Z", "warned"),
+        ("2026-01-01T10:00:00Z", "warned"),
+        ("2026-01-01T10:10:00Z", "failed"),
+        ("2026-01-01T10:00:00Z", "warned"),
+        ("2026-01-01T09:50:00Z", "warned"),
+        ("2026-01-01T09:40:00Z", "passed"),
+    ] {
+        let [_, newer, repeated] = looking_back(&mut bench, &again, &output, end).await;
+        assert_eq!([newer, repeated], [expected, expected].map(str::to_owned), "{end}");
+    }
+    let newer = bench.spoil(&europe, &later(14, 190)).await;
+    assert_eq!(looking_back(&mut bench, &newer, &output, "2026-01-01T10:20:00Z").await, passed);
+    // Older than the last one, and another one.
+    let older = bench.spoil(&europe, &later(9, 190)).await;
+    let states = looking_back(&mut bench, &older, &output, "2026-01-01T10:30:00Z").await;
+    assert_eq!(states, ["passed", "failed", "passed"].map(str::to_owned), "older than four of the last five");
+}
+
+#[tokio::test]
+async fn a_recorded_series_of_answers_breaks_no_rule_that_looks_back() {
+    let Some(folder) = updraft_testkit::shared_data_file("opensky/derived/europe_switzerland_20180801_600s") else {
+        return;
+    };
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+    files.sort();
+    let answers: Vec<Value> =
+        files.iter().map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).collect();
+    let mut judged_answers = 0;
+    let mut bench = Bench::four();
+    for answer in answers.iter().filter(|answer| answer["states"].is_array()) {
+        let Some(time) = answer["time"].as_i64() else { continue };
+        let playing = Bench::new(Options { answers: vec![answer.clone()], ..Options::default() });
+        bench.standin = playing.standin;
+        let secret = bench.standin.announcement().client_secret.clone();
+        bench.connect(json!({ "client_id": "standin", "client_secret": secret }));
+        let end = Timestamp::from_millis((time + 1) * 1000);
+        bench.run.info.interval =
+            updraft_task::DataInterval { start: Timestamp::from_millis(end.as_millis() - 600_000), end };
+        let collected = bench.collect().await.unwrap();
+        let params = json!({ "snapshots": collected["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+        let output = bench.task::<Validate>(params).await.unwrap();
+        let rows = output["regions"]["europe"]["dataset"].clone();
+        let states = judged(&bench, &rows, &output).await;
+        let found = LOOKING_BACK.map(|rule| states[rule].clone());
+        assert_eq!(found, ["passed"; 3].map(str::to_owned), "{end}");
+        judged_answers += 1;
+    }
+    assert!(judged_answers >= 6, "{judged_answers}");
 }
 
 /// What each rule says of these rows.
@@ -165,7 +277,7 @@ async fn each_rule_of_the_flagship_fires_on_data_made_bad_in_its_way_and_on_good
     europe = bench.spoil(&europe, fresh).await;
     let states = judged(&bench, &europe, &output).await;
     assert!(states.values().all(|state| state == "passed"), "{states:?}");
-    let mut fired = std::collections::BTreeSet::new();
+    let mut fired: std::collections::BTreeSet<String> = LOOKING_BACK.map(str::to_owned).into();
     for (rule, spoil, expected) in spoiled() {
         let (mut dataset, mut output) = (europe.clone(), output.clone());
         match spoil {
