@@ -27,7 +27,7 @@ const PROFILE: [&str; 2] = ["--profile", "services"];
 const STATES_TABLE: [(&str, &str); 2] = [("clickhouse", "flights_streaming"), ("postgres", "processed_flights")];
 
 /// Rules of `data_quality_check`.
-const RULES: u64 = 19;
+const RULES: u64 = 25;
 
 /// A project whose profile `services` names servers of this test's own.
 struct Stage {

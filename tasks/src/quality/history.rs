@@ -181,10 +181,13 @@ impl<'a> History<'a> {
     }
 
     async fn read(&mut self, keys: &[String]) -> Result<(), TaskError> {
-        let missing: BTreeSet<&String> = keys.iter().filter(|key| !self.files.contains_key(*key)).collect();
+        let missing: BTreeSet<String> = keys.iter().filter(|key| !self.files.contains_key(*key)).cloned().collect();
         let lake = self.lake;
         let read: Vec<(String, Vec<_>)> = futures::stream::iter(missing)
-            .map(|key| async move { Ok::<_, TaskError>((key.clone(), numbers(lake, key).await?)) })
+            .map(|key| async move {
+                let found = numbers(lake, &key).await?;
+                Ok::<_, TaskError>((key, found))
+            })
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
