@@ -16,7 +16,7 @@ use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 use updraft_task::{Context, TaskError};
@@ -81,6 +81,28 @@ impl Server {
     /// Where it is: `host:port/database`.
     pub(crate) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Its address as Java's driver writes it, and the user.
+    ///
+    /// # Errors
+    /// `fail` `BadConnection`: it is a socket in the file system, which that driver cannot reach.
+    pub(crate) fn jdbc(&self) -> Result<(String, String), TaskError> {
+        if self.options.get_socket().is_some() || self.options.get_host().starts_with('/') {
+            return Err(TaskError::fail(
+                BAD_CONNECTION.name,
+                format!("PostgreSQL at {} is reached by a socket, but Java needs `host:port`", self.place),
+            ));
+        }
+        let tls = match self.options.get_ssl_mode() {
+            PgSslMode::Disable => "disable",
+            PgSslMode::Allow => "allow",
+            PgSslMode::Prefer => "prefer",
+            PgSslMode::Require => "require",
+            PgSslMode::VerifyCa => "verify-ca",
+            PgSslMode::VerifyFull => "verify-full",
+        };
+        Ok((format!("jdbc:postgresql://{}?sslmode={tls}", self.place), self.options.get_username().to_owned()))
     }
 
     /// A connection of its own, whose statements end when the attempt shall stop.

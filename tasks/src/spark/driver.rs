@@ -173,7 +173,7 @@ impl Submission<'_> {
         loop {
             let state = tokio::select! {
                 biased;
-                () = self.ctx.cancelled().cancelled() => return Err(self.kill(driver).await),
+                () = self.ctx.cancelled().cancelled() => return Err(self.stop(driver).await),
                 state = self.rest.state(driver) => state,
             };
             watch.look(self.ctx);
@@ -221,6 +221,15 @@ impl Submission<'_> {
             Instant::now()
         });
         since.elapsed() > PATIENCE
+    }
+
+    /// Leaves the driver to the next attempt, or ends it, when this attempt shall stop; what it ends with.
+    async fn stop(&self, driver: &str) -> TaskError {
+        if self.ctx.is_handed_over() {
+            self.ctx.info(format!("driver {driver} goes on: the next attempt takes it over"));
+            return TaskError::cancelled();
+        }
+        self.kill(driver).await
     }
 
     /// Kills the driver and waits for its end; what the attempt ends with.

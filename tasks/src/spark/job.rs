@@ -9,6 +9,8 @@ use updraft_task::{ConnectionKind as _, Context, Input, Lake, LakeConnection, Ta
 use super::connection::Spark;
 use super::{Mode, Params};
 use crate::batch::slug;
+use crate::postgres::Server;
+use crate::warehouse_load::WarehouseConnection;
 
 /// The settings that the cluster's own file has, so that a job runs alike wherever it is submitted from.
 const SETTINGS: &str = include_str!("../../../deploy/spark/spark.properties");
@@ -80,6 +82,14 @@ impl Job {
         lake_access(&ctx.connection_named(LakeConnection::KIND)?, &mut properties, &mut env);
         env.insert("UPDRAFT_LAKE_URL".into(), root.clone());
         env.insert("UPDRAFT_SPARK_APPLICATION".into(), application.clone());
+        if let Some(name) = &params.database {
+            let database: WarehouseConnection = ctx.connection_named(name)?;
+            let (url, user) = Server::of(name, &database, ctx)?.jdbc()?;
+            env.extend([("UPDRAFT_JDBC_URL".to_owned(), url), ("UPDRAFT_JDBC_USER".to_owned(), user)]);
+            if let Some(password) = &database.password {
+                env.insert("UPDRAFT_JDBC_PASSWORD".into(), password.expose().to_owned());
+            }
+        }
         let (batch, folder) = params.output.as_ref().map(|output| output.of(ctx.run())).unzip();
         let folder = folder.map(|place| format!("{place}/{application}"));
         if let Some(folder) = &folder {

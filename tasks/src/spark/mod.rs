@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError};
 
 use crate::batch::OutputPlace;
+use crate::database::BAD_CONNECTION;
 use crate::text::Text;
 
 pub use connection::Spark;
@@ -66,6 +67,10 @@ pub struct Params {
     /// Cores of the driver in `local` mode; of all executors together otherwise.
     #[serde(default = "cores")]
     pub cores: u32,
+    /// Connection to a PostgreSQL warehouse that the job reads: it finds `UPDRAFT_JDBC_URL`, `UPDRAFT_JDBC_USER` and
+    /// `UPDRAFT_JDBC_PASSWORD` in its environment.
+    #[serde(default)]
+    pub database: Option<String>,
     /// Spark's properties (`spark.executor.memory: 1g`), over those of `deploy/spark/spark.properties`. No secrets.
     #[serde(default)]
     pub conf: BTreeMap<String, Text>,
@@ -137,6 +142,7 @@ impl Task for SparkSubmit {
         ErrorClass { name: "LakeDenied", retryable: false, meaning: "the lake refuses access" },
         ErrorClass { name: "Lake", retryable: true, meaning: "the lake cannot be reached" },
         ErrorClass { name: "Scratch", retryable: true, meaning: "the attempt's folder cannot be used" },
+        BAD_CONNECTION,
         ErrorClass { name: "Spawn", retryable: false, meaning: "the program cannot be started" },
     ];
     const EXAMPLE: &'static str = r#"

@@ -15,6 +15,8 @@ use super::*;
 use crate::opensky::Validate;
 use crate::sql_transform::SqlTransform;
 
+mod faults;
+
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }

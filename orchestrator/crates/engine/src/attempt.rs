@@ -210,7 +210,7 @@ impl Attempt {
             Arc::clone(&self.plan),
             &self.dispatch,
             self.attempt_id,
-            self.owned.token.clone(),
+            Arc::clone(&self.owned),
         ));
         let refused = |ended: Ended| (Some(ended), Arc::clone(&host));
         let names = match self.condition(&host).await {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
 use updraft_model::id::{AttemptId, RunId, TaskKey};
 use updraft_model::record::{AttemptRow, Dispatch, RunMetric, TaskItem, shown_state};
 use updraft_model::time::Timestamp;
@@ -17,6 +16,7 @@ use crate::child::{self, ChildRun};
 use crate::committer::trouble_backoff;
 use crate::event::EngineEvent;
 use crate::logs::{LogFile, Mask};
+use crate::owned::{Owned, Stop};
 use crate::plan::Plan;
 use crate::shared::{Shared, locked};
 
@@ -27,7 +27,7 @@ pub(crate) struct AttemptHost {
     plan: Arc<Plan>,
     dispatch: Dispatch,
     attempt_id: AttemptId,
-    cancelled: CancellationToken,
+    owned: Arc<Owned>,
     env: OnceLock<BTreeMap<String, String>>,
     mask: OnceLock<Mask>,
     log: Mutex<Option<LogFile>>,
@@ -41,7 +41,7 @@ impl AttemptHost {
         plan: Arc<Plan>,
         dispatch: &Dispatch,
         attempt_id: AttemptId,
-        cancelled: CancellationToken,
+        owned: Arc<Owned>,
     ) -> Self {
         Self {
             shared,
@@ -49,7 +49,7 @@ impl AttemptHost {
             plan,
             dispatch: dispatch.clone(),
             attempt_id,
-            cancelled,
+            owned,
             env: OnceLock::new(),
             mask: OnceLock::new(),
             log: Mutex::new(None),
@@ -123,7 +123,7 @@ impl AttemptHost {
         *tries += 1;
         tokio::select! {
             () = tokio::time::sleep(trouble_backoff(self.shared.config.backoff, *tries)) => true,
-            () = self.cancelled.cancelled() => false,
+            () = self.owned.token.cancelled() => false,
         }
     }
 
@@ -153,6 +153,13 @@ fn from_store(error: &StoreError) -> TaskError {
 
 #[async_trait]
 impl Host for AttemptHost {
+    fn is_handed_over(&self) -> bool {
+        match self.owned.why() {
+            Stop::No | Stop::Timeout | Stop::Cancel => false,
+            Stop::LeaseLost | Stop::Abort | Stop::Fenced => true,
+        }
+    }
+
     fn log(&self, level: Level, line: &str) {
         self.write(LogStream::Task, level, line);
     }
@@ -236,7 +243,7 @@ impl Host for AttemptHost {
     async fn run_child(&self, spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {
         let _slot = tokio::select! {
             slot = self.shared.process_slots.acquire() => slot.map_err(|_| TaskError::cancelled())?,
-            () = self.cancelled.cancelled() => return Err(TaskError::cancelled()),
+            () = self.owned.token.cancelled() => return Err(TaskError::cancelled()),
         };
         let run = ChildRun {
             spawner: &self.shared.spawner,
@@ -245,7 +252,7 @@ impl Host for AttemptHost {
             project_dir: &self.shared.config.project_dir,
             env: self.env.get(),
             token: child::token_of(self.attempt_id),
-            cancelled: &self.cancelled,
+            cancelled: &self.owned.token,
         };
         run.run_to_end(spec, lines).await
     }

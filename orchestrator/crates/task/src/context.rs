@@ -124,6 +124,10 @@ pub trait Host: Send + Sync + 'static {
     async fn set_shared(&self, scope: &str, key: &str, value: &str, expected: u64) -> Result<bool, TaskError>;
     /// Runs a child process to its end; lines go to `lines` as they come. Cancelling the attempt stops it as a tree.
     async fn run_child(&self, spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError>;
+    /// Why the attempt shall stop, see [`Context::is_handed_over`].
+    fn is_handed_over(&self) -> bool {
+        false
+    }
     /// The other task runs of this run, in file order.
     async fn siblings(&self) -> Result<Vec<Sibling>, TaskError>;
     /// The wall clock.
@@ -167,6 +171,12 @@ impl Context {
     /// Fires when the attempt shall stop: cancel, time limit, loss of the lease, shutdown.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
+    }
+
+    /// Whether an attempt that shall stop leaves its work to a later one: the process stops, or may no longer hold its lease.
+    /// What lives elsewhere and can be found again is then left alone. A cancelled run or a time limit is the end of the work.
+    pub fn is_handed_over(&self) -> bool {
+        self.host.is_handed_over()
     }
 
     /// Key that sinks deduplicate by: the same for every attempt of this task run.

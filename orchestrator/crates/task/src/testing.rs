@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ struct TestHost {
     siblings: Mutex<Vec<Sibling>>,
     now: Mutex<Option<Timestamp>>,
     cancelled: CancellationToken,
+    handed_over: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,6 +94,25 @@ impl TestRun {
     /// Tells the bodies to stop.
     pub fn cancel(&self) {
         self.host.cancelled.cancel();
+    }
+
+    /// Tells the bodies to stop, and that a later attempt goes on with their work.
+    pub fn hand_over(&self) {
+        self.host.handed_over.store(true, Ordering::Release);
+        self.host.cancelled.cancel();
+    }
+
+    /// The same run in the next process: what was kept is there, and nothing has been told to stop.
+    #[must_use]
+    pub fn next_process(&self) -> Self {
+        let host = TestHost {
+            states: Mutex::new(locked(&self.host.states).clone()),
+            fences: Mutex::new(locked(&self.host.fences).clone()),
+            shared: Mutex::new(locked(&self.host.shared).clone()),
+            connections: Mutex::new(locked(&self.host.connections).clone()),
+            ..TestHost::default()
+        };
+        Self { info: self.info.clone(), host: Arc::new(host) }
     }
 
     /// A context for one attempt. Attempts of one task share what they keep, and the newest one takes the fence: from then
@@ -176,6 +197,10 @@ impl Host for TestHost {
 
     fn live_item(&self, item: TaskItem) {
         locked(&self.live).push(item);
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
     }
 
     fn record_item(&self, item: TaskItem) {
