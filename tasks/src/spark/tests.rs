@@ -16,6 +16,7 @@ use crate::opensky::Validate;
 use crate::sql_transform::SqlTransform;
 
 mod faults;
+mod throughput;
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
