@@ -169,16 +169,13 @@ async fn rules_of_the_flagship_that_look_back_fire_on_fewer_states_and_on_answer
     };
     let passed = ["passed"; 3].map(str::to_owned);
     // Three weeks of Thursdays, and the middle of a night with few aircraft.
-    for (n, (end, rows)) in [
+    for (n, (end, rows)) in (0..).zip([
         ("2025-12-11T10:00:00Z", 200),
         ("2025-12-18T10:00:00Z", 180),
         ("2025-12-25T09:30:00Z", 200),
         ("2026-01-01T03:00:00Z", 20),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let rows = bench.spoil(&europe, &later(n as u32, rows)).await;
+    ]) {
+        let rows = bench.spoil(&europe, &later(n, rows)).await;
         assert_eq!(looking_back(&mut bench, &rows, &output, end).await, passed, "{end}");
     }
     for (minutes, end, rows, expected) in [
