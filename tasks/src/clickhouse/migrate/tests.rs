@@ -163,10 +163,10 @@ async fn the_tables_of_opensky_take_validated_states_and_views_count_them() {
     connect(&run, "warehouse", database.address(), database.name());
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/opensky/clickhouse");
     let applied = of(&run, json!({ "folder": shipped })).await.unwrap().applied;
-    assert_eq!(applied.len(), 2);
+    assert_eq!(applied.len(), 3);
     assert_eq!(
         tables(&database),
-        "country_statistics_hourly country_statistics_mv flights_batch flights_latest flights_latest_mv flights_streaming \
+        "country_statistics_hourly country_statistics_mv flights_batch flights_latest flights_latest_mv flights_streaming processed_flights \
          quality_results traffic_windows updraft_migrations"
     );
     let context = run.context("load", 1, None);
