@@ -166,8 +166,8 @@ async fn the_tables_of_opensky_take_validated_states_and_views_count_them() {
     assert_eq!(applied.len(), 3);
     assert_eq!(
         tables(&database),
-        "country_statistics_hourly country_statistics_mv flights_batch flights_latest flights_latest_mv flights_streaming processed_flights \
-         quality_results traffic_windows updraft_migrations"
+        "country_statistics_hourly country_statistics_mv flights_batch flights_latest flights_latest_mv flights_streaming \
+         processed_flights quality_results traffic_windows updraft_migrations"
     );
     let context = run.context("load", 1, None);
     let server = Server::of("warehouse", &context.connection_named("warehouse").unwrap(), &context).unwrap();
