@@ -193,13 +193,14 @@ async fn the_tables_of_opensky_take_validated_states() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/opensky/postgres");
     let of = serde_json::from_value(json!({ "folder": shipped })).unwrap();
     let report = only(PostgresMigrate::run(of, &run.context("migrate", 1, None)).await.unwrap());
-    assert_eq!(report.applied.len(), 3);
+    assert_eq!(report.applied.len(), 4);
     let tables = "select string_agg(relname, ' ' order by relname) from pg_class where relkind in ('r', 'p') \
                   and relnamespace = 'public'::regnamespace";
     assert_eq!(
         texts(database.url(), tables).await,
         ["api_credit_ledger collection_runs dim_aircraft dim_airports dim_countries dim_regions flight_metrics \
-          flight_statistics flights monitoring_alerts processed_flights raw_manifest updraft_migrations"]
+          flight_statistics flights flights_batch monitoring_alerts processed_flights quality_results raw_manifest \
+          updraft_migrations"]
     );
     let context = run.context("load", 1, None);
     let server = Server::of("warehouse", &context.connection_named("warehouse").unwrap(), &context).unwrap();
