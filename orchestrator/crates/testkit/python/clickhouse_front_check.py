@@ -82,9 +82,9 @@ def storage(ch: Front):
         " order by (id, ts) ttl d + interval 30 day settings merge_with_ttl_timeout=1"
     )
     ch.ok("insert into t1.ev select today() - number % 90, now(), number, number from numbers(9000)")
-    before = int(ch.ok("select count() from t1.ev"))
+    # A merge of its own may have dropped rows before this one.
     ch.ok("optimize table t1.ev final")
-    assert int(ch.ok("select count() from t1.ev")) < before, "the time to live has dropped nothing"
+    assert int(ch.ok("select count() from t1.ev")) < 9000, "the time to live has dropped nothing"
     ch.ok(
         "create table t1.agg (d Date, n AggregateFunction(count), u AggregateFunction(uniq, UInt64),"
         " s AggregateFunction(sum, Float64)) engine=AggregatingMergeTree order by d"
