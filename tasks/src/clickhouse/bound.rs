@@ -20,7 +20,16 @@ pub(crate) enum Value {
     Unsigned(u64),
     Float(f64),
     Text(String),
+    /// In UTC, as the server reads it: `2026-01-31 09:00:00.000000000`. An RFC 3339 text it does not compare with a key.
+    Instant(String),
     List(Vec<Value>),
+}
+
+/// An instant with its offset from UTC (RFC 3339), if a text is one that `DateTime64(9)` holds.
+fn instant(text: &str) -> Option<String> {
+    let timestamp: jiff::Timestamp = Some(text).filter(|text| text.get(10..11) == Some("T"))?.parse().ok()?;
+    i64::try_from(timestamp.as_nanosecond()).ok()?;
+    Some(timestamp.strftime("%Y-%m-%d %H:%M:%S.%9f").to_string())
 }
 
 impl Value {
@@ -35,7 +44,7 @@ impl Value {
                 (None, None, Some(value)) => Self::Float(value),
                 (None, None, None) => return Err("a number that ClickHouse does not hold".to_owned()),
             },
-            Json::String(value) => Self::Text(value.clone()),
+            Json::String(value) => instant(value).map_or_else(|| Self::Text(value.clone()), Self::Instant),
             Json::Array(items) => {
                 let items = items.iter().map(Self::of).collect::<Result<Option<Vec<_>>, _>>()?;
                 let items = items.ok_or("a list with a null in it")?;
@@ -57,6 +66,7 @@ impl Value {
             Self::Unsigned(_) => "UInt64".to_owned(),
             Self::Float(_) => "Float64".to_owned(),
             Self::Text(_) => "String".to_owned(),
+            Self::Instant(_) => "DateTime64(9, 'UTC')".to_owned(),
             Self::List(items) => {
                 format!("Array({})", items.first().map_or_else(|| "String".to_owned(), Self::sql_type))
             }
@@ -162,5 +172,22 @@ mod tests {
         ] {
             assert_eq!(Bound::new(sql, &params).unwrap_err().class(), "BadParam", "{sql}");
         }
+    }
+    #[test]
+    fn a_text_that_is_an_instant_goes_as_one() {
+        for (text, found) in [
+            ("2026-01-31T09:00:00Z", Some("2026-01-31 09:00:00.000000000")),
+            ("2026-01-31T09:00:00.25+02:00", Some("2026-01-31 07:00:00.250000000")),
+            ("2026-01-31T09:00:00", None),
+            ("2026-01-31", None),
+            ("2026-01-31 09:00:00Z", None),
+            ("9999-01-31T09:00:00Z", None),
+            ("opensky/2026-01-31T09:00:00Z", None),
+            ("aaaaaaaaaéT", None),
+        ] {
+            assert_eq!(instant(text).as_deref(), found, "{text}");
+        }
+        let bound = Bound::new("select $1, $2", &[json!("2026-01-31T09:00:00Z"), json!("T")]).unwrap();
+        assert_eq!(bound.sql, "select {p1:DateTime64(9, 'UTC')}, {p2:String}");
     }
 }

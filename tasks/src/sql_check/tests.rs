@@ -104,10 +104,14 @@ async fn checks_judge_rows_and_numbers_of_clickhouse() {
         &[
             "create table {d}.t (x Int64, name String) engine = MergeTree order by x",
             "insert into {d}.t values (1, 'a'), (2, 'b'), (3, 'b')",
+            "create table {d}.keyed (at DateTime('UTC')) engine = MergeTree order by at",
+            "insert into {d}.keyed values ('2026-01-01 00:00:00'), ('2026-01-01 00:00:02')",
         ],
     );
     judged(&run).await;
     let report = check(&run, json!([
+        { "name": "by the key", "sql": "select count() from keyed where at >= $1", "params": ["2026-01-01T01:00:01+01:00"],
+          "error": { "min": 1, "max": 1 } },
         { "name": "wide", "sql": "select toDecimal64(sum(x), 2) from t where toDateTime('2026-01-01 00:00:00', 'UTC') < $1",
           "params": ["2026-01-01T00:00:01Z"], "error": { "min": 6, "max": 6 } },
         { "name": "nothing", "sql": "select nan", "warn": 1 },
@@ -115,7 +119,7 @@ async fn checks_judge_rows_and_numbers_of_clickhouse() {
     ]))
     .await
     .unwrap();
-    assert_eq!((report.passed, report.warned), (1, 2));
+    assert_eq!((report.passed, report.warned), (2, 2));
 }
 
 #[tokio::test]
