@@ -1,5 +1,6 @@
 //! A million flight states for reports of throughput.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray, TimestampMillisecondArray};
@@ -53,7 +54,12 @@ pub(crate) fn states(first: i64) -> RecordBatch {
 
 /// The most memory that this process had, in MiB.
 pub(crate) fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_mib_of(Path::new("/proc/self"))
+}
+
+/// The most memory that a process had, in MiB; 0 if it is gone.
+pub(crate) fn peak_mib_of(process: &Path) -> u64 {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "sql")]
+use updraft_task::TaskError;
 
 /// A text; numbers and truth values are taken as they are written.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -21,6 +23,18 @@ pub enum Text {
 #[cfg(feature = "sql")]
 pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Refuses a table's name that is not plain.
+///
+/// # Errors
+/// `fail` `BadTable`.
+#[cfg(feature = "sql")]
+pub(crate) fn named_plainly(table: &str) -> Result<(), TaskError> {
+    if is_plain_name(table) {
+        return Ok(());
+    }
+    Err(TaskError::fail("BadTable", format!("`table: {table}`: a table's name has letters, digits and `_` only")))
 }
 
 impl fmt::Display for Text {

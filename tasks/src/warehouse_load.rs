@@ -7,14 +7,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::{ConnectionNeed, Context, Dataset, Effects, ErrorClass, Input, Task, TaskError, Verdict};
 
+use crate::batch;
 use crate::database::{BAD_COLUMN, BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHOUSE};
 use crate::query::SCRATCH;
-use crate::{batch, text};
+use crate::text::named_plainly;
 
 mod clickhouse;
 mod connection;
 mod lake;
 mod postgres;
+mod rows;
 
 pub use connection::{Engine, Group, WarehouseConnection};
 pub(crate) use connection::{databases_of, warehouses};
@@ -254,16 +256,6 @@ pub(crate) async fn into_each(
 
 fn retryable(error: &TaskError) -> bool {
     matches!(error.verdict(), Verdict::Retry { .. })
-}
-
-fn named_plainly(table: &str) -> Result<(), TaskError> {
-    if !text::is_plain_name(table) {
-        return Err(TaskError::fail(
-            "BadTable",
-            format!("`table: {table}`: a table's name has letters, digits and `_` only"),
-        ));
-    }
-    Ok(())
 }
 
 /// Loads a warehouse, or, in a group, takes over what an earlier attempt completed.

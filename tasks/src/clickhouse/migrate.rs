@@ -13,7 +13,7 @@ use crate::database::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHO
 use crate::migrations::{
     self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, MigrateParams, MigrateReport, Migrated, Migration,
 };
-use crate::text::is_plain_name;
+use crate::text::named_plainly;
 use crate::warehouse_load::{Engine, databases_of};
 
 const HALF_APPLIED: &str = "HalfApplied";
@@ -60,12 +60,7 @@ impl Task for ClickhouseMigrate {
 
     async fn run(params: MigrateParams, ctx: &Context) -> Result<MigrateReport, TaskError> {
         let MigrateParams { folder, plan, table } = params;
-        if !is_plain_name(&table) {
-            return Err(TaskError::fail(
-                "BadTable",
-                format!("`table: {table}`: a table's name has letters, digits and `_` only"),
-            ));
-        }
+        named_plainly(&table)?;
         let files = migrations::read(&ctx.path(folder)).await?;
         for file in &files {
             parts(file)?;

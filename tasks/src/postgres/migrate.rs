@@ -9,6 +9,7 @@ use crate::database::{BAD_CONNECTION, BAD_STATEMENT, DENIED, ROW_REFUSED, WAREHO
 use crate::migrations::{
     self, Applied, BAD_MIGRATIONS, CHANGED_MIGRATION, MigrateParams, MigrateReport, Migrated, Migration,
 };
+use crate::text::named_plainly;
 use crate::warehouse_load::{Engine, databases_of};
 
 /// The task.
@@ -47,12 +48,7 @@ impl Task for PostgresMigrate {
 
     async fn run(params: MigrateParams, ctx: &Context) -> Result<MigrateReport, TaskError> {
         let MigrateParams { folder, plan, table } = params;
-        if table.is_empty() || !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(TaskError::fail(
-                "BadTable",
-                format!("`table: {table}`: a table's name has letters, digits and `_` only"),
-            ));
-        }
+        named_plainly(&table)?;
         let files = migrations::read(&ctx.path(folder)).await?;
         for file in &files {
             whole(file)?;

@@ -177,12 +177,7 @@ impl Task for QualityCheck {
     type Output = QualityReport;
 
     async fn run(mut params: QualityParams, ctx: &Context) -> Result<QualityReport, TaskError> {
-        if !crate::text::is_plain_name(&params.table) {
-            return Err(TaskError::fail(
-                "BadTable",
-                format!("`table: {}`: a table's name has letters, digits and `_` only", params.table),
-            ));
-        }
+        crate::text::named_plainly(&params.table)?;
         let requested = params.regions.unwrap_or_default();
         let counted = |rule: &Rule| matches!(rule, Rule::RowCount { per: Per::Region, .. });
         if !requested.is_empty() && !params.rules.iter().any(counted) {

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use datafusion::arrow::record_batch::RecordBatch;
 use tokio::sync::OwnedMutexGuard;
+use updraft_task::TaskError;
 use updraft_task::lake::sha256_hex;
-use updraft_task::{Context, Dataset, Lake, TaskError};
 use uuid::Uuid;
 
+use super::rows::{opened, same_columns};
 use super::{Load, Mode, TargetReport, WarehouseConnection};
 use crate::clickhouse::Server;
 use crate::clickhouse::table::{Table, remember_inserts};
@@ -196,7 +196,7 @@ impl Work<'_> {
                     self.server.execute(&self.make_staged(&plan)).await?;
                     first = Some(plan.clone());
                 }
-                Some(first) => same_columns(first, &plan, batch.dataset)?,
+                Some(first) => same_columns(first.names(), plan.names(), batch.dataset)?,
             }
             sent += copy_in(&server, ctx, &self.names.staged, &plan, sent, rows)
                 .await
@@ -298,36 +298,6 @@ fn token(load: &Load<'_>) -> String {
     let sums: String = sha256_hex(sums.join("\n").as_bytes()).chars().take(16).collect();
     let batch = load.batches.first().map_or("", |batch| batch.id.as_str());
     format!("{batch}/{sums}/{}", Uuid::new_v4().simple())
-}
-
-async fn opened(
-    ctx: &Context,
-    lake: &Lake,
-    dataset: &Dataset,
-    file: &std::path::Path,
-) -> Result<impl Iterator<Item = Result<RecordBatch, TaskError>> + Send + use<>, TaskError> {
-    tokio::select! {
-        biased;
-        () = ctx.cancelled().cancelled() => Err(TaskError::cancelled()),
-        rows = parquet::stream_batches(lake, dataset, file) => rows,
-    }
-}
-
-fn same_columns(first: &Plan, plan: &Plan, dataset: &Dataset) -> Result<(), TaskError> {
-    let of = |plan: &Plan| plan.names().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
-    let (first, other) = (of(first), of(plan));
-    if first == other {
-        return Ok(());
-    }
-    let differing: Vec<_> = first.symmetric_difference(&other).map(String::as_str).collect();
-    Err(TaskError::fail(
-        "BadInput",
-        format!(
-            "`{}` has other columns than the first dataset ({}): load them by tasks of their own",
-            dataset.uri,
-            differing.join(", ")
-        ),
-    ))
 }
 
 /// One row of each key, in the order of the datasets.

@@ -2,11 +2,10 @@
 //! whose key is there are left as they are, so that the same interval changes nothing; lists of the table (`regions` of
 //! `region`) get what they lack.
 
-use std::collections::BTreeSet;
-
 use chrono::NaiveDate;
-use updraft_task::{Context, Dataset, Lake, TaskError};
+use updraft_task::{Context, TaskError};
 
+use super::rows::{opened, same_columns};
 use super::{Load, TargetReport, WarehouseConnection};
 use crate::parquet;
 use crate::postgres::text::{list, quoted};
@@ -85,7 +84,7 @@ async fn stage(session: &mut Session, load: &Load<'_>, table: &Table) -> Result<
                 session.execute(&staging(table, &plan)).await?;
                 staged = Some(plan.clone());
             }
-            Some(first) => same_columns(first, &plan, batch.dataset)?,
+            Some(first) => same_columns(names(first), names(&plan), batch.dataset)?,
         }
         sent += copy_in(session, load.ctx, STAGING, &plan.all, rows)
             .await
@@ -98,37 +97,8 @@ async fn stage(session: &mut Session, load: &Load<'_>, table: &Table) -> Result<
     Ok((plan, sent))
 }
 
-async fn opened(
-    ctx: &Context,
-    lake: &Lake,
-    dataset: &Dataset,
-    file: &std::path::Path,
-) -> Result<
-    impl Iterator<Item = Result<datafusion::arrow::record_batch::RecordBatch, TaskError>> + Send + use<>,
-    TaskError,
-> {
-    tokio::select! {
-        biased;
-        () = ctx.cancelled().cancelled() => Err(TaskError::cancelled()),
-        rows = parquet::stream_batches(lake, dataset, file) => rows,
-    }
-}
-
-fn same_columns(first: &Plan, plan: &Plan, dataset: &Dataset) -> Result<(), TaskError> {
-    let of = |plan: &Plan| plan.all.iter().cloned().collect::<BTreeSet<_>>();
-    let (first, other) = (of(first), of(plan));
-    if first == other {
-        return Ok(());
-    }
-    let differing: Vec<_> = first.symmetric_difference(&other).map(String::as_str).collect();
-    Err(TaskError::fail(
-        "BadInput",
-        format!(
-            "`{}` has other columns than the first dataset ({}): load them by tasks of their own",
-            dataset.uri,
-            differing.join(", ")
-        ),
-    ))
+fn names(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.all.iter().map(String::as_str)
 }
 
 /// The temporary table: the dataset's columns with the types of the table's.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::*;
-use crate::million::peak_mib;
+use crate::million::{peak_mib, peak_mib_of};
 
 /// The most memory of the Java processes of an application, in MiB, looked at five times a second.
 fn java_peak(application: &str, done: &AtomicBool, peak: &AtomicU64) {
@@ -15,9 +15,7 @@ fn java_peak(application: &str, done: &AtomicBool, peak: &AtomicU64) {
             if !String::from_utf8_lossy(&arguments).contains(application) {
                 continue;
             }
-            let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-            all += line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024;
+            all += peak_mib_of(&process);
         }
         peak.fetch_max(all, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(200));

@@ -8,9 +8,10 @@ use datafusion::arrow::array::{
     TimestampSecondArray, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Int32Type};
+use datafusion::arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
-use updraft_task::Task as _;
 use updraft_task::testing::TestRun;
+use updraft_task::{Dataset, Task as _};
 use updraft_testkit::services::clickhouse::{Database, fresh_database, own_server};
 
 use super::*;

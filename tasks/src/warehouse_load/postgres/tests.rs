@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 use updraft_task::testing::TestRun;
-use updraft_task::{Task as _, Verdict};
+use updraft_task::{Dataset, Task as _, Verdict};
 use updraft_testkit::postgres::{fresh_database, own_server};
 
 use super::*;
