@@ -97,10 +97,11 @@ fn a_run_cancelled_by_another_process_is_four() {
     let cancel = ["cancel", "latest", "--reason", "too late"];
     let asked = place.updraft(&cancel);
     assert_eq!(asked.code(), Some(0), "{}", asked.err);
+    // It says how the run stands when it is asked: the other process may have been quicker.
+    assert!(["is cancelling\n", "is cancelled\n"].iter().any(|end| asked.out.ends_with(end)), "{}", asked.out);
     let finished = running.wait(PATIENCE).unwrap();
     assert_eq!(finished.code(), Some(4), "{}", finished.err);
-    let both = [transcript(&cancel, &asked), transcript(&["run", "waits.yaml"], &finished)].join("\n");
-    place.tables().bind(|| assert_snapshot!(both));
+    place.tables().bind(|| assert_snapshot!(transcript(&["run", "waits.yaml"], &finished)));
     assert_eq!(states(&place.json(&["tasks", "latest", "--json"])), ["succeeded", "cancelled", "cancelled"]);
     let history = place.json(&["runs", "show", "latest", "--events", "--json"]).to_string();
     assert!(history.contains("too late") && history.contains("cli:ada"), "{history}");

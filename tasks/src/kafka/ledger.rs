@@ -16,7 +16,7 @@ use super::connection::KafkaConnection;
 use super::fault::task_error;
 use super::publish::PartitionReport;
 use super::reader::{Isolation, Reader};
-use super::sender::blocking;
+use super::sender::{Ends, blocking};
 
 /// What was published of one batch to one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,19 @@ impl BatchRecord {
     /// The record's value.
     pub(super) fn to_json(&self) -> String {
         json!(self).to_string()
+    }
+
+    /// Where the batch ends on each partition.
+    pub(super) fn ends(&self) -> Result<Ends, TaskError> {
+        let mut ends = Ends::new();
+        for (number, part) in &self.partitions {
+            let partition = number.parse().map_err(|_| {
+                let key = key(&self.batch_id, &self.topic);
+                TaskError::fail("BadBatchRecord", format!("the record `{key}` tells of a partition `{number}`"))
+            })?;
+            ends.insert((self.topic.clone(), partition), part.last_offset + 1);
+        }
+        Ok(ends)
     }
 }
 

@@ -15,7 +15,7 @@ use super::fault::{AUTH, BROKER, FATAL, FENCED, TOO_LARGE, UNKNOWN_TOPIC, is_too
 use super::ledger::{self, BatchRecord};
 use super::reader::{NOT_STABLE, OFFSETS_GONE};
 use super::rows;
-use super::sender::{Message, Sender, Taken};
+use super::sender::{Ends, Message, Sender, Taken};
 use crate::batch::of_dataset;
 use crate::parquet;
 
@@ -339,6 +339,12 @@ async fn attempt(
     if connection.transactions {
         sender.settle(limit).await?;
         sender.commit(limit).await?;
+        let mut ends = Ends::new();
+        for record in reports.iter().flatten() {
+            ends.extend(record.ends()?);
+        }
+        ends.extend(sender.ends());
+        sender.wait_until_readable(ends, limit).await?;
     }
     Ok(summed(params, reports.into_iter().flatten(), repeated as u64))
 }

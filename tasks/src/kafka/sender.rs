@@ -16,9 +16,13 @@ use updraft_task::{Context, TaskError};
 
 use super::fault::{BROKER, is_hopeless, task_error};
 use super::publish::PartitionReport;
+use super::reader::NOT_STABLE;
 
 /// How long one call of a transaction's step blocks at most.
 const STEP: Duration = Duration::from_secs(2);
+
+/// Between two looks at what can be read.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Messages of this producer that may be on their way at once.
 const WINDOW: usize = 20_000;
@@ -92,8 +96,13 @@ pub(super) enum Taken {
     Refused(KafkaError),
 }
 
+/// Where what was acknowledged ends: by topic and partition, the offset after the last record.
+pub(super) type Ends = BTreeMap<(String, i32), i64>;
+
 struct Pending {
     delivery: DeliveryFuture,
+    /// Index in [`Sender::topics`].
+    topic: usize,
     batch: Option<usize>,
     bytes: u64,
 }
@@ -104,6 +113,9 @@ pub(super) struct Sender<'a> {
     watch: Watch,
     place: String,
     pending: VecDeque<Pending>,
+    /// Names of the topics that were written to.
+    topics: Vec<String>,
+    ends: BTreeMap<(usize, i32), i64>,
     /// Acknowledged messages of the main topic, by batch and partition.
     pub(super) report: BTreeMap<usize, BTreeMap<String, PartitionReport>>,
     /// All of them.
@@ -124,6 +136,8 @@ impl<'a> Sender<'a> {
             watch,
             place: place.to_owned(),
             pending: VecDeque::new(),
+            topics: Vec::new(),
+            ends: BTreeMap::new(),
             report: BTreeMap::new(),
             acknowledged: 0,
         })
@@ -142,7 +156,8 @@ impl<'a> Sender<'a> {
             }
             match self.producer.send_result(record) {
                 Ok(delivery) => {
-                    self.pending.push_back(Pending { delivery, batch, bytes: message.bytes() });
+                    let topic = self.number_of(message.topic);
+                    self.pending.push_back(Pending { delivery, topic, batch, bytes: message.bytes() });
                     return Ok(Taken::Sent);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if !self.pending.is_empty() => {
@@ -153,8 +168,15 @@ impl<'a> Sender<'a> {
         }
     }
 
+    fn number_of(&mut self, topic: &str) -> usize {
+        self.topics.iter().position(|known| known == topic).unwrap_or_else(|| {
+            self.topics.push(topic.to_owned());
+            self.topics.len() - 1
+        })
+    }
+
     async fn settle_oldest(&mut self) -> Result<(), TaskError> {
-        let Some(Pending { delivery, batch, bytes }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(Pending { delivery, topic, batch, bytes }) = self.pending.pop_front() else { return Ok(()) };
         let result = tokio::select! {
             biased;
             () = self.ctx.cancelled().cancelled() => return Err(TaskError::cancelled()),
@@ -164,6 +186,8 @@ impl<'a> Sender<'a> {
         let result: OwnedDeliveryResult = result.map_err(|_| self.error(&KafkaError::Canceled))?;
         let delivery = result.map_err(|(error, _)| self.error(&error))?;
         self.acknowledged += 1;
+        let end = self.ends.entry((topic, delivery.partition)).or_default();
+        *end = (*end).max(delivery.offset + 1);
         if let Some(batch) = batch {
             let one = PartitionReport::first(delivery.offset, bytes);
             let parts = self.report.entry(batch).or_default();
@@ -207,6 +231,50 @@ impl<'a> Sender<'a> {
     /// topic tells how.
     pub(super) async fn commit(&self, limit: Duration) -> Result<(), TaskError> {
         self.step("commit", limit, Producer::commit_transaction).await
+    }
+
+    /// Where everything that was acknowledged ends.
+    pub(super) fn ends(&self) -> Ends {
+        self.ends.iter().map(|((topic, partition), end)| ((self.topics[*topic].clone(), *partition), *end)).collect()
+    }
+
+    /// Waits until readers of what is committed see everything up to these ends. A commit is acknowledged before its
+    /// markers are in the partitions, and a broker that is killed between the two may never write them
+    /// (<https://issues.apache.org/jira/browse/KAFKA-20734>).
+    pub(super) async fn wait_until_readable(&self, ends: Ends, limit: Duration) -> Result<(), TaskError> {
+        let deadline = Instant::now() + limit;
+        for ((topic, partition), end) in ends {
+            loop {
+                let (producer, of) = (self.producer.clone(), topic.clone());
+                // Like any client's: up to the first open transaction.
+                let found = blocking(move || producer.client().fetch_watermarks(&of, partition, STEP)).await?;
+                let stands = match found {
+                    Ok((_, high)) if high >= end => break,
+                    Ok((_, high)) => format!("can be read up to offset {high} and not to {end} yet"),
+                    Err(error) => format!("does not tell how far it can be read: {error}"),
+                };
+                if self.ctx.cancelled().is_cancelled() {
+                    return Err(TaskError::cancelled());
+                }
+                if let Some(error) = self.watch.given_up() {
+                    return Err(self.error(&error));
+                }
+                if Instant::now() >= deadline {
+                    return Err(TaskError::retry(
+                        NOT_STABLE.name,
+                        format!(
+                            "all is committed, but {topic}/{partition} at {} {stands}: another producer's transaction is \
+                             open there, or the broker was killed right after this commit and has forgotten to end it \
+                             (KAFKA-20734; `kafka-transactions.sh find-hanging` names it). The next attempt looks again \
+                             and sends nothing twice",
+                            self.place
+                        ),
+                    ));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
     }
 
     /// Aborts as far as brokers can be reached; what is left open is ended by the next attempt or by its time limit.

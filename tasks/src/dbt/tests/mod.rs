@@ -170,7 +170,8 @@ async fn a_cancelled_attempt_stops_dbt_with_sigint_while_a_model_runs() {
     // Longer than any test may take: only the signal ends it.
     std::fs::write(
         folder.path().join("dbt/models/endless.sql"),
-        "select count(*) as n from range(100000000) a, range(100000000) b where a.range % 7 = b.range % 11\n",
+        "{{ config(materialized='table') }} select count(*) as n from range(100000000) a, range(100000000) b \
+         where a.range % 7 = b.range % 11\n",
     )
     .unwrap();
     let context = run.context("run", 1, None);

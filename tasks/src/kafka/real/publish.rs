@@ -217,3 +217,67 @@ async fn a_broker_away_for_longer_than_an_attempt_waits_is_met_again_by_the_next
     assert_eq!(counted(&records(&servers, "flights", Isolation::Committed).await), (100_000, 100_000));
     apart(move || drop(broker)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_yet_is_waited_for_and_is_not_sent_again() {
+    let Some((prefix, servers)) = shared().await else { return };
+    let (topic, batches) = (prefix.of("flights"), prefix.of("batches"));
+    prefix.address().create_topic(&topic, 1, &[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_at(folder.path(), &servers, &batches);
+    let input = rows(&run, (100, 0), "w/a/europe").await;
+    let other = open_transaction(&servers, &prefix.of("other"), (&topic, 0)).await;
+
+    let hasty = json!({ "message_timeout_ms": 3_000 });
+    let error = publish(&run, (&prefix.of("publish"), 1), &topic, (&input, hasty)).await.unwrap_err();
+    assert_eq!((error.class(), error.verdict()), ("NotStable", &Verdict::Retry { after: None }), "{error}");
+    assert!(error.message().contains("can be read up to offset 0 and not to 101 yet"), "{error}");
+
+    // Neither an attempt that finds the batch published nor one that publishes another ends before the transaction does.
+    let (first, second) = (prefix.of("publish"), prefix.of("later"));
+    let rows_of_b = rows(&run, (20, 0), "w/b/europe").await;
+    let mut both = pin!(async {
+        tokio::join!(
+            publish(&run, (&first, 2), &topic, (&input, json!({}))),
+            publish(&run, (&second, 1), &topic, (&rows_of_b, json!({}))),
+        )
+    });
+    tokio::select! {
+        early = &mut both => panic!("{early:?}"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    end_transaction(other, true).await;
+    let (again, later) = both.await;
+    let (again, later) = (again.unwrap(), later.unwrap());
+    assert_eq!((again.sent, again.repeated, later.sent, later.repeated), (100, 1, 20, 0));
+    assert_eq!(counted(&records(&servers, &topic, Isolation::Committed).await), (121, 101));
+    apart(move || drop(prefix)).await;
+}
+
+/// A commit is acknowledged before its markers are written to the partitions, and Kafka 4.3 forgets those that were not when
+/// it is killed (KAFKA-20734); with many partitions the moment is long enough to be met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_killed_right_after_a_publish_has_ended_holds_all_of_it() {
+    const PARTITIONS: i32 = 120;
+    let Some((mut broker, servers)) = own().await else { return };
+    broker.address().create_topic("flights", PARTITIONS, &[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_at(folder.path(), &servers, "updraft.batches");
+    for round in 1..=3 {
+        let input = rows(&run, (500, 0), &format!("w/{round}/europe")).await;
+        let report = publish(&run, (&format!("publish{round}"), 1), "flights", (&input, json!({}))).await.unwrap();
+        assert_eq!(report.sent, 500);
+        broker = apart(move || {
+            broker.kill().unwrap();
+            broker.start_again().unwrap();
+            broker
+        })
+        .await;
+        let committed = marks(&servers, "flights", Isolation::Committed).await;
+        assert_eq!(committed, marks(&servers, "flights", Isolation::All).await);
+        for (partition, part) in &report.partitions {
+            assert!(committed[partition.parse::<usize>().unwrap()].high > part.last_offset, "{partition}: {part:?}");
+        }
+    }
+    apart(move || drop(broker)).await;
+}
