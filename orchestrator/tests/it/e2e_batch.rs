@@ -9,26 +9,25 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use updraft_task::Timestamp;
 use updraft_task::lake::sha256_hex;
-use updraft_testkit::opensky::Standin;
 use updraft_testkit::process::Program;
 use updraft_testkit::services::spark;
 
 use crate::e2e_support::{Project, RUN, Ran, dbt_python, demo_recording, query_duckdb, standin};
 
-const HOURLY: &str = "workflows/opensky/batch.yaml";
+pub const HOURLY: &str = "workflows/opensky/batch.yaml";
 const DAILY: &str = "workflows/opensky/batch_daily.yaml";
 const REFERENCE: &str = "workflows/opensky/reference_refresh.yaml";
 /// The run of the hour from 06:00, which fires at 07:07.
-const HOUR: [&str; 2] = ["--logical-date", "2026-03-01T06:07:00Z"];
+pub const HOUR: [&str; 2] = ["--logical-date", "2026-03-01T06:07:00Z"];
 const FROM: &str = "2026-03-01T06:00:00Z";
 const TO: &str = "2026-03-01T07:00:00Z";
 const MINUTES_10_MS: i64 = 600_000;
 
 // What the answers of `answers` hold, counted beforehand by a program of its own.
 const STATES: u64 = 3_690;
-const CONTACTS: u64 = 1_630;
+pub const CONTACTS: u64 = 1_630;
 /// Contacts that only the last answer has.
-const LAST_ANSWER: u64 = 105;
+pub const LAST_ANSWER: u64 = 105;
 const COUNTS: &str = "count(*), count(distinct icao24), count(*) filter (on_ground), count(distinct origin_country), \
     count(*) filter (region = 'europe'), count(country_iso2), count(registration), count(near_airport), \
     count(*) filter (near_airport = 'KEWR'), count(*) filter (snapshot_time = timestamptz '2026-03-01 06:50:00Z'), \
@@ -44,26 +43,17 @@ fn compact(at: i64) -> String {
 }
 
 /// A project with the batch's workflows beside the flagship.
-fn project(standin: &Standin) -> Project {
-    let project = Project::new(standin);
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for file in [
-        HOURLY,
-        DAILY,
-        REFERENCE,
-        "workflows/opensky/spark/batch_processor.py",
-        "workflows/opensky/reference/no_aircraft.csv",
-    ] {
-        let target = project.folder().join(file);
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(repository.join(file), target).unwrap();
-    }
+pub fn with_batch(project: Project) -> Project {
     project
+        .with_workflow(HOURLY, &["workflows/opensky/spark", "workflows/opensky/reference"])
+        .with_workflow(DAILY, &[])
+        .with_workflow(REFERENCE, &[])
 }
 
 /// Seven answers, of 06:00 to 07:00, as `opensky.collect` keeps them: flights over Switzerland as recorded, and the aircraft around
-/// New York, which are heard anew with every second answer only. Times are moved to 2026-03-01.
-fn answers(project: &Project) -> Option<Vec<String>> {
+/// New York, which are heard anew with every second answer only. Times are moved to 2026-03-01. Gives the objects of the lake to `put`
+/// and returns the intervals of the answers.
+pub fn answers(mut put: impl FnMut(&str, &[u8])) -> Option<Vec<String>> {
     let folder = updraft_testkit::shared_data_file("opensky/derived/europe_switzerland_20180801_600s")?;
     let new_york: Value = serde_json::from_slice(&fs::read(demo_recording()).unwrap()).unwrap();
     let mut intervals = Vec::new();
@@ -81,7 +71,7 @@ fn answers(project: &Project) -> Option<Vec<String>> {
             later(&mut state, heard);
             state
         }));
-        keep(project, time, &serde_json::to_vec(&answer).unwrap());
+        keep(&mut put, time, &serde_json::to_vec(&answer).unwrap());
         intervals.push(Timestamp::from_millis(time - MINUTES_10_MS).to_string());
     }
     Some(intervals)
@@ -95,7 +85,7 @@ fn later(state: &mut Value, seconds: i64) {
     }
 }
 
-fn keep(project: &Project, time: i64, body: &[u8]) {
+fn keep(put: &mut impl FnMut(&str, &[u8]), time: i64, body: &[u8]) {
     let batch = format!("opensky_data_pipeline/{}/{}/global", compact(time - MINUTES_10_MS), compact(time));
     let sha256 = sha256_hex(body);
     let key = format!("raw-data/flights/states/v1/scope=global/x/states_{}_{}.json.gz", compact(time), &sha256[..8]);
@@ -110,19 +100,23 @@ fn keep(project: &Project, time: i64, body: &[u8]) {
     packed.write_all(body).unwrap();
     let manifest_key = format!("raw-data/flights/manifest/{}.json", batch.replace('/', "_"));
     for (key, bytes) in [(key, packed.finish().unwrap()), (manifest_key, serde_json::to_vec(&manifest).unwrap())] {
-        let file = project.lake().join(key);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, bytes).unwrap();
+        put(&key, &bytes);
     }
 }
 
-fn run_with(project: &Project, arguments: &[&str], with: impl Fn(Program) -> Program) -> Ran {
+fn put_in_folder(lake: &Path, key: &str, bytes: &[u8]) {
+    let file = lake.join(key);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, bytes).unwrap();
+}
+
+pub fn run_with(project: &Project, arguments: &[&str], with: impl Fn(Program) -> Program) -> Ran {
     let mut running = with(project.program(&["run"]).args(arguments).args(["--json"])).start().unwrap();
     running.close_input();
     Ran::of(project, running.wait(2 * RUN).unwrap())
 }
 
-fn run(project: &Project, workflow: &str, arguments: &[&str]) -> Ran {
+pub fn run(project: &Project, workflow: &str, arguments: &[&str]) -> Ran {
     run_with(project, &[&[workflow], arguments].concat(), |program| program)
 }
 
@@ -134,7 +128,7 @@ fn stream(project: &Project, interval: &str) {
 }
 
 #[track_caller]
-fn difference(ran: &Ran) -> (String, f64) {
+pub fn difference(ran: &Ran) -> (String, f64) {
     let output = &ran.task("reconcile_with_streaming")["output"];
     let check = &output["checks"][0];
     (check["state"].as_str().unwrap().to_owned(), check["observed"].as_f64().unwrap())
@@ -151,8 +145,9 @@ fn an_hour_as_one_batch_has_its_known_numbers_by_either_engine_and_again_and_as_
     let Some(python) = dbt_python() else { return };
     let Some(aircraft) = updraft_testkit::shared_data_file("opensky/reference/aircraft_extract.csv") else { return };
     let standin = standin(demo_recording());
-    let project = project(&standin);
-    let Some(intervals) = answers(&project) else { return };
+    let project = with_batch(Project::new(&standin));
+    let lake = project.lake();
+    let Some(intervals) = answers(|key, bytes| put_in_folder(&lake, key, bytes)) else { return };
     let (last, first) = intervals.split_last().unwrap();
     first.iter().for_each(|interval| stream(&project, interval));
     // Nothing is known of aircraft yet; then their table is loaded, and the empty one is no measure of it.

@@ -22,7 +22,7 @@ use crate::e2e_flagship::TASKS;
 use crate::e2e_support::{EUROPE, LOGICAL_DATE, MARTS, Project, RUN, Ran, dbt_python, demo_recording, standin, tell};
 
 const MIGRATE: &str = "workflows/opensky/migrate.yaml";
-const PROFILE: [&str; 2] = ["--profile", "services"];
+pub const PROFILE: [&str; 2] = ["--profile", "services"];
 /// What stands in the database on both warehouses, for one batch and for all.
 const STATES_TABLE: [(&str, &str); 2] = [("clickhouse", "flights_streaming"), ("postgres", "processed_flights")];
 
@@ -30,15 +30,15 @@ const STATES_TABLE: [(&str, &str); 2] = [("clickhouse", "flights_streaming"), ("
 const RULES: u64 = 25;
 
 /// A project whose profile `services` names servers of this test's own.
-struct Stage {
-    project: Project,
-    servers: Set,
+pub struct Stage {
+    pub project: Project,
+    pub servers: Set,
     _standin: Standin,
 }
 
 impl Stage {
     /// With the tables made; `None`, after a loud skip, if a server or dbt cannot be had.
-    fn new(recording: PathBuf) -> Option<Self> {
+    pub fn new(recording: PathBuf) -> Option<Self> {
         dbt_python()?;
         let servers = Set::start().unwrap()?;
         let standin = standin(recording);
@@ -90,13 +90,13 @@ impl Stage {
     }
 
     /// A number from the flagship's database on one of the warehouses.
-    fn number(&self, engine: &str, query: &str) -> Value {
+    pub fn number(&self, engine: &str, query: &str) -> Value {
         let text = if engine == "clickhouse" {
             let database = Set::DATABASE;
             // Each statement is a session of its own.
             let query = MARTS
                 .iter()
-                .chain(&["flights_streaming", "country_statistics_hourly", "quality_results"])
+                .chain(&["flights_streaming", "flights_batch", "country_statistics_hourly", "quality_results"])
                 .fold(query.to_owned(), |query, table| {
                     query.replace(&format!("from {table}"), &format!("from {database}.{table}"))
                 });

@@ -18,6 +18,7 @@ mod compose_file;
 mod compose_settings;
 mod crash_recovery;
 mod e2e_batch;
+mod e2e_batch_services;
 mod e2e_daemon;
 mod e2e_faults;
 mod e2e_flagship;
