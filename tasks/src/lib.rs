@@ -20,9 +20,6 @@ pub mod opensky;
 #[cfg(test)]
 mod s3_lake;
 mod text;
-#[cfg(test)]
-#[cfg(feature = "sql")]
-mod upkeep_workflows;
 
 use updraft_task::Registry;
 
@@ -61,6 +58,8 @@ pub mod sql_run;
 #[cfg(feature = "sql")]
 pub mod sql_transform;
 #[cfg(feature = "sql")]
+pub mod warehouse_clean;
+#[cfg(feature = "sql")]
 pub mod warehouse_load;
 
 /// Every task type and connection kind of this crate.
@@ -84,6 +83,7 @@ pub fn registry() -> Registry {
         registry.add::<sql_check::SqlCheck>();
         registry.add::<sql_run::SqlRun>();
         registry.add::<sql_transform::SqlTransform>();
+        registry.add::<warehouse_clean::WarehouseClean>();
         registry.add::<warehouse_load::WarehouseLoad>();
     }
     #[cfg(feature = "kafka")]

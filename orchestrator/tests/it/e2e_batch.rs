@@ -16,7 +16,7 @@ use crate::e2e_support::{Project, RUN, Ran, dbt_python, demo_recording, query_du
 
 pub const HOURLY: &str = "workflows/opensky/batch.yaml";
 const DAILY: &str = "workflows/opensky/batch_daily.yaml";
-const REFERENCE: &str = "workflows/opensky/reference_refresh.yaml";
+pub const REFERENCE: &str = "workflows/opensky/reference_refresh.yaml";
 /// The run of the hour from 06:00, which fires at 07:07.
 pub const HOUR: [&str; 2] = ["--logical-date", "2026-03-01T06:07:00Z"];
 const FROM: &str = "2026-03-01T06:00:00Z";

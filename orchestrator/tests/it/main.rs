@@ -24,3 +24,4 @@ mod e2e_faults;
 mod e2e_flagship;
 mod e2e_services;
 mod e2e_support;
+mod e2e_upkeep;
