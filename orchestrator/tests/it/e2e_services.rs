@@ -18,8 +18,11 @@ use updraft_testkit::services::catalog::Server;
 use updraft_testkit::services::kafka;
 use updraft_testkit::services::set::Set;
 
+use crate::e2e_batch::run_with;
 use crate::e2e_flagship::TASKS;
-use crate::e2e_support::{EUROPE, LOGICAL_DATE, MARTS, Project, RUN, Ran, dbt_python, demo_recording, standin, tell};
+use crate::e2e_support::{
+    EUROPE, LOGICAL_DATE, MARTS, Project, RUN, Ran, WORKFLOW, dbt_python, demo_recording, standin, tell,
+};
 
 const MIGRATE: &str = "workflows/opensky/migrate.yaml";
 pub const PROFILE: [&str; 2] = ["--profile", "services"];
@@ -214,6 +217,17 @@ fn europe_gives_its_known_numbers_on_all_services_and_a_second_run_of_the_interv
     assert_eq!(again, found);
     for (name, rows) in stage.marts() {
         assert_eq!(rows, marts[name], "{name}");
+    }
+
+    // The marts on PostgreSQL, by settings alone.
+    let on_postgres = [("UPDRAFT_CONN_DBT__TARGET", "postgres"), ("UPDRAFT_CONN_DBT__WAREHOUSE", "postgres")];
+    run_with(&stage.project, &[&[WORKFLOW], &arguments[..]].concat(), |program| {
+        on_postgres.iter().fold(program, |program, (name, value)| program.env(name, *value))
+    })
+    .ended_with(0);
+    for mart in MARTS {
+        let rows = stage.number("postgres", &format!("select count(*) from opensky.{mart}"));
+        assert_eq!(Some(&rows), found.get(&format!("mart {mart}: rows")), "{mart}");
     }
 }
 

@@ -20,7 +20,8 @@ pub const STATES: &str = "/api/states/all";
 pub const LOGICAL_DATE: &str = "2026-03-01T12:00:00Z";
 /// How long a whole run may take on a busy machine.
 pub const RUN: Duration = Duration::from_secs(150);
-const WORKFLOW: &str = "workflows/opensky/data_pipeline.yaml";
+/// The flagship.
+pub const WORKFLOW: &str = "workflows/opensky/data_pipeline.yaml";
 /// The marts, whose rows must not depend on how often a run was cut off.
 pub const MARTS: [&str; 9] = [
     "dim_countries",
