@@ -1,8 +1,8 @@
-//! The flagship, unchanged, on real servers (`--profile services`): what it leaves in Kafka, ClickHouse, PostgreSQL, S3 and the marts, what
-//! a second run of the interval changes (nothing), and what a `kill -9` of the process or of a server costs (time, no row).
+//! The flagship, unchanged, on real servers (`--profile services`): what it leaves in Kafka, ClickHouse, PostgreSQL, S3 and the marts, and
+//! what a second run of the interval changes (nothing). What a `kill -9` costs: `e2e_kills`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -13,16 +13,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use updraft_testkit::opensky::Standin;
 use updraft_testkit::postgres;
-use updraft_testkit::process::Stream;
-use updraft_testkit::services::catalog::Server;
 use updraft_testkit::services::kafka;
 use updraft_testkit::services::set::Set;
 
 use crate::e2e_batch::run_with;
-use crate::e2e_flagship::TASKS;
-use crate::e2e_support::{
-    EUROPE, LOGICAL_DATE, MARTS, Project, RUN, Ran, WORKFLOW, dbt_python, demo_recording, standin, tell,
-};
+use crate::e2e_support::{EUROPE, LOGICAL_DATE, MARTS, Project, WORKFLOW, dbt_python, standin, tell};
 
 const MIGRATE: &str = "workflows/opensky/migrate.yaml";
 pub const PROFILE: [&str; 2] = ["--profile", "services"];
@@ -52,7 +47,7 @@ impl Stage {
         Some(Self { project, servers, _standin: standin })
     }
 
-    fn found(&self) -> BTreeMap<String, Value> {
+    pub fn found(&self) -> BTreeMap<String, Value> {
         let mut found = BTreeMap::new();
         let topics = ["raw_flights", "raw_flights.dlq", "updraft.batches"];
         for topic in topics {
@@ -112,7 +107,7 @@ impl Stage {
     }
 
     /// Waits until records of a publish that has begun are on the broker; none of them is committed.
-    fn wait_for_records(&self) {
+    pub fn wait_for_records(&self) {
         let limit = Instant::now() + Duration::from_secs(20);
         while self.servers.kafka().end_offsets("raw_flights").unwrap().iter().all(|end| *end == 0) {
             assert!(Instant::now() < limit, "no record came");
@@ -167,7 +162,7 @@ fn show(title: &str, found: &BTreeMap<String, Value>, expected: &BTreeMap<String
 }
 
 /// What any undisturbed run of `states` states of one region leaves.
-fn expected(states: u64, aircraft: u64, on_ground: u64) -> BTreeMap<String, Value> {
+pub fn expected(states: u64, aircraft: u64, on_ground: u64) -> BTreeMap<String, Value> {
     let mut expected: BTreeMap<String, Value> = [
         ("kafka raw_flights: records", states),
         ("kafka raw_flights: keys", aircraft),
@@ -191,7 +186,7 @@ fn expected(states: u64, aircraft: u64, on_ground: u64) -> BTreeMap<String, Valu
 }
 
 #[track_caller]
-fn all_there(found: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) {
+pub fn all_there(found: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) {
     for (what, value) in expected {
         assert_eq!(found.get(what), Some(value), "{what}");
     }
@@ -229,147 +224,4 @@ fn europe_gives_its_known_numbers_on_all_services_and_a_second_run_of_the_interv
         let rows = stage.number("postgres", &format!("select count(*) from opensky.{mart}"));
         assert_eq!(Some(&rows), found.get(&format!("mart {mart}: rows")), "{mart}");
     }
-}
-
-/// When something is killed.
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    /// As soon as the run says that a task has begun (`running`) or ended (`succeeded`).
-    Boundary(&'static str, &'static str),
-    /// In the middle of a task, with so many rows that it has a middle.
-    Middle(&'static str),
-}
-
-impl std::fmt::Display for Moment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Boundary(task, state) => write!(f, "{task} {state}"),
-            Self::Middle(task) => write!(f, "the middle of {task}"),
-        }
-    }
-}
-
-const VICTIMS: [Option<Server>; 4] = [None, Some(Server::Kafka), Some(Server::Clickhouse), Some(Server::Postgres)];
-
-fn name(victim: Option<Server>) -> &'static str {
-    victim.map_or("updraft", Server::name)
-}
-
-/// Rows of a run that is cut off in the middle of a load.
-const CROWD: usize = 40_000;
-
-/// The demo's recording with so many aircraft, each with its own address; and how many of them are on the ground.
-fn crowd(folder: &Path) -> (PathBuf, u64) {
-    let mut answer: Value = serde_json::from_slice(&std::fs::read(demo_recording()).unwrap()).unwrap();
-    let known = answer["states"].as_array().unwrap().clone();
-    let states = known.iter().cycle().take(CROWD).enumerate().map(|(number, state)| {
-        let mut state = state.clone();
-        state[0] = json!(format!("{number:06x}"));
-        state
-    });
-    let states: Vec<Value> = states.collect();
-    let on_ground = states.iter().filter(|state| state[8] == true).count();
-    answer["states"] = states.into();
-    let file = folder.join("crowd.json");
-    std::fs::write(&file, answer.to_string()).unwrap();
-    (file, on_ground as u64)
-}
-
-/// Kills the process or a server once in a run, which must end right all the same, and says what it took.
-fn survives(victim: Option<Server>, moment: Moment) {
-    let folder = tempfile::tempdir().unwrap();
-    let (recording, states, on_ground) = match moment {
-        Moment::Boundary(..) => (demo_recording(), 509, 78),
-        Moment::Middle(_) => {
-            let (recording, on_ground) = crowd(folder.path());
-            (recording, CROWD as u64, on_ground)
-        }
-    };
-    let Some(mut stage) = Stage::new(recording) else { return };
-    if victim == Some(Server::Postgres) {
-        // Then it is also where the run itself is kept.
-        let store = stage.servers.store_url().unwrap();
-        stage.project = stage.project.on_store(&store);
-    }
-    let ran = killed(&mut stage, victim, moment).ended_with(0);
-    let attempts: u64 = ran.tasks().iter().map(|task| task["attempts"].as_u64().unwrap()).sum();
-    let found = stage.found();
-    all_there(&found, &expected(states, states, on_ground));
-    tell(&format!(
-        "kill -9 of {:<10} at {:<44} {}, {attempts} attempts of {} tasks, nothing lost, nothing doubled",
-        name(victim),
-        format!("`{moment}`:"),
-        ran.document["run"]["state"].as_str().unwrap(),
-        ran.tasks().len(),
-    ));
-}
-
-fn killed(stage: &mut Stage, victim: Option<Server>, moment: Moment) -> Ran {
-    let arguments = [&PROFILE[..], &["-p", "regions=[\"north_america\"]", "--logical-date", LOGICAL_DATE]].concat();
-    let running = stage.project.start(&arguments);
-    let line = match moment {
-        Moment::Boundary(task, state) => format!("{task} {state}"),
-        Moment::Middle(task) => format!("{task} running"),
-    };
-    running.wait_for_line(Stream::Err, |said| said.contains(&line)).unwrap();
-    match moment {
-        Moment::Boundary(..) => {}
-        Moment::Middle("publish_states") => stage.wait_for_records(),
-        Moment::Middle(_) => std::thread::sleep(Duration::from_millis(800)),
-    }
-    let Some(server) = victim else {
-        running.kill().unwrap();
-        let resumed = stage.project.program(&[&["run", "--resume", "--json"], &PROFILE[..]].concat());
-        let mut resumed = resumed.start().unwrap();
-        resumed.close_input();
-        return Ran::of(&stage.project, resumed.wait(RUN).unwrap());
-    };
-    stage.servers.kill(server).unwrap();
-    std::thread::sleep(Duration::from_secs(2));
-    stage.servers.start_again(server).unwrap();
-    Ran::of(&stage.project, running.wait(RUN).unwrap())
-}
-
-#[test]
-fn a_killed_process_is_resumed_without_loss_or_doubles() {
-    survives(None, Moment::Boundary("publish_states", "running"));
-}
-
-#[test]
-fn a_broker_killed_in_the_middle_of_a_publish_costs_nothing_but_time() {
-    survives(Some(Server::Kafka), Moment::Middle("publish_states"));
-}
-
-#[test]
-fn a_clickhouse_killed_in_the_middle_of_a_load_costs_nothing_but_time() {
-    survives(Some(Server::Clickhouse), Moment::Middle("load_processed"));
-}
-
-#[test]
-fn a_postgres_killed_in_the_middle_of_a_load_costs_nothing_but_time() {
-    survives(Some(Server::Postgres), Moment::Middle("load_processed"));
-}
-
-/// Every server and the process at each task's beginning and end, and in the middle of what writes: `scripts/kill-matrix.sh`.
-#[test]
-#[ignore = "an hour"]
-fn the_whole_matrix_of_kills() {
-    let boundaries = TASKS.iter().filter(|task| **task != "notify_pipeline_completion");
-    let boundaries = boundaries.flat_map(|task| ["running", "succeeded"].map(|state| Moment::Boundary(task, state)));
-    let middles = ["publish_states", "load_processed", "dbt_run_models"].map(Moment::Middle);
-    let moments: Vec<Moment> = boundaries.chain(middles).collect();
-    let asked = std::env::var_os("UPDRAFT_KILL").unwrap_or_default().into_string().unwrap();
-    let wanted = |victim: &Option<Server>| asked.is_empty() || asked.split(' ').any(|word| word == name(*victim));
-    let mut failed = Vec::new();
-    for victim in VICTIMS.into_iter().filter(wanted) {
-        for moment in &moments {
-            if std::panic::catch_unwind(|| survives(victim, *moment)).is_err() {
-                let line =
-                    format!("kill -9 of {:<10} at {:<44} FAILED, see above", name(victim), format!("`{moment}`:"));
-                tell(&line);
-                failed.push(line);
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{failed:#?}");
 }

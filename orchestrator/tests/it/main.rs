@@ -22,6 +22,7 @@ mod e2e_batch_services;
 mod e2e_daemon;
 mod e2e_faults;
 mod e2e_flagship;
+mod e2e_kills;
 mod e2e_services;
 mod e2e_support;
 mod e2e_upkeep;
