@@ -67,7 +67,7 @@ impl Api {
             return Err(Failure::input(format!("`--server {url}` is more than an address"))
                 .hint(format!("write {}", parsed.origin().ascii_serialization())));
         }
-        let http = builder().build().map_err(|error| Failure::unreachable(error.to_string()))?;
+        let http = built(if parsed.scheme() == "https" { builder() } else { builder().tls_certs_only([]) })?;
         let origin = parsed.origin().ascii_serialization();
         Ok(Self { http, place: origin.clone(), origin, token: Some(token), user: None, momentary: false })
     }
@@ -77,7 +77,8 @@ impl Api {
     /// # Errors
     /// The client cannot be made.
     pub fn socket(path: &Path, user: String) -> Result<Self, Failure> {
-        let http = builder().unix_socket(path).build().map_err(|error| Failure::unreachable(error.to_string()))?;
+        // No TLS there, so that a machine without certificates does.
+        let http = built(builder().unix_socket(path).tls_certs_only([]))?;
         let place = format!("the process behind {}", path.display());
         let origin = "http://localhost".to_owned();
         Ok(Self { http, origin, token: None, place, user: Some(user), momentary: false })
@@ -268,6 +269,10 @@ impl Api {
 fn builder() -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
     builder.user_agent(concat!("updraft/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
+    builder.build().map_err(|error| Failure::unreachable(format!("no HTTP client can be made: {}", root(&error))))
 }
 
 fn document(body: &impl Serialize) -> Result<Value, Failure> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod bound;
 pub(crate) mod fault;
+mod http;
 pub mod migrate;
 pub(crate) mod table;
 #[cfg(test)]
@@ -121,7 +122,9 @@ impl Server {
             Engine::Lake | Engine::Postgres => return Err(bad("`engine: clickhouse` is needed here".to_owned())),
         }
         let place = Place::read(connection.url.as_deref().unwrap_or_default()).map_err(bad)?;
-        let mut client = Client::default()
+        let tls = place.origin.starts_with("https://");
+        let client = if tls { http::tls().map_err(bad)? } else { http::plain() };
+        let mut client = client
             .with_url(&place.origin)
             .with_user(&place.user)
             .with_database(&place.database)

@@ -21,17 +21,18 @@ fn days_ago(days: u32) -> String {
 async fn partitions_and_rows_of_postgres_go_when_they_are_past_as_a_whole() {
     let Some(database) = fresh_database().unwrap() else { return };
     let url = database.url();
-    let mut ddl = "create table states (id int, at timestamptz, primary key (id, at)) partition by range (at);\
-                   create table figures (id int primary key, day date);"
-        .to_owned();
-    for (number, (from, to)) in [(9, 8), (8, 7), (7, 6), (1, 0)].into_iter().enumerate() {
+    let days = [(9, 8), (8, 7), (7, 6), (1, 0)].into_iter().enumerate();
+    let partitions = days.map(|(number, (from, to))| {
         let (from, to) = (days_ago(from), days_ago(to));
-        ddl += &format!(
+        format!(
             "create table states_{number} partition of states for values from ('{from} 00:00Z') to ('{to} 00:00Z');\
              insert into states select n, '{from} 23:59:59.9Z' from generate_series(1, 10) n;\
              insert into figures values ({number}, '{from}');"
-        );
-    }
+        )
+    });
+    let tables = "create table states (id int, at timestamptz, primary key (id, at)) partition by range (at);\
+                  create table figures (id int primary key, day date);";
+    let ddl: String = std::iter::once(tables.to_owned()).chain(partitions).collect();
     pg::execute(url, &ddl).await;
     // More than one statement's.
     pg::execute(url, &format!("insert into figures select n, '{}' from generate_series(100, 30099) n", days_ago(400)))
@@ -89,7 +90,7 @@ async fn a_partition_that_somebody_reads_is_left_for_another_try() {
     let run = TestRun::new(folder.path());
     pg::connect(&run, "warehouse", url);
     let with = json!({ "dry_run": false, "retention": [{ "table": "states", "column": "at", "days": 7 }] });
-    pg::cancelled_while_locked(&run, url, "states_0", clean(&run, with)).await;
+    Box::pin(pg::cancelled_while_locked(&run, url, "states_0", clean(&run, with))).await;
     assert_eq!(pg::texts(url, "select to_regclass('states_0')::text").await, ["states_0"]);
 }
 

@@ -239,7 +239,7 @@ impl Attempt {
                 retryable: Retryable::Never,
             }));
         }
-        let (params, env) = match self.render(names).await {
+        let (params, env) = match self.render(&host, names).await {
             Ok(rendered) => rendered,
             Err(bad) => return refused(bad.ended("BadParameters", &host)),
         };
@@ -373,7 +373,7 @@ impl Attempt {
     /// since the answer is no or there is none.
     async fn condition(&self, host: &AttemptHost) -> Result<Option<Names>, Ended> {
         let Some(when) = self.spec().when.as_deref().filter(|_| self.asks_when) else { return Ok(None) };
-        let asked = match self.names().await {
+        let asked = match self.names(host).await {
             Ok(names) => template::condition(when, &names.builder.clone().build())
                 .map(|condition| (condition, names))
                 .map_err(|error| Rendering::Bad(format!("`when` of `{}` has no answer: {error}", self.spec().id))),
@@ -391,7 +391,7 @@ impl Attempt {
     }
 
     /// What its templates can read.
-    async fn names(&self) -> Result<Names, Rendering> {
+    async fn names(&self, host: &AttemptHost) -> Result<Names, Rendering> {
         let spec = self.spec();
         let workflow = &self.plan.compiled.workflow;
         let Some(facts) = &self.facts else {
@@ -400,7 +400,7 @@ impl Attempt {
         let empty = Map::new();
         let params = self.info.params.as_object().unwrap_or(&empty);
         let mut builder = ContextBuilder::new(workflow, facts, params).task(spec, self.dispatch.try_no);
-        for (task, state, output) in self.upstream_outputs().await? {
+        for (task, state, output) in self.upstream_outputs(host).await? {
             builder = builder.upstream(&task, state, output.as_deref());
         }
         let env = render_env(&workflow.env, &builder.clone().build()).map_err(bad_template)?;
@@ -408,7 +408,11 @@ impl Attempt {
     }
 
     /// The parameters and the environment with every template rendered; `names` if they are known already.
-    async fn render(&self, names: Option<Names>) -> Result<(Value, BTreeMap<String, String>), Rendering> {
+    async fn render(
+        &self,
+        host: &AttemptHost,
+        names: Option<Names>,
+    ) -> Result<(Value, BTreeMap<String, String>), Rendering> {
         let spec = self.spec();
         let workflow = &self.plan.compiled.workflow;
         if self.facts.is_none() {
@@ -417,7 +421,7 @@ impl Attempt {
         }
         let Names { builder, mut env } = match names {
             Some(names) => names,
-            None => self.names().await?,
+            None => self.names(host).await?,
         };
         let context = builder.build();
         env.extend(render_env(&spec.env, &context).map_err(bad_template)?);
@@ -426,7 +430,10 @@ impl Attempt {
         Ok((Value::Object(with), env))
     }
 
-    async fn upstream_outputs(&self) -> Result<Vec<(String, &'static str, Option<Arc<Value>>)>, Rendering> {
+    async fn upstream_outputs(
+        &self,
+        host: &AttemptHost,
+    ) -> Result<Vec<(String, &'static str, Option<Arc<Value>>)>, Rendering> {
         let graph = &self.plan.compiled.graph;
         let run_id = self.info.run_id;
         let mut found = Vec::with_capacity(self.upstream.len());
@@ -446,11 +453,8 @@ impl Attempt {
         if missing.is_empty() {
             return Ok(found);
         }
-        let read = self
-            .shared
-            .config
-            .reader
-            .outputs(run_id, &missing)
+        let read = host
+            .ask(|| self.shared.config.reader.outputs(run_id, &missing))
             .await
             .map_err(|error| Rendering::Store(format!("while reading the outputs of upstream tasks: {error}")))?;
         for (key, text) in read {

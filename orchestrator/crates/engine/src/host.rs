@@ -111,6 +111,20 @@ impl AttemptHost {
         }
     }
 
+    /// What the store answers, however long it is away; unless the attempt is told to stop.
+    pub(crate) async fn ask<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let mut tries = 0;
+        loop {
+            match call().await {
+                Err(error) if self.asks_again(&error, &mut tries).await => {}
+                answer => return answer,
+            }
+        }
+    }
+
     /// Waits a while if the same question may be answered then: an attempt outlives an outage of the store, unless it is
     /// told to stop.
     async fn asks_again(&self, error: &StoreError, tries: &mut u32) -> bool {
@@ -210,34 +224,34 @@ impl Host for AttemptHost {
     }
 
     async fn state(&self, attempt: &AttemptInfo, name: &str) -> Result<Option<String>, TaskError> {
-        let (key, mut tries) = (self.state_key(attempt, name), 0);
+        let key = self.state_key(attempt, name);
+        self.ask(|| self.shared.config.store.task_state(&key)).await.map_err(|error| from_store(&error))
+    }
+
+    async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError> {
+        let key = self.state_key(attempt, name);
+        // Putting twice is putting once, so an unknown outcome is asked for by the same call.
+        let stands = self.ask(|| self.shared.config.store.put_task_state(&key, self.attempt_id, value)).await;
+        stands.map_err(|error| from_store(&error))?.ok_or_else(|| TaskError::fenced(&attempt.key, attempt.dispatch_no))
+    }
+
+    async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {
+        self.ask(|| self.shared.config.store.shared_state(scope, key)).await.map_err(|error| from_store(&error))
+    }
+
+    async fn set_shared(&self, scope: &str, key: &str, value: &str, expected: u64) -> Result<bool, TaskError> {
+        let (store, mut tries) = (&self.shared.config.store, 0);
         loop {
-            match self.shared.config.store.task_state(&key).await {
+            match store.set_shared_state(scope, key, value, expected, self.shared.now()).await {
+                // The answer to an earlier call may be lost: then it is its own value that is in the way.
+                Ok(false) if tries > 0 => {
+                    let stands = self.shared(scope, key).await?;
+                    return Ok(stands.is_some_and(|(stands, version)| stands == value && version == expected + 1));
+                }
                 Err(error) if self.asks_again(&error, &mut tries).await => {}
                 answer => return answer.map_err(|error| from_store(&error)),
             }
         }
-    }
-
-    async fn put_state(&self, attempt: &AttemptInfo, name: &str, value: &str) -> Result<String, TaskError> {
-        let (key, mut tries) = (self.state_key(attempt, name), 0);
-        loop {
-            match self.shared.config.store.put_task_state(&key, self.attempt_id, value).await {
-                Ok(stands) => return stands.ok_or_else(|| TaskError::fenced(&attempt.key, attempt.dispatch_no)),
-                // Putting twice is putting once, so an unknown outcome is asked for by the same call.
-                Err(error) if self.asks_again(&error, &mut tries).await => {}
-                Err(error) => return Err(from_store(&error)),
-            }
-        }
-    }
-
-    async fn shared(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, TaskError> {
-        self.shared.config.store.shared_state(scope, key).await.map_err(|error| from_store(&error))
-    }
-
-    async fn set_shared(&self, scope: &str, key: &str, value: &str, expected: u64) -> Result<bool, TaskError> {
-        let store = &self.shared.config.store;
-        store.set_shared_state(scope, key, value, expected, self.shared.now()).await.map_err(|error| from_store(&error))
     }
 
     async fn run_child(&self, spec: ChildSpec, lines: &mut Lines<'_>) -> Result<ChildExit, TaskError> {
@@ -259,10 +273,7 @@ impl Host for AttemptHost {
 
     async fn siblings(&self) -> Result<Vec<Sibling>, TaskError> {
         let detail = self
-            .shared
-            .config
-            .reader
-            .detail(self.run_id)
+            .ask(|| self.shared.config.reader.detail(self.run_id))
             .await
             .map_err(|error| from_store(&error))?
             .ok_or_else(|| TaskError::retry("Store", format!("run {} cannot be read", self.run_id)))?;

@@ -64,6 +64,22 @@ impl Faulty {
     fn next_kept(&self) -> Fault {
         self.kept.lock().unwrap().pop_front().unwrap_or(Fault::None)
     }
+
+    /// What an attempt keeps or shares, with the next fault planned for it.
+    async fn keeping<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match self.next_kept() {
+            Fault::None => call.await,
+            Fault::AppliedUnknown => {
+                call.await?;
+                Err(StoreError::UnknownOutcome("planned".to_owned()))
+            }
+            Fault::LostUnknown => Err(StoreError::UnknownOutcome("planned".to_owned())),
+            Fault::Conflict => Err(StoreError::Conflict("planned".to_owned())),
+            Fault::Full => Err(StoreError::Full("planned".to_owned())),
+            Fault::Unavailable | Fault::Busy | Fault::Inactive => Err(away()),
+            Fault::Rejected => Err(StoreError::Rejected("planned".to_owned())),
+        }
+    }
 }
 
 fn poisoned(commit: &updraft_store::RunCommit, poison: Option<&str>) -> bool {
@@ -207,27 +223,13 @@ impl Store for Faulty {
         by: AttemptId,
         value: &str,
     ) -> Result<Option<String>, StoreError> {
-        match self.next_kept() {
-            Fault::None => self.inner.put_task_state(at, by, value).await,
-            Fault::AppliedUnknown => {
-                self.inner.put_task_state(at, by, value).await?;
-                Err(StoreError::UnknownOutcome("planned".to_owned()))
-            }
-            Fault::LostUnknown => Err(StoreError::UnknownOutcome("planned".to_owned())),
-            Fault::Conflict => Err(StoreError::Conflict("planned".to_owned())),
-            Fault::Full => Err(StoreError::Full("planned".to_owned())),
-            Fault::Unavailable | Fault::Busy | Fault::Inactive => Err(away()),
-            Fault::Rejected => Err(StoreError::Rejected("planned".to_owned())),
-        }
+        self.keeping(self.inner.put_task_state(at, by, value)).await
     }
     async fn task_state(&self, at: &TaskStateKey) -> Result<Option<String>, StoreError> {
-        match self.next_kept() {
-            Fault::None => self.inner.task_state(at).await,
-            _ => Err(away()),
-        }
+        self.keeping(self.inner.task_state(at)).await
     }
     async fn shared_state(&self, scope: &str, key: &str) -> Result<Option<(String, u64)>, StoreError> {
-        self.inner.shared_state(scope, key).await
+        self.keeping(self.inner.shared_state(scope, key)).await
     }
     async fn set_shared_state(
         &self,
@@ -237,7 +239,7 @@ impl Store for Faulty {
         expected: u64,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.inner.set_shared_state(scope, key, value, expected, at).await
+        self.keeping(self.inner.set_shared_state(scope, key, value, expected, at)).await
     }
     fn counters(&self) -> &Counters {
         self.inner.counters()
@@ -309,7 +311,7 @@ async fn each_fault_at_each_commit_loses_and_doubles_nothing() {
     }
 }
 
-/// An outage costs what an attempt keeps some time, and no try; what the store refuses for good ends it.
+/// An outage costs what an attempt keeps and shares some time, and no try; what the store refuses for good ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_attempt_keeps_outlives_an_outage() {
     use Fault::{AppliedUnknown, Conflict, Full, LostUnknown, None, Rejected, Unavailable};
@@ -330,6 +332,20 @@ async fn what_an_attempt_keeps_outlives_an_outage() {
         assert!(store.kept.lock().unwrap().is_empty());
         engine.shutdown().await;
     }
+    // Set, read and set again: a lost answer is neither a lost race nor a second step.
+    let shares = workflow(json!([{ "id": "a", "type": "act", "with": { "act": "shares" } }]));
+    let (place, store) = faulty(&[], Option::None, false);
+    let faults =
+        [Unavailable, LostUnknown, AppliedUnknown, None, None, Conflict, None, None, AppliedUnknown, None, None];
+    store.kept.lock().unwrap().extend(faults);
+    let engine = Engine::start(config(&place, folder.path())).await.unwrap();
+    let mut run = start(&engine, &place, shares).await;
+    assert_eq!(state_of(&ended(&mut run).await), RunState::Succeeded);
+    let detail_of_shares = detail(&place, run.run_id()).await;
+    assert_eq!(outcomes(&detail_of_shares, "a"), [Outcome::Succeeded]);
+    assert_eq!(detail_of_shares.attempts[0].output.as_deref(), Some(r#"[true,["a",1],false,true,["b",2]]"#));
+    assert!(store.kept.lock().unwrap().is_empty());
+    engine.shutdown().await;
     let (place, store) = faulty(&[], Option::None, false);
     store.kept.lock().unwrap().extend([None, Rejected]);
     let engine = Engine::start(config(&place, folder.path())).await.unwrap();

@@ -109,6 +109,16 @@ impl Task for Act {
                     state.put_once("n", json!(2)).await?
                 ]))
             }
+            "shares" => {
+                let shared = ctx.shared("scope");
+                Ok(json!([
+                    shared.compare_and_set("k", &"a", 0).await?,
+                    shared.get::<String>("k").await?,
+                    shared.compare_and_set("k", &"x", 0).await?,
+                    shared.compare_and_set("k", &"b", 1).await?,
+                    shared.get::<String>("k").await?
+                ]))
+            }
             "keep" => crate::kept::keep(&params.argv[0], ctx).await,
             "siblings" => {
                 let shown = |sibling: &Sibling| json!([sibling.task, sibling.state.to_string(), sibling.allow_failure]);
