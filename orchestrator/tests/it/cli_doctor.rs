@@ -96,6 +96,22 @@ fn kafka_that_is_away_and_topics_that_are_missing() {
 }
 
 #[test]
+fn kafka_that_says_it_is_where_nobody_reaches_it() {
+    let Some(mut broker) = kafka::own_server().unwrap() else { return };
+    broker.kill().unwrap();
+    let port = silent_port();
+    let properties = broker.folder().join("server.properties");
+    let settings = fs::read_to_string(&properties).unwrap();
+    // Of two lines with one name the later holds.
+    let wrong = format!("{settings}\nadvertised.listeners=PLAINTEXT://127.0.0.1:{port}\n");
+    fs::write(&properties, wrong).unwrap();
+    broker.start_again().unwrap();
+    let servers = broker.address().bootstrap_servers();
+    let place = place(&json!({ "kafka": { "kind": "kafka", "bootstrap_servers": servers } }));
+    finds(&place, &[], "kafka_advertised_address", &format!("says that it is at 127.0.0.1:{port}"), 2);
+}
+
+#[test]
 fn clickhouse_that_is_away_refuses_or_has_not_what_is_needed() {
     let Some(database) = clickhouse::fresh_database().unwrap() else { return };
     let server = database.address();
