@@ -24,5 +24,6 @@ mod e2e_faults;
 mod e2e_flagship;
 mod e2e_kills;
 mod e2e_services;
+mod e2e_spark;
 mod e2e_support;
 mod e2e_upkeep;
