@@ -66,10 +66,16 @@ pub(crate) fn peak_mib_of(process: &Path) -> u64 {
 
 /// All of them as a dataset of the run's lake.
 pub(crate) async fn dataset(run: &TestRun) -> Dataset {
+    nth(run, 0).await
+}
+
+/// One of several such millions, each of aircraft and times of its own.
+pub(crate) async fn nth(run: &TestRun, number: i64) -> Dataset {
     let lake = run.context("x", 1, None).lake().unwrap();
     let mut encoder = Encoder::new(&states(0).schema()).unwrap();
     for part in 0..STATES / PART {
-        encoder.push(&states(part * PART)).unwrap();
+        encoder.push(&states(number * STATES + part * PART)).unwrap();
     }
-    encoder.finish().unwrap().put(&lake, "in/million.parquet", Some("million")).await.unwrap()
+    let (key, batch) = (format!("in/million-{number}.parquet"), format!("million/{number}"));
+    encoder.finish().unwrap().put(&lake, &key, Some(&batch)).await.unwrap()
 }

@@ -53,8 +53,7 @@ async fn one_million_states_into_postgres_beside_a_plain_copy() {
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());
     crate::postgres::testing::connect(&run, "warehouse", database.url());
-    let columns = COLUMNS.replace("INSTANT", "timestamptz").replace("NUMBER", "double precision");
-    let key = "primary key (icao24, last_contact)";
+    let (columns, key) = postgres_columns();
     let tables = format!(
         "create table states ({columns}, {key}) partition by range (last_contact); create table plain ({columns}, {key})"
     );
@@ -73,6 +72,43 @@ async fn one_million_states_into_postgres_beside_a_plain_copy() {
             Err(error) => println!("{what}: not run ({error})"),
         }
     }
+}
+
+fn postgres_columns() -> (String, &'static str) {
+    let columns = COLUMNS.replace("INSTANT", "timestamptz").replace("NUMBER", "double precision");
+    (columns, "primary key (icao24, last_contact)")
+}
+
+/// `cargo test --release -p updraft-tasks --lib twelve_million_states -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures; takes some minutes and 8 GB of disk"]
+#[expect(clippy::print_stdout, reason = "figures")]
+async fn twelve_million_states_into_postgres_in_the_memory_of_one() {
+    const MILLIONS: i64 = 12;
+    let Some(database) = postgres::fresh_database().unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    crate::postgres::testing::connect(&run, "warehouse", database.url());
+    let (columns, key) = postgres_columns();
+    let table = format!("create table states ({columns}, {key}) partition by range (last_contact)");
+    crate::postgres::testing::execute(database.url(), &table).await;
+    let mut inputs = Vec::new();
+    for number in 0..MILLIONS {
+        inputs.push(million::nth(&run, number).await);
+    }
+    let before = peak_mib();
+    let params = serde_json::from_value(json!({ "input": inputs, "table": "states" })).unwrap();
+    let begun = Instant::now();
+    let report = WarehouseLoad::run(params, &run.context("load", 1, None)).await.unwrap();
+    assert_eq!(report.targets[0].inserted, MILLIONS.unsigned_abs() * million::STATES.unsigned_abs());
+    let size = "select pg_size_pretty(sum(pg_total_relation_size(inhrelid))) from pg_inherits where inhparent = 'states'::regclass";
+    println!(
+        "{} million states: {:.1} s, peak {before} MiB before and {} MiB after, {} in the table",
+        MILLIONS,
+        begun.elapsed().as_secs_f64(),
+        peak_mib(),
+        crate::postgres::testing::texts(database.url(), size).await[0]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
