@@ -215,7 +215,9 @@ impl Task for KafkaPublish {
         set_producer(&mut config, &params, &connection, ctx);
         let mut sender = Sender::open(ctx, config, connection.place()).await?;
         let result = attempt(&params, ctx, &connection, &batches, &mut sender).await;
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !sender.committed
+        {
             ctx.warn(format!(
                 "{} messages were acknowledged{} before this attempt ended: {error}",
                 sender.acknowledged,
@@ -344,7 +346,9 @@ async fn attempt(
             ends.extend(record.ends()?);
         }
         ends.extend(sender.ends());
-        sender.wait_until_readable(ends, limit).await?;
+        // So long may another producer's transaction stand before it.
+        let others = Duration::from_millis(connection.transaction_timeout_ms);
+        sender.wait_until_readable(ends, limit.max(others)).await?;
     }
     Ok(summed(params, reports.into_iter().flatten(), repeated as u64))
 }

@@ -232,7 +232,8 @@ impl Reader {
                     NOT_STABLE.name,
                     format!(
                         "{topic}/{partition} at {} can be read up to offset {high} and not to {end} yet: records are not \
-                         written, or a transaction is open there, which brokers end at its time limit",
+                         written, or a transaction is open there, which brokers end at its time limit, unless one that was \
+                         killed has forgotten it (KAFKA-20734; `kafka-transactions.sh find-hanging` names it)",
                         self.place
                     ),
                 ));

@@ -23,6 +23,8 @@ const STEP: Duration = Duration::from_secs(2);
 
 /// Between two looks at what can be read.
 const LOOK: Duration = Duration::from_millis(20);
+/// After so long it is said what is waited for.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Messages of this producer that may be on their way at once.
 const WINDOW: usize = 20_000;
@@ -120,6 +122,8 @@ pub(super) struct Sender<'a> {
     pub(super) report: BTreeMap<usize, BTreeMap<String, PartitionReport>>,
     /// All of them.
     pub(super) acknowledged: u64,
+    /// Whether the transaction is committed.
+    pub(super) committed: bool,
 }
 
 impl<'a> Sender<'a> {
@@ -140,6 +144,7 @@ impl<'a> Sender<'a> {
             ends: BTreeMap::new(),
             report: BTreeMap::new(),
             acknowledged: 0,
+            committed: false,
         })
     }
 
@@ -229,8 +234,10 @@ impl<'a> Sender<'a> {
 
     /// Commits. When this fails the outcome may be unknown: the next attempt's [`Self::begin`] settles it, and the batches
     /// topic tells how.
-    pub(super) async fn commit(&self, limit: Duration) -> Result<(), TaskError> {
-        self.step("commit", limit, Producer::commit_transaction).await
+    pub(super) async fn commit(&mut self, limit: Duration) -> Result<(), TaskError> {
+        self.step("commit", limit, Producer::commit_transaction).await?;
+        self.committed = true;
+        Ok(())
     }
 
     /// Where everything that was acknowledged ends.
@@ -242,7 +249,8 @@ impl<'a> Sender<'a> {
     /// markers are in the partitions, and a broker that is killed between the two may never write them
     /// (<https://issues.apache.org/jira/browse/KAFKA-20734>).
     pub(super) async fn wait_until_readable(&self, ends: Ends, limit: Duration) -> Result<(), TaskError> {
-        let deadline = Instant::now() + limit;
+        let began = Instant::now();
+        let mut told = false;
         for ((topic, partition), end) in ends {
             loop {
                 let (producer, of) = (self.producer.clone(), topic.clone());
@@ -259,17 +267,18 @@ impl<'a> Sender<'a> {
                 if let Some(error) = self.watch.given_up() {
                     return Err(self.error(&error));
                 }
-                if Instant::now() >= deadline {
-                    return Err(TaskError::retry(
-                        NOT_STABLE.name,
-                        format!(
-                            "all is committed, but {topic}/{partition} at {} {stands}: another producer's transaction is \
-                             open there, or the broker was killed right after this commit and has forgotten to end it \
-                             (KAFKA-20734; `kafka-transactions.sh find-hanging` names it). The next attempt looks again \
-                             and sends nothing twice",
-                            self.place
-                        ),
-                    ));
+                let waits = format!(
+                    "all is committed, but {topic}/{partition} at {} {stands}: another producer's transaction is open there, or \
+                     the broker was killed right after this commit and has forgotten to end it (KAFKA-20734; \
+                     `kafka-transactions.sh find-hanging` names it)",
+                    self.place
+                );
+                if began.elapsed() >= limit {
+                    let text = format!("{waits}. The next attempt looks again and sends nothing twice");
+                    return Err(TaskError::retry(NOT_STABLE.name, text));
+                }
+                if began.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
+                    self.ctx.warn(format!("{waits}; waiting"));
                 }
                 tokio::time::sleep(LOOK).await;
             }

@@ -228,10 +228,19 @@ async fn what_cannot_be_read_yet_is_waited_for_and_is_not_sent_again() {
     let input = rows(&run, (100, 0), "w/a/europe").await;
     let other = open_transaction(&servers, &prefix.of("other"), (&topic, 0)).await;
 
-    let hasty = json!({ "message_timeout_ms": 3_000 });
-    let error = publish(&run, (&prefix.of("publish"), 1), &topic, (&input, hasty)).await.unwrap_err();
+    let hasty = run_at(folder.path(), &servers, &batches);
+    let connection = json!({
+        "kind": "kafka", "bootstrap_servers": servers, "transactions": true, "batches_topic": batches, "transaction_timeout_ms": 6_000,
+    });
+    hasty.connect("kafka", connection);
+    let with = json!({ "message_timeout_ms": 3_000 });
+    let error = publish(&hasty, (&prefix.of("publish"), 1), &topic, (&input, with)).await.unwrap_err();
     assert_eq!((error.class(), error.verdict()), ("NotStable", &Verdict::Retry { after: None }), "{error}");
-    assert!(error.message().contains("can be read up to offset 0 and not to 101 yet"), "{error}");
+    let stands = "can be read up to offset 0 and not to 101 yet";
+    assert!(error.message().contains(stands), "{error}");
+    let said = hasty.lines().into_iter().filter(|(_, line)| line.contains(stands) && line.ends_with("; waiting"));
+    assert_eq!(said.count(), 1, "{:#?}", hasty.lines());
+    assert!(!hasty.lines().iter().any(|(_, line)| line.contains("none of them committed")), "{:#?}", hasty.lines());
 
     // Neither an attempt that finds the batch published nor one that publishes another ends before the transaction does.
     let (first, second) = (prefix.of("publish"), prefix.of("later"));
