@@ -1,6 +1,8 @@
 //! Kafka: brokers, the addresses that they give, topics.
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::Metadata;
 use tokio::net::TcpStream;
 
 use super::{Gravity, LIMIT, Needs, Problem};
@@ -56,12 +58,17 @@ pub(super) async fn look(connection: KafkaConnection, needs: &Needs) -> Vec<Prob
     found
 }
 
+/// A client that has heard of an advertised address may ask there, where nobody answers: then another one asks.
+fn metadata(config: &ClientConfig) -> Result<Metadata, String> {
+    let ask = || config.create::<BaseConsumer>()?.fetch_metadata(None, LIMIT / 2);
+    ask().or_else(|_| ask()).or_else(|_| ask()).map_err(|error| error.to_string())
+}
+
 fn ask(connection: &KafkaConnection) -> Result<Cluster, String> {
     let mut config = connection.config().map_err(|error| error.to_string())?;
     // A look is no reason to write to the log.
-    let consumer: BaseConsumer =
-        config.set("log_level", "0").create().map_err(|error: rdkafka::error::KafkaError| error.to_string())?;
-    let metadata = consumer.fetch_metadata(None, LIMIT).map_err(|error| error.to_string())?;
+    config.set("log_level", "0");
+    let metadata = metadata(&config)?;
     Ok(Cluster {
         brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
         topics: metadata.topics().iter().map(|topic| topic.name().to_owned()).collect(),
