@@ -19,7 +19,6 @@ use crate::opensky::collect::{RAW_ANSWERS, RAW_MANIFESTS};
 const AT_ONCE: usize = 16;
 /// Keys that the output names.
 const NAMED: usize = 100;
-const DAY_MS: i64 = 86_400_000;
 
 /// The task type.
 pub struct LakeClean;
@@ -158,6 +157,13 @@ impl Task for LakeClean {
     }
 }
 
+/// The begin (UTC) of the first day that stays, where so many stay before today's.
+pub(crate) fn first_kept(now: Timestamp, days: u32) -> Timestamp {
+    const DAY_MS: i64 = 86_400_000;
+    let today = now.as_millis().div_euclid(DAY_MS);
+    Timestamp::from_millis((today - i64::from(days)) * DAY_MS)
+}
+
 /// Keys that nobody needs, with their kind and size. A key is of one kind.
 async fn look(
     lake: &Lake,
@@ -171,7 +177,7 @@ async fn look(
         found.entry(object.key).or_insert((kind, object.bytes));
     };
     for rule in &params.retention {
-        let first_kept = day(Timestamp::from_millis(now.as_millis() - i64::from(rule.days) * DAY_MS));
+        let first_kept = day(first_kept(now, rule.days));
         for object in lake.list_with_times(&rule.prefix).await? {
             if day_of(&object.key).is_some_and(|day| day < first_kept.as_str()) {
                 add("expired", object);

@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError, Timestamp};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Task, TaskError};
 
 use crate::database::{BAD_COLUMN, BAD_CONNECTION, BAD_STATEMENT, DENIED, WAREHOUSE};
 use crate::warehouse_load::{Engine, warehouses};
@@ -14,7 +14,6 @@ mod postgres;
 #[cfg(test)]
 mod tests;
 
-const DAY_MS: i64 = 86_400_000;
 /// Partitions of a table that the output names.
 const NAMED: usize = 400;
 
@@ -162,12 +161,6 @@ impl Task for WarehouseClean {
         }
         Ok(report)
     }
-}
-
-/// The first instant that stays: a day's begin (UTC).
-fn first_kept(now: Timestamp, days: u32) -> Timestamp {
-    let today = now.as_millis().div_euclid(DAY_MS);
-    Timestamp::from_millis((today - i64::from(days)) * DAY_MS)
 }
 
 /// Says what was found in a table.

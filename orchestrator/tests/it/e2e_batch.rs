@@ -121,8 +121,8 @@ pub fn run(project: &Project, workflow: &str, arguments: &[&str]) -> Ran {
 }
 
 /// What the stream loads of an interval; the answer is in the lake, so that the API is not asked.
-fn stream(project: &Project, interval: &str) {
-    let arguments = ["--logical-date", interval, "--task", "load_processed"];
+pub fn stream(project: &Project, interval: &str, profile: &[&str]) {
+    let arguments = [profile, &["--logical-date", interval, "--task", "load_processed"]].concat();
     let ran = project.run(&arguments).ended_with(0);
     assert_eq!(ran.task("collect_flight_data")["output"]["reused"], true);
 }
@@ -149,7 +149,7 @@ fn an_hour_as_one_batch_has_its_known_numbers_by_either_engine_and_again_and_as_
     let lake = project.lake();
     let Some(intervals) = answers(|key, bytes| put_in_folder(&lake, key, bytes)) else { return };
     let (last, first) = intervals.split_last().unwrap();
-    first.iter().for_each(|interval| stream(&project, interval));
+    first.iter().for_each(|interval| stream(&project, interval, &[]));
     // Nothing is known of aircraft yet; then their table is loaded, and the empty one is no measure of it.
     run(&project, HOURLY, &[&HOUR[..], &["--task", "enrich"]].concat()).ended_with(0);
     let given = format!("aircraft={}", aircraft.display());
@@ -170,7 +170,7 @@ fn an_hour_as_one_batch_has_its_known_numbers_by_either_engine_and_again_and_as_
         assert_eq!(ran.task(task)["output"]["rows_out"], rows, "{task}");
     }
 
-    stream(&project, last);
+    stream(&project, last, &[]);
     let lake = project.lake_but_quality();
     let again = run(&project, HOURLY, &HOUR).ended_with(0);
     assert_eq!(difference(&again), ("passed".to_owned(), 0.0));

@@ -4,7 +4,7 @@
 use updraft_testkit::services::s3::Precondition;
 use updraft_testkit::services::set::Set;
 
-use crate::e2e_batch::{CONTACTS, HOUR, HOURLY, LAST_ANSWER, answers, difference, run, with_batch};
+use crate::e2e_batch::{CONTACTS, HOUR, HOURLY, LAST_ANSWER, answers, difference, run, stream, with_batch};
 use crate::e2e_services::{PROFILE, Stage};
 use crate::e2e_support::demo_recording;
 
@@ -17,13 +17,8 @@ fn an_hour_is_loaded_into_both_databases_and_compared_with_what_the_stream_has_l
         client.put(Set::BUCKET, key, bytes, Precondition::None).unwrap();
     });
     let Some(intervals) = intervals else { return };
-    let stream = |interval: &str| {
-        let arguments = [&PROFILE[..], &["--logical-date", interval, "--task", "load_processed"]].concat();
-        let ran = stage.project.run(&arguments).ended_with(0);
-        assert_eq!(ran.task("collect_flight_data")["output"]["reused"], true);
-    };
     let (last, first) = intervals.split_last().unwrap();
-    first.iter().for_each(|interval| stream(interval));
+    first.iter().for_each(|interval| stream(&stage.project, interval, &PROFILE));
 
     let arguments = [&HOUR[..], &PROFILE].concat();
     let ran = run(&stage.project, HOURLY, &arguments).ended_with(0);
@@ -34,7 +29,7 @@ fn an_hour_is_loaded_into_both_databases_and_compared_with_what_the_stream_has_l
     let share = LAST_ANSWER as f64 / CONTACTS as f64;
     assert_eq!(difference(&ran), ("warned".to_owned(), share), "the stream has not loaded the last answer");
 
-    stream(last);
+    stream(&stage.project, last, &PROFILE);
     for _ in 0..2 {
         let again = run(&stage.project, HOURLY, &arguments).ended_with(0);
         assert_eq!(difference(&again), ("passed".to_owned(), 0.0));

@@ -1,7 +1,6 @@
 //! A job on a Spark cluster outlives the daemon that submitted it: the next daemon finds the running driver again.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -9,6 +8,7 @@ use updraft_testkit::process::{PATIENCE, Stream};
 use updraft_testkit::services::spark;
 
 use crate::cli_support::{Dev, Place};
+use crate::e2e_support::wait_until;
 
 /// Says that it is there, waits for a file, and publishes nothing but its manifest.
 const WAITER: &str = r#"
@@ -48,14 +48,7 @@ fn a_driver_outlives_the_daemon_and_the_next_one_takes_it_over() {
         let Dev { running: first, .. } = Dev::start(&place);
         let id = place.json(&["trigger", "job", "--json"])["id"].as_str().unwrap().to_owned();
         let pids = || fs::read_to_string(place.path("go.pid")).unwrap_or_default();
-        let until = |what: &str, is: &dyn Fn() -> bool| {
-            let begin = Instant::now();
-            while !is() {
-                assert!(begin.elapsed() < PATIENCE, "{what} does not come");
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        };
-        until("the driver", &|| !pids().is_empty());
+        wait_until("the driver works", || !pids().is_empty());
         if killed {
             first.kill().unwrap();
         } else {
@@ -66,12 +59,12 @@ fn a_driver_outlives_the_daemon_and_the_next_one_takes_it_over() {
             first.wait(PATIENCE).unwrap();
         }
         let second = Dev::start(&place);
-        until("the second attempt", &|| {
+        wait_until("the second attempt runs", || {
             let task = &place.json(&["tasks", &id, "--json"])["items"][0];
             task["attempts"].as_array().is_some_and(|attempts| attempts.len() == 2) && task["state"] == "running"
         });
         place.write("go", "");
-        until("the run's end", &|| {
+        wait_until("the run has ended", || {
             !matches!(place.json(&["runs", "show", &id, "--json"])["state"].as_str().unwrap(), "queued" | "running")
         });
         let ended = place.json(&["runs", "show", &id, "--json"]);

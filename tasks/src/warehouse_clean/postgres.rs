@@ -2,8 +2,9 @@
 
 use updraft_task::{Context, TaskError, Timestamp};
 
-use super::{CleanParams, NAMED, Slot, TableCleanup, TableRetention, TargetCleanup, first_kept, tell};
+use super::{CleanParams, NAMED, Slot, TableCleanup, TableRetention, TargetCleanup, tell};
 use crate::database::BAD_COLUMN;
+use crate::lake_clean::first_kept;
 use crate::postgres::text::quoted;
 use crate::postgres::{Server, Session, Table};
 use crate::warehouse_load::{Engine, WarehouseConnection};
@@ -95,12 +96,13 @@ async fn partitions(
         ))
         .await?;
     let mut found = cleanup(table, rule, before);
+    let mut counts = Vec::with_capacity(past.len());
     for partition in &past {
-        found.rows += session.count(&format!("select count(*) from {partition}")).await?;
+        counts.push(session.count(&format!("select count(*) from {partition}")).await?);
     }
+    found.rows = counts.iter().sum();
     if !dry_run {
-        for (number, partition) in past.iter().enumerate() {
-            let rows = session.count(&format!("select count(*) from {partition}")).await?;
+        for (number, (partition, rows)) in past.iter().zip(counts).enumerate() {
             session.execute(&format!("drop table {partition}")).await?;
             ctx.debug(format!("dropped {partition}, {rows} rows"));
             found.removed += rows;

@@ -1,12 +1,14 @@
 //! On real servers.
 
 use serde_json::json;
+use updraft_task::Timestamp;
 use updraft_task::testing::TestRun;
 use updraft_testkit::postgres::fresh_database;
 use updraft_testkit::services::clickhouse;
 
 use super::*;
 use crate::clickhouse::testing as ch;
+use crate::lake_clean::first_kept;
 use crate::postgres::testing as pg;
 
 async fn clean(run: &TestRun, with: serde_json::Value) -> Result<WarehouseCleanReport, TaskError> {
