@@ -1,8 +1,11 @@
 //! Kafka: brokers, the addresses that they give, topics.
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::metadata::Metadata;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::{ClientContext, Statistics};
 use tokio::net::TcpStream;
 
 use super::{Gravity, LIMIT, Needs, Problem};
@@ -10,8 +13,9 @@ use crate::kafka::KafkaConnection;
 
 /// What the cluster says of itself.
 struct Cluster {
-    brokers: Vec<String>,
-    topics: Vec<String>,
+    brokers: BTreeSet<String>,
+    /// Or why it told its addresses and no more.
+    topics: Result<BTreeSet<String>, String>,
 }
 
 pub(super) async fn look(connection: KafkaConnection, needs: &Needs) -> Vec<Problem> {
@@ -19,21 +23,19 @@ pub(super) async fn look(connection: KafkaConnection, needs: &Needs) -> Vec<Prob
         return Vec::new();
     }
     let place = connection.place().to_owned();
+    let unreachable = |reason: String| {
+        vec![Problem::new(
+            "kafka_unreachable",
+            Gravity::Unreachable,
+            format!("Kafka at {place} does not answer: {reason}"),
+            "start it (make up, or cargo xtask services up kafka) and look into its log (make logs SERVICE=kafka); check \
+             `bootstrap_servers`",
+        )]
+    };
     let asked = tokio::task::spawn_blocking(move || ask(&connection)).await;
-    let cluster = match asked {
-        Ok(Ok(cluster)) => cluster,
-        Ok(Err(reason)) => {
-            return vec![Problem::new(
-                "kafka_unreachable",
-                Gravity::Unreachable,
-                format!("Kafka at {place} does not answer: {reason}"),
-                "start it (make up, or cargo xtask services up kafka) and look into its log (make logs SERVICE=kafka); check \
-                 `bootstrap_servers`",
-            )];
-        }
-        Err(error) => {
-            return vec![Problem::new("kafka_unreachable", Gravity::Unreachable, error.to_string(), "try again")];
-        }
+    let cluster = match asked.map_err(|error| error.to_string()).flatten() {
+        Ok(cluster) => cluster,
+        Err(reason) => return unreachable(reason),
     };
     let mut found = Vec::new();
     for broker in cluster.brokers {
@@ -47,7 +49,12 @@ pub(super) async fn look(connection: KafkaConnection, needs: &Needs) -> Vec<Prob
             ));
         }
     }
-    for topic in needs.topics.iter().filter(|topic| !cluster.topics.contains(topic)) {
+    let topics = match cluster.topics {
+        Ok(topics) => topics,
+        Err(reason) if found.is_empty() => return unreachable(reason),
+        Err(_the_address_is_why) => return found,
+    };
+    for topic in needs.topics.iter().filter(|topic| !topics.contains(*topic)) {
         found.push(Problem::new(
             "topic_missing",
             Gravity::Error,
@@ -58,19 +65,41 @@ pub(super) async fn look(connection: KafkaConnection, needs: &Needs) -> Vec<Prob
     found
 }
 
-/// A client that has heard of an advertised address may ask there, where nobody answers: then another one asks.
-fn metadata(config: &ClientConfig) -> Result<Metadata, String> {
-    let ask = || config.create::<BaseConsumer>()?.fetch_metadata(None, LIMIT / 2);
-    ask().or_else(|_| ask()).or_else(|_| ask()).map_err(|error| error.to_string())
+/// The addresses that brokers gave a client, as its statistics tell them.
+#[derive(Default)]
+struct Learned(Mutex<BTreeSet<String>>);
+
+impl ClientContext for Learned {
+    fn stats(&self, statistics: Statistics) {
+        let learned = statistics.brokers.into_values().filter(|broker| broker.source == "learned");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(learned.map(|broker| broker.nodename));
+    }
 }
 
+impl ConsumerContext for Learned {}
+
+/// A client leaves `bootstrap_servers` as soon as it has heard of the advertised addresses, and asks there. If nobody answers
+/// there, the metadata that it had are lost for the caller, and only its statistics still have the addresses.
 fn ask(connection: &KafkaConnection) -> Result<Cluster, String> {
     let mut config = connection.config().map_err(|error| error.to_string())?;
     // A look is no reason to write to the log.
-    config.set("log_level", "0");
-    let metadata = metadata(&config)?;
-    Ok(Cluster {
-        brokers: metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect(),
-        topics: metadata.topics().iter().map(|topic| topic.name().to_owned()).collect(),
-    })
+    config.set("log_level", "0").set("statistics.interval.ms", "100");
+    let client: BaseConsumer<Learned> =
+        config.create_with_context(Learned::default()).map_err(|error| error.to_string())?;
+    let error = match client.fetch_metadata(None, LIMIT) {
+        Ok(metadata) => {
+            let brokers =
+                metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect();
+            let topics = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
+            return Ok(Cluster { brokers, topics: Ok(topics) });
+        }
+        Err(error) => error.to_string(),
+    };
+    // Its statistics have waited all the while; the last of them may be on the way.
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        let _errors_of_connections = client.poll(Duration::from_millis(100));
+    }
+    let brokers = client.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if brokers.is_empty() { Err(error) } else { Ok(Cluster { brokers, topics: Err(error) }) }
 }
