@@ -108,7 +108,7 @@ impl Session {
                 options.newline_delimited = first.format == Format::Ndjson;
                 self.session.read_json(paths, options).await
             }
-            Format::Bytes => {
+            Format::Bytes | Format::Datasets => {
                 return Err(TaskError::fail(
                     "BadInput",
                     format!(

@@ -89,6 +89,7 @@ impl Task for SqlTransform {
         let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
         let mut rows_in = 0;
         for (name, input) in &params.inputs {
+            let input = input.resolved(&lake).await?;
             let datasets: Vec<&Dataset> = input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
             rows_in += datasets.iter().map(|dataset| dataset.rows).sum::<u64>();
             session.register(ctx, &lake, name, &datasets).await?;

@@ -215,6 +215,7 @@ impl Task for WarehouseLoad {
         named_plainly(&table)?;
         let name = ctx.connection_name().unwrap_or("warehouse");
         let warehouses = warehouses(ctx, name)?;
+        let input = input.resolved(&ctx.lake()?).await?;
         let batches = batches_of(&input, ctx)?;
         let targets = into_each(ctx, &warehouses, &table, &partition_by, mode, &batches).await?;
         Ok(summary(table, targets))

@@ -72,7 +72,8 @@ impl Task for Archive {
         let source = ctx.lake()?;
         let target = if ctx.connection_name().is_some() { ctx.own_lake()? } else { source.clone() };
         let folder = folder(&params, ctx)?;
-        let datasets: Vec<&Dataset> = params.input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
+        let input = params.input.resolved(&source).await?;
+        let datasets: Vec<&Dataset> = input.datasets().into_iter().map(|(_, dataset)| dataset).collect();
         let mut names: Vec<&str> = datasets.iter().map(|dataset| file_name(&dataset.uri)).collect();
         names.sort_unstable();
         if let Some([name, ..]) = names.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -9,17 +9,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use updraft_task::{
-    ConnectionNeed, Context, DataInterval, Dataset, Effects, ErrorClass, Lake, Task, TaskError, Timestamp,
+    ConnectionNeed, Context, DataInterval, Dataset, Effects, ErrorClass, Format, Lake, Task, TaskError, Timestamp,
 };
+use updraft_task::lake::sha256_hex;
 
 use super::manifest::{Hole, Manifest, holes};
-use crate::batch::day;
+use crate::batch::{compact, day};
 use crate::opensky::collect::{RAW_MANIFESTS, RawSnapshot, kept};
 
 /// Objects that are looked at at once.
 const AT_ONCE: usize = 16;
 /// Holes that a message names.
 const NAMED: usize = 20;
+
+/// Folder of the lists of what windows hold.
+const WINDOWS: &str = "windows";
 
 /// The task type.
 pub struct ArchiveRead;
@@ -73,10 +77,10 @@ pub struct Output {
     pub to: String,
     /// Batches in the window and `before_minutes` before it, those of runs by hand too; these cover no time.
     pub batches: u64,
-    /// Objects of an archive, by time.
-    pub datasets: Vec<Dataset>,
-    /// Raw answers by time, as `opensky.validate` takes them.
-    pub snapshots: Vec<RawSnapshot>,
+    /// Objects of an archive, by time: a list in the lake, which tasks take as `input`. Null for raw answers.
+    pub datasets: Option<Dataset>,
+    /// Raw answers by time: a list in the lake, which `opensky.validate` takes. Null for an archive.
+    pub snapshots: Option<Dataset>,
     /// Bytes of the objects; of raw answers before gzip.
     pub bytes: u64,
     /// Rows of the datasets, states of the answers.
@@ -122,6 +126,7 @@ impl Task for ArchiveRead {
             retryable: false,
             meaning: "`from` and `to` are no instants in this order, or `prefix` does not go with `source`",
         },
+        ErrorClass { name: "BadOutput", retryable: false, meaning: "the list of what was found cannot be written" },
         ErrorClass { name: "BadManifest", retryable: false, meaning: "a manifest does not read" },
         ErrorClass { name: "BadConnection", retryable: false, meaning: "the lake is not there" },
         ErrorClass { name: "LakeDenied", retryable: false, meaning: "the lake refuses access" },
@@ -150,7 +155,7 @@ impl Task for ArchiveRead {
             // Covered by others, so it is not needed; but somebody should know.
             ctx.warn(format!("{place}: {why}"));
         }
-        Ok(output(window, &params.parts, found))
+        output(&lake, window, &params.parts, found).await
     }
 }
 
@@ -315,34 +320,47 @@ fn refuse_holes(window: DataInterval, parts: &[String], found: &Found) -> Result
     ))
 }
 
-fn output(window: DataInterval, parts: &[String], found: Found) -> Output {
+async fn output(lake: &Lake, window: DataInterval, parts: &[String], found: Found) -> Result<Output, TaskError> {
     let mut batches = found.batches;
     batches.retain(|batch| parts.is_empty() || parts.contains(&batch.part));
     batches.sort_by(|one, other| {
         let key = |batch: &Batch| (batch.interval.start, batch.interval.end);
         key(one).cmp(&key(other)).then_with(|| one.part.cmp(&other.part))
     });
-    let mut output = Output {
-        from: window.start.to_string(),
-        to: window.end.to_string(),
-        batches: batches.len() as u64,
-        datasets: Vec::new(),
-        snapshots: Vec::new(),
-        bytes: 0,
-        rows_out: 0,
-    };
+    let (count, rows_out) = (batches.len() as u64, batches.iter().map(|batch| batch.rows).sum());
+    let (mut datasets, mut snapshots) = (Vec::new(), Vec::new());
     for batch in batches {
-        output.rows_out += batch.rows;
         match batch.what {
-            What::Dataset(dataset) => {
-                output.bytes += dataset.bytes;
-                output.datasets.push(*dataset);
-            }
-            What::Answer(raw) => {
-                output.bytes += raw.bytes;
-                output.snapshots.push(*raw);
-            }
+            What::Dataset(dataset) => datasets.push(*dataset),
+            What::Answer(raw) => snapshots.push(*raw),
         }
     }
-    output
+    let bytes = datasets.iter().map(|dataset| dataset.bytes).chain(snapshots.iter().map(|raw| raw.bytes)).sum();
+    Ok(Output {
+        from: window.start.to_string(),
+        to: window.end.to_string(),
+        batches: count,
+        datasets: list(lake, window, Format::Datasets, &datasets).await?,
+        snapshots: list(lake, window, Format::Json, &snapshots).await?,
+        bytes,
+        rows_out,
+    })
+}
+
+/// Writes what was found as a list: a window may hold more than an output can. `None` for nothing.
+async fn list<T: Serialize>(
+    lake: &Lake,
+    window: DataInterval,
+    format: Format,
+    found: &[T],
+) -> Result<Option<Dataset>, TaskError> {
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::to_vec(found).map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
+    let name = format!("{}_{}_{}", compact(window.start), compact(window.end), &sha256_hex(&text)[..16]);
+    let key = format!("{WINDOWS}/dt={}/{name}.json", day(window.start));
+    let dataset = Dataset::of_bytes(&key, format, found.len() as u64, &text);
+    lake.put(&key, text).await?;
+    Ok(Some(dataset))
 }

@@ -110,8 +110,9 @@ async fn a_window_comes_back_in_its_order_and_one_with_holes_is_refused_with_eac
         let output = read(&run, &times[0], "2026-01-02T00:10:00Z", &["europe"]).await.unwrap();
         assert_eq!((output.batches, output.rows_out, output.bytes), (5, 5, 10));
         let lake = run.context("x", 1, None).lake().unwrap();
+        let listed = Input::One(output.datasets.unwrap()).resolved(&lake).await.unwrap();
         let mut ids = Vec::new();
-        for one in &output.datasets {
+        for (_, one) in listed.datasets() {
             lake.read(one).await.unwrap();
             ids.push(one.batch_id.clone().unwrap());
         }
@@ -129,7 +130,7 @@ async fn a_window_comes_back_in_its_order_and_one_with_holes_is_refused_with_eac
         }
         // An object that was changed or lost is a hole, and it is said where.
         for (spoil, why) in [(true, "not those that were archived"), (false, "it is gone")] {
-            let key = &output.datasets[0].uri;
+            let key = &listed.datasets()[0].1.uri;
             if spoil {
                 lake.put(key, "xx").await.unwrap();
             } else {

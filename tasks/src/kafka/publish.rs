@@ -210,7 +210,8 @@ impl Task for KafkaPublish {
 
     async fn run(params: PublishParams, ctx: &Context) -> Result<PublishReport, TaskError> {
         let connection: KafkaConnection = ctx.connection()?;
-        let batches = batches(&params, ctx);
+        let input = params.input.resolved(&ctx.lake()?).await?;
+        let batches = batches(&input, ctx);
         let mut config = connection.config()?;
         set_producer(&mut config, &params, &connection, ctx);
         let mut sender = Sender::open(ctx, config, connection.place()).await?;
@@ -266,9 +267,9 @@ fn set_producer(config: &mut ClientConfig, params: &PublishParams, connection: &
 }
 
 /// The datasets by batch, in order; several of one batch are one.
-fn batches<'a>(params: &'a PublishParams, ctx: &Context) -> Vec<(String, Vec<&'a Dataset>)> {
+fn batches<'a>(input: &'a Input, ctx: &Context) -> Vec<(String, Vec<&'a Dataset>)> {
     let mut batches: Vec<(String, Vec<&Dataset>)> = Vec::new();
-    for (index, (name, dataset)) in params.input.datasets().into_iter().enumerate() {
+    for (index, (name, dataset)) in input.datasets().into_iter().enumerate() {
         let batch = of_dataset(ctx.run(), index, name, dataset);
         match batches.iter_mut().find(|(known, _)| *known == batch) {
             Some((_, datasets)) => datasets.push(dataset),

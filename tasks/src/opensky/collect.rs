@@ -57,6 +57,10 @@ pub struct RawSnapshot {
     pub status: u16,
     /// Credits left after the call, as the answer said; null if it did not.
     pub credits_left: Option<u32>,
+    /// Key in the lake of the answer before, of the same region, if one of this hour or the hour before was there when this one
+    /// came: kept, so that a re-run looks for jumps in the same two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
 }
 
 /// What lies beside the raw answers of a batch: the snapshot, and what no other task needs of it.
@@ -215,7 +219,11 @@ async fn fetch(
     keep(request, batch_id, &body, lake, ctx).await
 }
 
-async fn keep(
+/// Keeps an answer: its manifest, its bytes; then a look at it.
+///
+/// # Errors
+/// `retry` `BrokenBody`; the lake's.
+pub(super) async fn keep(
     request: &StateRequest,
     batch_id: String,
     body: &Body,
@@ -227,7 +235,8 @@ async fn keep(
     // The key needs the answer's time; where not even broken bytes say one, the instant of the call stands in.
     let parsed = Snapshot::parse(&body.bytes).map(|snapshot| snapshot.time).ok();
     let api_time = parsed.or_else(|| time_of(&body.bytes)).unwrap_or(fetched_at.as_millis() / 1000);
-    let object_key = keys::raw(&request.region, Timestamp::from_millis(api_time.saturating_mul(1000)), &sha256);
+    let object_key = keys::raw(&request.region, instant(api_time), &sha256);
+    let before = before(lake, &request.region, api_time).await?;
     let raw = RawSnapshot {
         region: request.region.clone(),
         batch_id,
@@ -238,6 +247,7 @@ async fn keep(
         bytes: body.bytes.len() as u64,
         status: body.status,
         credits_left: body.credits_left,
+        before,
     };
     let manifest = Manifest { snapshot: raw, request: body.asked.clone(), content_type: body.content_type.clone() };
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
@@ -249,6 +259,24 @@ async fn keep(
         Ok(states) => Ok((raw, states)),
         Err(reason) => Err(TaskError::retry("BrokenBody", format!("{reason}; the bytes lie at {}", raw.object_key))),
     }
+}
+
+/// The newest raw answer of the hour of `api_time` and the hour before that is older. By key: names of one folder sort by time.
+async fn before(lake: &Lake, scope: &str, api_time: i64) -> Result<Option<String>, TaskError> {
+    let own = keys::raw_at(scope, instant(api_time));
+    for seconds in [0, 3600] {
+        let folder = keys::raw_hour(scope, instant(api_time.saturating_sub(seconds)));
+        let listed = lake.list(&folder).await?;
+        let older = listed.into_iter().map(|(key, _)| key).filter(|key| *key < own).max();
+        if older.is_some() {
+            return Ok(older);
+        }
+    }
+    Ok(None)
+}
+
+fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 fn pack(bytes: &[u8]) -> Result<Vec<u8>, TaskError> {

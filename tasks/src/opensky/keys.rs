@@ -21,9 +21,19 @@ pub fn hour(at: Timestamp) -> String {
     at.to_datetime().format("dt=%Y-%m-%d/hour=%H").to_string()
 }
 
+/// Folder of an hour's raw answers.
+pub fn raw_hour(scope: &str, time: Timestamp) -> String {
+    format!("{RAW_ANSWERS}/scope={scope}/{}", hour(time))
+}
+
+/// Where the keys of the raw answers of an instant begin.
+pub fn raw_at(scope: &str, time: Timestamp) -> String {
+    format!("{}/states_{}_", raw_hour(scope, time), compact(time))
+}
+
 /// The raw answer of a call.
 pub fn raw(scope: &str, time: Timestamp, sha256: &str) -> String {
-    format!("{RAW_ANSWERS}/scope={scope}/{}/states_{}_{}.json.gz", hour(time), compact(time), &sha256[..8])
+    format!("{}{}.json.gz", raw_at(scope, time), &sha256[..8])
 }
 
 /// What is known of a batch's raw answer.

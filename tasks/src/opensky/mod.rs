@@ -4,6 +4,8 @@ pub mod budget;
 mod client;
 pub mod collect;
 pub mod connection;
+#[cfg(feature = "sql")]
+mod jump;
 mod keys;
 pub mod plan;
 pub mod region;
@@ -12,6 +14,8 @@ mod snapshot;
 mod state;
 #[cfg(feature = "sql")]
 mod states_parquet;
+#[cfg(feature = "sql")]
+mod tally;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "sql")]

@@ -61,11 +61,13 @@ pub mod flag {
     pub const SQUAWK_INVALID: i32 = 128;
     /// Outside the requested box, but inside with latitude and longitude exchanged.
     pub const SWAPPED_COORDINATES: i32 = 256;
+    /// Over 450 m/s and 5 km away from the aircraft's fix before.
+    pub const JUMP: i32 = 512;
     /// A position later than the last contact, or a time before 2000.
     pub const TIME_ORDER: i32 = 1024;
 
     /// Names of the bits, in order.
-    pub const NAMES: [(i32, &str); 10] = [
+    pub const NAMES: [(i32, &str); 11] = [
         (OUTSIDE_BOX, "outside_box"),
         (VELOCITY, "velocity"),
         (BARO_ALTITUDE, "baro_altitude"),
@@ -75,6 +77,7 @@ pub mod flag {
         (TRACK_REPAIRED, "track_repaired"),
         (SQUAWK_INVALID, "squawk_invalid"),
         (SWAPPED_COORDINATES, "swapped_coordinates"),
+        (JUMP, "jump"),
         (TIME_ORDER, "time_order"),
     ];
 }

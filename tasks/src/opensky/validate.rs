@@ -1,6 +1,7 @@
 //! `opensky.validate`: raw answers in, typed rows by region out; what is refused is kept with its reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -12,11 +13,14 @@ use serde_json::{Value, json};
 use updraft_task::{Context, Dataset, Effects, ErrorClass, Lake, Task, TaskError, Timestamp};
 
 use super::collect::{RawSnapshot, unpack};
+use super::jump::Fixes;
 use super::keys;
 use super::region::{RegionBox, chosen};
 use super::snapshot::Snapshot;
 use super::state::{Reject, StateVector, flag};
-use super::states_parquet::{Batch, Seen, record_batch};
+use super::states_parquet::{Batch, Seen, record_batch, schema};
+use super::tally::Tally;
+use crate::parquet::Encoder;
 
 /// Raw answers that are read at once.
 const AT_ONCE: usize = 4;
@@ -28,12 +32,33 @@ pub struct Validate;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The raw answers: `tasks.….output.snapshots` of `opensky.collect`.
-    pub snapshots: Vec<RawSnapshot>,
+    /// The raw answers: `tasks.….output.snapshots` of `opensky.collect` or `archive.read`.
+    pub snapshots: Snapshots,
     /// Names of the wanted regions. A row in two boxes belongs to the first.
     pub regions: Vec<String>,
     /// Boxes of the known regions by name, in degrees.
     pub region_boxes: BTreeMap<String, RegionBox>,
+}
+
+/// Raw answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Snapshots {
+    /// Themselves.
+    These(Vec<RawSnapshot>),
+    /// Many: a JSON list of them in the lake.
+    Listed(Dataset),
+}
+
+impl Snapshots {
+    async fn read(self, lake: &Lake) -> Result<Vec<RawSnapshot>, TaskError> {
+        match self {
+            Self::These(snapshots) => Ok(snapshots),
+            Self::Listed(list) => serde_json::from_slice(&lake.read(&list).await?).map_err(|error| {
+                TaskError::fail("BadParameters", format!("`{}` is no list of raw answers: {error}", list.uri))
+            }),
+        }
+    }
 }
 
 /// The accepted rows of one region.
@@ -97,7 +122,7 @@ impl Task for Validate {
         ErrorClass {
             name: "BadParameters",
             retryable: false,
-            meaning: "a region without a box, or without an answer that covers it",
+            meaning: "a region without a box, or without an answer that covers it; a list that names no raw answers",
         },
         ErrorClass { name: "BadParquet", retryable: false, meaning: "the rows do not fit their columns" },
         ErrorClass { name: "BadOutput", retryable: false, meaning: "the rows cannot be packed" },
@@ -110,22 +135,35 @@ impl Task for Validate {
     async fn run(params: Params, ctx: &Context) -> Result<Output, TaskError> {
         let regions = chosen(&params.regions, &params.region_boxes)?;
         let lake = ctx.lake()?;
-        let mut sorted = Sorted::new(&regions);
-        cover(&regions, &params.snapshots)?;
-        let lake_of_answers = &lake;
-        let mut answers = stream::iter(params.snapshots)
-            .map(|raw| async move { read_raw(lake_of_answers, &raw).await.map(|bytes| (raw, bytes)) })
+        let snapshots = params.snapshots.read(&lake).await?;
+        cover(&regions, &snapshots)?;
+        let mut sorted = Sorted::new(&regions, ctx)?;
+        let of_this_call: HashSet<String> = snapshots.iter().map(|raw| raw.object_key.clone()).collect();
+        let (lake_of_answers, of_this_call) = (&lake, &of_this_call);
+        let mut answers = stream::iter(snapshots)
+            .map(|raw| async move {
+                let bytes = read_raw(lake_of_answers, &raw).await?;
+                let before = match raw.before.as_ref().filter(|key| !of_this_call.contains(*key)) {
+                    Some(key) => read_before(lake_of_answers, key, ctx).await?,
+                    None => None,
+                };
+                Ok::<_, TaskError>((raw, bytes, before))
+            })
             .buffered(AT_ONCE);
-        while let Some((raw, bytes)) = answers.try_next().await? {
+        while let Some((raw, bytes, before)) = answers.try_next().await? {
             if ctx.cancelled().is_cancelled() {
                 return Err(TaskError::cancelled());
             }
             let snapshot = Snapshot::parse(&bytes).map_err(|error| {
                 TaskError::fail("BrokenBody", format!("`{}` does not read: {error}", raw.object_key))
             })?;
+            if let Some(before) = before {
+                sorted.learn(&before);
+            }
             sorted.take(&raw, &snapshot, &regions)?;
         }
-        sorted.finish(&lake, ctx).await
+        drop(answers);
+        sorted.finish(&lake).await
     }
 }
 
@@ -153,32 +191,80 @@ async fn read_raw(lake: &Lake, raw: &RawSnapshot) -> Result<Vec<u8>, TaskError> 
     Err(TaskError::fail("CorruptDataset", format!("`{}` does not match its sha-256", raw.object_key)))
 }
 
-/// The accepted rows of one region.
-#[derive(Default)]
+/// The answer before, from which only fixes are wanted: if it is not there or does not read, jumps are not looked for.
+async fn read_before(lake: &Lake, key: &str, ctx: &Context) -> Result<Option<Snapshot>, TaskError> {
+    let read = match lake.find(key).await? {
+        None => Err("it is gone".to_owned()),
+        Some(packed) => unpack(&packed)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| Snapshot::parse(&bytes).map_err(|error| error.to_string())),
+    };
+    match read {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(why) => {
+            ctx.warn(format!("no jumps are looked for from the answer before, `{key}`: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+/// The accepted rows of one region, encoded as they come: a day of them does not fit into memory otherwise.
 struct Rows {
-    seen: Vec<Seen>,
-    /// Instant of its answer, Unix seconds: the key needs it even where there are no rows.
+    batch_id: String,
+    encoder: Encoder,
+    /// Instant of its last answer, Unix seconds: the key needs it even where there are no rows.
     time: i64,
+}
+
+impl Rows {
+    fn new(region: &str, ctx: &Context) -> Result<Self, TaskError> {
+        Ok(Self { batch_id: keys::batch_id(ctx.run(), region), encoder: Encoder::new(&schema())?, time: 0 })
+    }
+
+    fn push(&mut self, region: &str, seen: &[Seen]) -> Result<(), TaskError> {
+        let batch = Batch { region: (region != keys::UNLOCATED).then_some(region), batch_id: &self.batch_id };
+        let records = record_batch(seen, &batch).map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
+        self.encoder.push(&records)
+    }
+
+    async fn finish(self, lake: &Lake) -> Result<Dataset, TaskError> {
+        let key = keys::validated(&self.batch_id, Timestamp::from_millis(self.time * 1000));
+        self.encoder.finish()?.put(lake, &key, Some(&self.batch_id)).await
+    }
 }
 
 /// Rows that were refused for one reason: batch of their answer, its instant, the reason.
 type Refused = (String, i64, Reject);
 
 /// Rows by what becomes of them.
-struct Sorted {
+struct Sorted<'a> {
+    ctx: &'a Context,
     received: u64,
     outside: u64,
+    tally: Tally,
     rejected: BTreeMap<Refused, Vec<Value>>,
     regions: BTreeMap<String, Rows>,
+    fixes: Fixes,
 }
 
-impl Sorted {
-    fn new(regions: &[(String, RegionBox)]) -> Self {
-        Self {
+impl<'a> Sorted<'a> {
+    fn new(regions: &[(String, RegionBox)], ctx: &'a Context) -> Result<Self, TaskError> {
+        let rows = regions.iter().map(|(name, _)| Ok((name.clone(), Rows::new(name, ctx)?)));
+        Ok(Self {
+            ctx,
             received: 0,
             outside: 0,
+            tally: Tally::default(),
             rejected: BTreeMap::new(),
-            regions: regions.iter().map(|(name, _)| (name.clone(), Rows::default())).collect(),
+            regions: rows.collect::<Result<_, TaskError>>()?,
+            fixes: Fixes::default(),
+        })
+    }
+
+    /// Where aircraft were before.
+    fn learn(&mut self, before: &Snapshot) {
+        for state in before.rows.iter().filter_map(|row| StateVector::judge(row, before.time, None).ok()) {
+            self.fixes.take(&state);
         }
     }
 
@@ -192,12 +278,14 @@ impl Sorted {
         let fetched_at = Timestamp::parse(&raw.fetched_at).ok_or_else(|| {
             TaskError::fail("BadParameters", format!("`fetched_at: {}` is no RFC 3339 instant", raw.fetched_at))
         })?;
-        for (name, _) in regions.iter().filter(|(name, _)| asked.is_none_or(|(asked, _)| asked == name)) {
-            self.regions.entry(name.clone()).or_default().time = snapshot.time;
-        }
+        let mut taken: BTreeMap<&str, Vec<Seen>> = regions
+            .iter()
+            .filter(|(name, _)| asked.is_none_or(|(asked, _)| asked == name))
+            .map(|(name, _)| (name.as_str(), Vec::new()))
+            .collect();
         for (index, row) in snapshot.rows.iter().enumerate() {
             self.received += 1;
-            let state = match StateVector::judge(row, snapshot.time, asked.map(|(_, bbox)| bbox)) {
+            let mut state = match StateVector::judge(row, snapshot.time, asked.map(|(_, bbox)| bbox)) {
                 Ok(state) => state,
                 Err(reason) => {
                     let entry =
@@ -206,6 +294,9 @@ impl Sorted {
                     continue;
                 }
             };
+            if self.fixes.take(&state) {
+                state.flags |= flag::JUMP;
+            }
             let region = match (state.latitude_deg.zip(state.longitude_deg), asked) {
                 (None, _) => keys::UNLOCATED,
                 // A call for one box: every row belongs to it, flagged if it lies outside.
@@ -219,62 +310,47 @@ impl Sorted {
                     }
                 }
             };
-            let rows = self.regions.entry(region.to_owned()).or_default();
+            let seen = Seen { state, snapshot_time: snapshot.time, fetched_at };
+            self.tally.add(&seen);
+            taken.entry(region).or_default().push(seen);
+        }
+        for (region, seen) in taken {
+            let rows = match self.regions.entry(region.to_owned()) {
+                Entry::Occupied(rows) => rows.into_mut(),
+                Entry::Vacant(place) => place.insert(Rows::new(region, self.ctx)?),
+            };
             rows.time = snapshot.time;
-            rows.seen.push(Seen { state, snapshot_time: snapshot.time, fetched_at });
+            rows.push(region, &seen)?;
         }
         Ok(())
     }
 
-    /// All numbers, before anything is written.
-    fn measure(&self) -> Output {
-        let all: Vec<&Seen> = self.regions.values().flat_map(|rows| &rows.seen).collect();
-        let count = |of: &dyn Fn(&StateVector) -> bool| all.iter().filter(|seen| of(&seen.state)).count() as u64;
-        let nulls: [(&str, &dyn Fn(&StateVector) -> bool); 12] = [
-            ("callsign", &|s| s.callsign.is_none()),
-            ("origin_country", &|s| s.origin_country.is_none()),
-            ("time_position", &|s| s.time_position.is_none()),
-            ("longitude_deg", &|s| s.longitude_deg.is_none()),
-            ("latitude_deg", &|s| s.latitude_deg.is_none()),
-            ("baro_altitude_m", &|s| s.baro_altitude_m.is_none()),
-            ("geo_altitude_m", &|s| s.geo_altitude_m.is_none()),
-            ("velocity_mps", &|s| s.velocity_mps.is_none()),
-            ("true_track_deg", &|s| s.true_track_deg.is_none()),
-            ("vertical_rate_mps", &|s| s.vertical_rate_mps.is_none()),
-            ("squawk", &|s| s.squawk.is_none()),
-            ("category", &|s| s.category.is_none()),
-        ];
-        let older = |seconds: i64| {
-            all.iter().filter(|seen| seen.position_age_s().is_some_and(|age| age > seconds)).count() as u64
-        };
-        let countries: BTreeSet<&str> = all.iter().filter_map(|seen| seen.state.origin_country.as_deref()).collect();
+    async fn finish(self, lake: &Lake) -> Result<Output, TaskError> {
+        let (tally, ctx) = (self.tally, self.ctx);
         let mut rejected: BTreeMap<String, u64> = Reject::ALL.map(|reason| (reason.name().to_owned(), 0)).into();
         for ((_, _, reason), rows) in &self.rejected {
             *rejected.entry(reason.name().to_owned()).or_default() += rows.len() as u64;
         }
-        Output {
+        let nulls = tally.nulls();
+        let mut output = Output {
             received: self.received,
-            accepted: all.len() as u64,
+            accepted: tally.accepted,
             outside: self.outside,
             rejected,
-            on_ground: count(&|state| state.on_ground),
-            nulls: nulls.iter().map(|(column, is_null)| ((*column).to_owned(), count(is_null))).collect(),
-            blank_callsign: count(&|state| state.callsign.is_none()),
-            countries: countries.len() as u64,
-            position_older: [15, 60, 300].map(|seconds| (seconds.to_string(), older(seconds))).into(),
-            mean_velocity_mps: mean(all.iter().filter_map(|seen| seen.state.velocity_mps)),
-            flags: flag::NAMES.iter().map(|(bit, name)| ((*name).to_owned(), count(&|s| s.flags & bit != 0))).collect(),
+            on_ground: tally.on_ground,
+            blank_callsign: nulls["callsign"],
+            nulls,
+            countries: tally.countries(),
+            position_older: tally.position_older(),
+            mean_velocity_mps: tally.mean_velocity_mps(),
+            flags: tally.flags(),
             regions: BTreeMap::new(),
             quarantine: Quarantine { rows: 0, objects: BTreeMap::new() },
-        }
-    }
-
-    async fn finish(self, lake: &Lake, ctx: &Context) -> Result<Output, TaskError> {
-        let mut output = self.measure();
-        for (name, rows) in &self.regions {
-            let dataset = write(name, rows, lake, ctx).await?;
-            ctx.info(format!("{name}: {} rows at {}", rows.seen.len(), dataset.uri));
-            output.regions.insert(name.clone(), RegionOutput { accepted: rows.seen.len() as u64, dataset });
+        };
+        for (name, rows) in self.regions {
+            let dataset = rows.finish(lake).await?;
+            ctx.info(format!("{name}: {} rows at {}", dataset.rows, dataset.uri));
+            output.regions.insert(name, RegionOutput { accepted: dataset.rows, dataset });
         }
         for ((batch_id, time, reason), rows) in &self.rejected {
             let key = keys::quarantine(batch_id, Timestamp::from_millis(time * 1000), reason.name());
@@ -285,19 +361,6 @@ impl Sorted {
         }
         Ok(output)
     }
-}
-
-async fn write(region: &str, rows: &Rows, lake: &Lake, ctx: &Context) -> Result<Dataset, TaskError> {
-    let batch_id = keys::batch_id(ctx.run(), region);
-    let batch = Batch { region: (region != keys::UNLOCATED).then_some(region), batch_id: &batch_id };
-    let records = record_batch(&rows.seen, &batch).map_err(|error| TaskError::fail("BadOutput", error.to_string()))?;
-    let key = keys::validated(&batch_id, Timestamp::from_millis(rows.time * 1000));
-    crate::parquet::write_batches(lake, &key, &records.schema(), std::slice::from_ref(&records), Some(&batch_id)).await
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| (sum / f64::from(count) * 1000.0).round() / 1000.0)
 }
 
 fn packed_lines(rows: &[Value]) -> Result<Vec<u8>, TaskError> {

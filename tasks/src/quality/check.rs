@@ -184,7 +184,8 @@ impl Task for QualityCheck {
             params.rules.push(Rule::rows_present());
         }
         let lake = ctx.lake()?;
-        let groups = Groups::read(ctx, &lake, &params.input, &requested).await?;
+        let input = params.input.resolved(&lake).await?;
+        let groups = Groups::read(ctx, &lake, &input, &requested).await?;
         let session = Session::new(params.memory_limit_mb, ctx.scratch_dir()?)?;
         groups.register(&session)?;
         let whole = groups.all(ctx);
@@ -196,8 +197,10 @@ impl Task for QualityCheck {
         let mut history = History::new(ctx, &lake, &params.table);
         let mut results = Vec::new();
         let mut shares = Vec::new();
-        for (per, group) in std::iter::once((Per::All, &whole)).chain(groups.iter().map(|group| (Per::Region, group))) {
-            let chosen: Vec<&Prepared<'_>> = prepared.iter().filter(|rule| rule.rule.common().per == per).collect();
+        for (region, group) in
+            std::iter::once((None, &whole)).chain(groups.iter().map(|group| (Some(group.name.as_str()), group)))
+        {
+            let chosen: Vec<&Prepared<'_>> = prepared.iter().filter(|rule| rule.rule.is_for(region)).collect();
             if !chosen.is_empty() {
                 groups.focus(&session, group)?;
                 let mut observed = observe(ctx, &session, &chosen).await?;

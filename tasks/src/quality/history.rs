@@ -80,6 +80,9 @@ pub(super) fn check(rules: &[Rule]) -> Result<(), TaskError> {
             [other] if other.common().per != rule.common().per => {
                 "that is judged on other rows: `per` differs".to_owned()
             }
+            [other] if other.common().regions != rule.common().regions => {
+                "that is judged on other rows: `regions` differ".to_owned()
+            }
             [_] if window.last < window.least => {
                 format!("`last` is less than `min_history`, which is {}", window.least)
             }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use updraft_task::{Context, TaskError};
 
 use super::judge::{Limits, limits};
-use super::rule::Rule;
+use super::rule::{Common, Per, Rule};
 use crate::query::{BAD_SQL, Session};
 
 /// The table that the rows are.
@@ -89,6 +89,10 @@ async fn prepare_one<'a>(
     schema: &Schema,
     interval_end_ms: i64,
 ) -> Result<Prepared<'a>, TaskError> {
+    let Common { per, regions, .. } = rule.common();
+    if per == Per::All && !regions.is_empty() {
+        return Err(bad_rule(rule, "`regions` chooses among regions: set `per: region`"));
+    }
     let plans = plans(rule, schema, interval_end_ms)?;
     let limits = limits(rule)
         .ok_or_else(|| bad_rule(rule, "it has no limit: set `warn`, `error`, or the check's own bounds"))?;

@@ -89,6 +89,7 @@ pub(super) struct Common<'a> {
     pub(super) severity: Severity,
     pub(super) dimension: Option<Dimension>,
     pub(super) per: Per,
+    pub(super) regions: &'a [String],
     pub(super) warn: Option<Range>,
     pub(super) error: Option<Range>,
 }
@@ -115,6 +116,9 @@ macro_rules! rules {
                     /// What it is judged on: all rows together, or each region alone.
                     #[serde(default)]
                     per: Per,
+                    /// With `per: region`, the regions that it is for; all if left out.
+                    #[serde(default)]
+                    regions: Vec<String>,
                     /// Warn if what was observed is beyond this.
                     #[serde(default)]
                     warn: Option<Limit>,
@@ -128,11 +132,12 @@ macro_rules! rules {
         impl Rule {
             pub(super) fn common(&self) -> Common<'_> {
                 match self {
-                    $(Self::$variant { name, severity, dimension, per, warn, error, .. } => Common {
+                    $(Self::$variant { name, severity, dimension, per, regions, warn, error, .. } => Common {
                         name: name.as_deref(),
                         severity: severity.unwrap_or(Severity::Error),
                         dimension: *dimension,
                         per: *per,
+                        regions,
                         warn: warn.and_then(Limit::range),
                         error: error.and_then(Limit::range),
                     },)*
@@ -217,7 +222,7 @@ rules! {
     /// its first run was. Observed: by `compare`; nothing while there are fewer than `min_history` earlier results, which
     /// the log notes.
     History {
-        /// Name of that rule. It is one of this task's, has one number, and the same `per`.
+        /// Name of that rule. It is one of this task's, has one number, and the same `per` and `regions`.
         of: String,
         /// What is made of the numbers.
         #[serde(default)]
@@ -257,8 +262,19 @@ impl Rule {
             severity: Some(Severity::Warning),
             dimension: None,
             per: Per::Region,
+            regions: Vec::new(),
             warn: None,
             error: None,
+        }
+    }
+
+    /// Whether it is judged on all rows (`None`), or on those of this region.
+    pub(super) fn is_for(&self, region: Option<&str>) -> bool {
+        let Common { per, regions, .. } = self.common();
+        match (per, region) {
+            (Per::All, None) => true,
+            (Per::Region, Some(region)) => regions.is_empty() || regions.iter().any(|wanted| wanted == region),
+            (Per::All, Some(_)) | (Per::Region, None) => false,
         }
     }
 

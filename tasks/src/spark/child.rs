@@ -30,7 +30,7 @@ pub async fn run(params: &Params, connection: &Spark, ctx: &Context) -> Result<O
     let mut watch = Watch::of(Some(events.clone()))?;
     // Such a job dies with its attempt, so that each attempt has one of its own.
     let name = application(ctx, ctx.attempt().dispatch_no);
-    let mut job = Job::new(params, connection, params.mode, name, Some(&events), ctx)?;
+    let mut job = Job::new(params, connection, params.mode, name, Some(&events), ctx).await?;
     let master = match params.mode {
         Mode::Local => format!("local[{}]", params.cores.max(1)),
         Mode::Client | Mode::Rest => {

@@ -45,7 +45,7 @@ pub async fn run(params: &Params, connection: &Spark, ctx: &Context) -> Result<O
         let events = connection.is_here().then(|| ctx.run().data_dir.join("spark").join(&name));
         let events = events.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
         let mut watch = Watch::of(events.clone())?;
-        let mut job = Job::new(params, connection, Mode::Rest, name, events.as_deref(), ctx)?;
+        let mut job = Job::new(params, connection, Mode::Rest, name, events.as_deref(), ctx).await?;
         for (name, value) in [
             ("spark.master", connection.master()?.to_owned()),
             ("spark.driver.cores", "1".to_owned()),

@@ -48,8 +48,9 @@ impl Job {
     /// Puts a job together.
     ///
     /// # Errors
-    /// `fail` `BadParameters`: no such file, or a secret among the properties; `BadConnection`; as [`Context::lake`].
-    pub fn new(
+    /// `fail` `BadParameters`: no such file, or a secret among the properties; `BadConnection`; as [`Context::lake`] and
+    /// [`Input::resolved`].
+    pub async fn new(
         params: &Params,
         connection: &Spark,
         mode: Mode,
@@ -103,7 +104,11 @@ impl Job {
         properties.insert("spark.app.name".into(), application.clone());
         let py_files = params.py_files.iter().map(|file| code(file, ctx)).collect::<Result<_, _>>()?;
         let mut args: Vec<String> = params.args.iter().map(ToString::to_string).collect();
-        let datasets = params.input.as_ref().map(Input::datasets).unwrap_or_default();
+        let input = match &params.input {
+            Some(input) => Some(input.resolved(&lake).await?),
+            None => None,
+        };
+        let datasets = input.as_ref().map(Input::datasets).unwrap_or_default();
         args.extend(datasets.iter().map(|(_, dataset)| format!("{root}/{}", dataset.uri)));
         Ok(Self { lake, application, file: code(&params.file, ctx)?, py_files, args, properties, env, folder, batch })
     }

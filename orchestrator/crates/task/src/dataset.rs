@@ -1,7 +1,9 @@
 //! A value passed between tasks that points at data in the lake.
 
-use crate::lake::sha256_hex;
 use std::collections::BTreeMap;
+
+use crate::error::TaskError;
+use crate::lake::{Lake, sha256_hex};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,8 @@ pub enum Format {
     Ndjson,
     /// Comma-separated, with a header.
     Csv,
+    /// JSON: a list of datasets. As an input it stands for them.
+    Datasets,
     /// Anything else.
     Bytes,
 }
@@ -79,7 +83,7 @@ pub struct Named {
     pub dataset: Dataset,
 }
 
-/// What a task takes as data: one dataset, a list, or a map of names to `{dataset}`.
+/// What a task takes as data: one dataset, a list (in place or in the lake), or a map of names to `{dataset}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Input {
@@ -100,4 +104,29 @@ impl Input {
             Self::Named(map) => map.iter().map(|(name, entry)| (Some(name.as_str()), &entry.dataset)).collect(),
         }
     }
+    /// The same with each list in the lake (of form `datasets`) replaced by what it names.
+    ///
+    /// # Errors
+    /// As [`Lake::read`]; `fail` `BadInput`: it is no such list.
+    pub async fn resolved(&self, lake: &Lake) -> Result<Self, TaskError> {
+        let given = match self {
+            Self::One(list) if list.format == Format::Datasets => std::slice::from_ref(list),
+            Self::Many(datasets) => datasets,
+            Self::One(_) | Self::Named(_) => return Ok(self.clone()),
+        };
+        let mut datasets = Vec::with_capacity(given.len());
+        for dataset in given {
+            if dataset.format == Format::Datasets {
+                datasets.extend(members(dataset, lake).await?);
+            } else {
+                datasets.push(dataset.clone());
+            }
+        }
+        Ok(Self::Many(datasets))
+    }
+}
+
+async fn members(list: &Dataset, lake: &Lake) -> Result<Vec<Dataset>, TaskError> {
+    serde_json::from_slice(&lake.read(list).await?)
+        .map_err(|error| TaskError::fail("BadInput", format!("`{}` is no list of datasets: {error}", list.uri)))
 }

@@ -219,10 +219,38 @@ async fn raw_answers_of_a_window_are_read_again_and_a_lost_one_is_a_hole() {
         let params = json!({ "snapshots": output["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
         assert_eq!(bench.task::<super::super::Validate>(params).await.unwrap()["received"], 12);
     }
+    assert_eq!((&output["datasets"], &output["snapshots"]["rows"]), (&Value::Null, &json!(3)));
     assert!(read(40).await.unwrap_err().message().contains("2026-01-01T00:30:00Z…2026-01-01T00:40:00Z"));
     let lake = bench.run.context("task", 1, None).lake().unwrap();
     lake.delete("raw-data/flights/manifest/test_20260101T001000Z_20260101T002000Z_global.json").await.unwrap();
     let error = read(30).await.unwrap_err();
     assert_eq!(error.class(), "Holes");
     assert!(error.message().contains("global 2026-01-01T00:10:00Z…2026-01-01T00:20:00Z"), "{error}");
+}
+
+/// More than an output holds, so that they are handed on as a list.
+#[tokio::test]
+async fn a_day_of_raw_answers_is_read_as_one_window() {
+    let mut bench = Bench::four();
+    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let mut answer = four();
+    for number in 0..144_i64 {
+        let at = |number: i64| Timestamp::from_millis(start.as_millis() + number * 600_000);
+        bench.run.info.interval = updraft_task::DataInterval { start: at(number), end: at(number + 1) };
+        answer["time"] = json!(at(number + 1).as_millis() / 1000);
+        bench.keep(&answer).await;
+    }
+    let window = json!({
+        "source": "raw_answers", "from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "parts": ["global"],
+    });
+    let output = bench.task::<crate::archive::ArchiveRead>(window).await.unwrap();
+    assert_eq!((&output["batches"], &output["rows_out"], bench.asked(STATES)), (&json!(144), &json!(4 * 144), 0));
+    let size = output.to_string().len();
+    assert!(size < 2_000, "{size} bytes");
+    #[cfg(feature = "sql")]
+    {
+        let params = json!({ "snapshots": output["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+        let validated = bench.task::<super::super::Validate>(params).await.unwrap();
+        assert_eq!((&validated["received"], &validated["accepted"]), (&json!(4 * 144), &json!(3 * 144)));
+    }
 }

@@ -102,6 +102,7 @@ fn spoiled() -> Vec<(&'static str, Spoil, &'static str)> {
     };
     vec![
         ("states_received", rows("select * from s where false"), "warned"),
+        ("states_few", rows("select * from s where icao24 < '0000c7'"), "failed"),
         ("states_located", rows("select s.* from s, generate_series(1, 101)"), "warned"),
         (
             "snapshot_second",
@@ -137,6 +138,7 @@ fn spoiled() -> Vec<(&'static str, Spoil, &'static str)> {
         ("on_ground", rows("select * replace (false as on_ground) from s"), "warned"),
         ("outliers", share(3, "flags", "2"), "warned"),
         ("outliers", share(11, "flags", "32"), "failed"),
+        ("outliers", share(3, "flags", "512"), "warned"),
     ]
 }
 
@@ -293,6 +295,39 @@ async fn each_rule_of_the_flagship_fires_on_data_made_bad_in_its_way_and_on_good
     let names =
         rules(&output).as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(fired, names, "every rule of the file is shown to fire");
+}
+
+#[tokio::test]
+async fn north_america_has_a_floor_of_its_own_and_a_region_without_states_warns() {
+    let bench = Bench::new(Options { answers: vec![good()], ..Options::default() });
+    let collected = bench.collect().await.unwrap();
+    let params = json!({ "snapshots": collected["snapshots"], "regions": ["europe"], "region_boxes": boxes() });
+    let output = bench.task::<Validate>(params).await.unwrap();
+    let europe = &output["regions"]["europe"]["dataset"];
+    for (rows, expected) in [(0, None), (1, Some("failed")), (499, Some("failed")), (500, None)] {
+        let many = format!("select s.* from s, generate_series(1, 3) limit {rows}");
+        let states = bench.spoil(europe, &many).await;
+        let with = json!({
+            "input": { "north_america": { "dataset": states } },
+            "rules": rules(&output).as_array().unwrap().iter()
+                .filter(|rule| ["states_few", "states_received"].contains(&rule["name"].as_str().unwrap()))
+                .collect::<Vec<_>>(),
+        });
+        let before = bench.run.items().len();
+        let judged =
+            QualityCheck::run(serde_json::from_value(with).unwrap(), &bench.run.context("quality", 1, None)).await;
+        let found: Vec<(String, String)> =
+            bench.run.items().into_iter().skip(before).map(|item| (item.name, item.state)).collect();
+        let state = |rule: &str| {
+            let of: Vec<&str> =
+                found.iter().filter(|(name, _)| name.contains(rule)).map(|(_, state)| state.as_str()).collect();
+            assert_eq!(of.len(), 1, "one region has one floor: {found:?}");
+            of[0]
+        };
+        assert_eq!(judged.is_err(), expected.is_some(), "{rows}: {judged:?}");
+        assert_eq!(state("states_few"), expected.unwrap_or("passed"), "{rows}");
+        assert_eq!(state("states_received"), if rows == 0 { "warned" } else { "passed" }, "{rows}");
+    }
 }
 
 impl Bench {

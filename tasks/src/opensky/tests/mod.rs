@@ -17,6 +17,10 @@ use updraft_task::testing::TestRun;
 use updraft_task::{Task, TaskError, Timestamp};
 use updraft_testkit::opensky::{Options, Standin};
 
+use super::client::Body;
+use super::keys;
+use super::plan::StateRequest;
+
 const STATES: &str = "/api/states/all";
 const TOKEN: &str = "/auth/realms/opensky-network/protocol/openid-connect/token";
 
@@ -80,7 +84,16 @@ impl Bench {
 
     /// The next interval.
     pub(super) fn next(&mut self) {
-        let at = Timestamp::from_millis(self.run.info.interval.start.as_millis() + 600_000);
+        self.shift(1);
+    }
+
+    /// An interval that was, so many before.
+    pub(super) fn back(&mut self, intervals: i64) {
+        self.shift(-intervals);
+    }
+
+    fn shift(&mut self, intervals: i64) {
+        let at = Timestamp::from_millis(self.run.info.interval.start.as_millis() + intervals * 600_000);
         self.run.info.interval.start = at;
         self.run.info.interval.end = at;
     }
@@ -95,6 +108,21 @@ impl Bench {
         let mut params = json!({ "regions": ["europe"], "region_boxes": boxes() });
         params.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         self.task::<super::Plan>(params).await
+    }
+
+    /// Keeps an answer as the interval's, as if it had been asked for; the API is not asked then.
+    pub(super) async fn keep(&self, answer: &Value) {
+        let request = StateRequest { region: keys::GLOBAL.to_owned(), bbox: None, extended: true, credits: 4 };
+        let body = Body {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            bytes: answer.to_string().into(),
+            credits_left: None,
+            asked: "GET /states/all?extended=1".to_owned(),
+        };
+        let ctx = self.run.context("task", 1, None);
+        let batch_id = keys::batch_id(ctx.run(), keys::GLOBAL);
+        super::collect::keep(&request, batch_id, &body, &ctx.lake().unwrap(), &ctx).await.unwrap();
     }
 
     pub(super) async fn collect(&self) -> Result<Value, TaskError> {

@@ -101,6 +101,53 @@ async fn spoiled_answers_are_sorted_by_reason() {
     }
 }
 
+/// Runs of which each has an answer of its own, `seconds` after the one before; what validation says of them.
+async fn one_after_the_other(answers: Vec<(Value, i64)>) -> (Bench, Vec<Value>) {
+    let mut bench = Bench::four();
+    let mut outputs = Vec::new();
+    for (mut answer, seconds) in answers {
+        let later = |at: &mut Value| *at = json!(at.as_i64().unwrap() + seconds);
+        later(&mut answer["time"]);
+        for row in answer["states"].as_array_mut().unwrap() {
+            later(&mut row[3]);
+            later(&mut row[4]);
+        }
+        bench.next();
+        bench.keep(&answer).await;
+        outputs.push(bench.validate(&["europe", "north_america"]).await.unwrap());
+    }
+    (bench, outputs)
+}
+
+fn moved(icao24: &str, lat: f64) -> Value {
+    let mut answer = four();
+    for row in answer["states"].as_array_mut().unwrap().iter_mut().filter(|row| row[0] == icao24) {
+        row[6] = json!(lat);
+    }
+    answer
+}
+
+#[tokio::test]
+async fn an_aircraft_that_cannot_have_flown_there_since_the_answer_before_is_flagged() {
+    // 2 degrees are 222 km: 370 m/s over 600 s, 463 m/s over 480 s.
+    for (seconds, jumps) in [(600, 0), (480, 1), (3_000, 0)] {
+        let (_bench, outputs) = one_after_the_other(vec![(four(), 0), (moved("aaaaa1", 52.0), seconds)]).await;
+        assert_eq!((&outputs[0]["flags"]["jump"], &outputs[1]["flags"]["jump"]), (&json!(0), &json!(jumps)), "{seconds}");
+    }
+    // A re-run of an interval sees the same two answers, also when newer ones are there by then.
+    let answers = vec![(four(), 0), (moved("aaaaa1", 52.0), 480), (four(), 600)];
+    let (mut bench, outputs) = one_after_the_other(answers).await;
+    assert_eq!(outputs[2]["flags"]["jump"], 1, "and back again");
+    bench.back(1);
+    assert_eq!(bench.validate(&["europe", "north_america"]).await.unwrap(), outputs[1]);
+    // What is gone cannot be compared with, and stops nothing.
+    let lake = bench.run.context("x", 1, None).lake().unwrap();
+    let before = bench.collect().await.unwrap()["snapshots"][0]["before"].as_str().unwrap().to_owned();
+    lake.delete(&before).await.unwrap();
+    let again = bench.validate(&["europe", "north_america"]).await.unwrap();
+    assert_eq!((&again["flags"]["jump"], &again["accepted"]), (&json!(0), &outputs[1]["accepted"]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
