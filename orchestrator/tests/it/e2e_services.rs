@@ -25,7 +25,7 @@ pub const PROFILE: [&str; 2] = ["--profile", "services"];
 const STATES_TABLE: [(&str, &str); 2] = [("clickhouse", "flights_streaming"), ("postgres", "processed_flights")];
 
 /// Rules of `data_quality_check`.
-const RULES: u64 = 25;
+const RULES: u64 = 27;
 
 /// A project whose profile `services` names servers of this test's own.
 pub struct Stage {

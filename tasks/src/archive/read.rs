@@ -8,10 +8,10 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use updraft_task::lake::sha256_hex;
 use updraft_task::{
     ConnectionNeed, Context, DataInterval, Dataset, Effects, ErrorClass, Format, Lake, Task, TaskError, Timestamp,
 };
-use updraft_task::lake::sha256_hex;
 
 use super::manifest::{Hole, Manifest, holes};
 use crate::batch::{compact, day};

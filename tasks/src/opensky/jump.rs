@@ -22,11 +22,7 @@ struct Fix {
 
 impl Fix {
     fn of(state: &StateVector) -> Option<Self> {
-        Some(Self {
-            at: state.time_position?,
-            latitude_deg: state.latitude_deg?,
-            longitude_deg: state.longitude_deg?,
-        })
+        Some(Self { at: state.time_position?, latitude_deg: state.latitude_deg?, longitude_deg: state.longitude_deg? })
     }
 
     /// Along a great circle, metres.
@@ -67,8 +63,10 @@ impl Fixes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::super::snapshot::Snapshot;
+    use super::*;
 
     fn state(at: i64, lat: f64, lon: f64) -> StateVector {
         let row = json!([
@@ -102,5 +100,35 @@ mod tests {
         assert!(!fixes.take(&state(1_000_000_010, 50.0, 8.0)), "the same instant");
         assert!(!fixes.take(&state(1_000_000_000, 50.0, 8.0)), "an earlier one");
         assert!(fixes.take(&state(1_000_000_020, 50.0, 8.0)));
+    }
+
+    /// How many of a recorded series' fixes are jumps, and how many there are.
+    fn of_series(folder: &str) -> Option<(usize, usize)> {
+        let folder = updraft_testkit::shared_data_file(&format!("opensky/derived/{folder}"))?;
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+        files.sort();
+        let (mut fixes, mut jumps, mut count) = (Fixes::default(), 0, 0);
+        for file in files {
+            let Ok(answer) = Snapshot::parse(&std::fs::read(file).unwrap()) else { continue };
+            for state in answer.rows.iter().filter_map(|row| StateVector::judge(row, answer.time, None).ok()) {
+                count += 1;
+                jumps += usize::from(fixes.take(&state));
+            }
+        }
+        Some((jumps, count))
+    }
+
+    /// Not the polls of Turkey: their positions have the times of polls, up to 15 s from those of the fixes.
+    #[test]
+    fn recorded_aircraft_do_not_jump() {
+        for (folder, fixes) in [
+            ("europe_switzerland_20180801_600s", 1_094),
+            ("europe_switzerland_20180801_10s", 1_345),
+            ("north_america_west_20200908_300s", 181),
+        ] {
+            let Some(found) = of_series(folder) else { return };
+            assert_eq!(found, (0, fixes), "{folder}");
+        }
     }
 }

@@ -179,7 +179,8 @@ impl Task for QualityCheck {
     async fn run(mut params: QualityParams, ctx: &Context) -> Result<QualityReport, TaskError> {
         crate::text::named_plainly(&params.table)?;
         let requested = params.regions.unwrap_or_default();
-        let counted = |rule: &Rule| matches!(rule, Rule::RowCount { per: Per::Region, .. });
+        let counted =
+            |rule: &Rule| matches!(rule, Rule::RowCount { per: Per::Region, regions, .. } if regions.is_empty());
         if !requested.is_empty() && !params.rules.iter().any(counted) {
             params.rules.push(Rule::rows_present());
         }

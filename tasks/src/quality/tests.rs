@@ -207,6 +207,7 @@ async fn rules_per_region_judge_each_dataset_and_a_missing_region_warns() {
     let rules = json!([
         {"name": "keyed", "check": "not_null", "columns": ["icao24"], "per": "region"},
         {"name": "once", "check": "unique", "columns": ["icao24"]},
+        {"name": "many", "check": "row_count", "min": 2, "severity": "warning", "per": "region", "regions": ["asia", "europe"]},
     ]);
     let with = json!({ "input": input, "rules": rules, "regions": ["asia", "america", "africa"] });
     let report = check(&run, with.clone()).await.unwrap();
@@ -217,6 +218,7 @@ async fn rules_per_region_judge_each_dataset_and_a_missing_region_warns() {
         [
             ("africa", "row_count", State::Warned, Some(0.0)),
             ("america", "row_count", State::Warned, Some(0.0)),
+            ("asia", "many", State::Warned, Some(1.0)),
             ("all", "once", State::Passed, Some(0.0)),
             ("africa", "keyed", State::Passed, None),
             ("america", "keyed", State::Passed, None),
@@ -226,7 +228,7 @@ async fn rules_per_region_judge_each_dataset_and_a_missing_region_warns() {
             ("unlocated", "row_count", State::Passed, Some(1.0)),
         ]
     );
-    assert_eq!((report.rows_in, report.passed, report.warned, report.failed), (2, 7, 2, 0));
+    assert_eq!((report.rows_in, report.passed, report.warned, report.failed), (2, 7, 3, 0));
     assert!(report.score < 100.0 && report.score > 75.0, "{}", report.score);
 
     let before = lake.get(&report.results).await.unwrap();
@@ -436,6 +438,7 @@ async fn a_rule_that_looks_back_names_one_number_of_the_same_rows() {
         ("back", json!({}), "looks back itself"),
         ("pair", json!({}), "several columns"),
         ("rows", json!({ "per": "region" }), "`per` differs"),
+        ("rows", json!({ "regions": ["asia"] }), "`regions` differ"),
         ("rows", json!({ "last": 2 }), "`last` is less than `min_history`"),
     ] {
         let mut rule = json!({"name": "back", "check": "history", "of": of, "warn": 1});
@@ -448,4 +451,13 @@ async fn a_rule_that_looks_back_names_one_number_of_the_same_rows() {
         let error = check(&run, json!({ "input": input, "rules": rules })).await.unwrap_err();
         assert!(error.class() == "BadRule" && error.message().contains(part), "{of}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_for_some_regions_is_judged_per_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let rules = json!([{"name": "rows", "check": "row_count", "min": 1, "regions": ["europe"]}]);
+    let error = check(&run, json!({ "input": europe(&run).await, "rules": rules })).await.unwrap_err();
+    assert!(error.class() == "BadRule" && error.message().contains("set `per: region`"), "{error}");
 }

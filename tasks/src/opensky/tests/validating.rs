@@ -132,7 +132,11 @@ async fn an_aircraft_that_cannot_have_flown_there_since_the_answer_before_is_fla
     // 2 degrees are 222 km: 370 m/s over 600 s, 463 m/s over 480 s.
     for (seconds, jumps) in [(600, 0), (480, 1), (3_000, 0)] {
         let (_bench, outputs) = one_after_the_other(vec![(four(), 0), (moved("aaaaa1", 52.0), seconds)]).await;
-        assert_eq!((&outputs[0]["flags"]["jump"], &outputs[1]["flags"]["jump"]), (&json!(0), &json!(jumps)), "{seconds}");
+        assert_eq!(
+            (&outputs[0]["flags"]["jump"], &outputs[1]["flags"]["jump"]),
+            (&json!(0), &json!(jumps)),
+            "{seconds}"
+        );
     }
     // A re-run of an interval sees the same two answers, also when newer ones are there by then.
     let answers = vec![(four(), 0), (moved("aaaaa1", 52.0), 480), (four(), 600)];
