@@ -37,6 +37,9 @@ pub(crate) const QUERY_FAILED: ErrorClass =
 pub(crate) const SCRATCH: ErrorClass =
     ErrorClass { name: "Scratch", retryable: true, meaning: "the attempt's folder cannot be used" };
 
+/// Bytes of text files that are read at once: their rows are not counted before they are read.
+const SMALL: u64 = 8 << 20;
+
 /// Tables of one task's queries.
 pub(crate) struct Session {
     session: SessionContext,
@@ -59,7 +62,8 @@ impl Session {
         let mut config = SessionConfig::new().with_target_partitions(1);
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
-        options.execution.collect_statistics = false;
+        // Of a join, the side with fewer rows is held in memory: files say how many they have.
+        options.execution.collect_statistics = true;
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.collect_spans = true;
         Ok(Self { session: SessionContext::new_with_config_rt(config, runtime), memory_limit_mb })
@@ -118,7 +122,12 @@ impl Session {
                 ));
             }
         };
-        self.session.register_table(name, frame.map_err(bad)?.into_view()).map_err(bad)?;
+        let mut frame = frame.map_err(bad)?;
+        if first.format != Format::Parquet && datasets.iter().map(|dataset| dataset.bytes).sum::<u64>() <= SMALL {
+            // Read now, since only then is it known to have few rows.
+            frame = frame.cache().await.map_err(bad)?;
+        }
+        self.session.register_table(name, frame.into_view()).map_err(bad)?;
         Ok(())
     }
 

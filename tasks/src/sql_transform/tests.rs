@@ -162,3 +162,22 @@ async fn on_s3_a_query_reads_and_writes_the_same_bytes_as_on_files() {
     }
     assert_eq!(reports[0], reports[1]);
 }
+
+/// Rows of a side that is held in memory are not spilled, so that a join of many rows with few has to hold the few.
+#[tokio::test]
+async fn many_rows_joined_with_few_on_either_side_need_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = TestRun::new(folder.path());
+    let many = query(&run, json!({}), "select value % 3 as code, lpad(value::text, 60, 'x') as text from generate_series(1, 300000)");
+    let many = many.await.unwrap().dataset;
+    let ctx = run.context("few", 1, None);
+    let few = file(&ctx.lake().unwrap(), "in/few.csv", Format::Csv, "code,name\n0,Spain\n1,France\n").await;
+    for join in ["many left join few", "few right join many"] {
+        let with = json!({
+            "inputs": { "many": many, "few": few }, "memory_limit_mb": 24, "output": { "prefix": "derived/joined" },
+            "sql": format!("select text, name from {join} on few.code = many.code"),
+        });
+        let report = SqlTransform::run(serde_json::from_value(with).unwrap(), &ctx).await.unwrap();
+        assert_eq!(report.rows_out, 300_000, "{join}");
+    }
+}
