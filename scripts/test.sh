@@ -40,8 +40,12 @@ export UPDRAFT_SKIPS="$skips" INSTA_UPDATE=no
 profile=default
 [ "${CI:-}" = true ] && profile=ci
 
+# Many tests wait for servers and processes: two cores have work for three.
+cores="$(nproc)"
+threads=$((cores > 3 ? cores : 3))
+
 status=0
-"$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" || status=$?
+"$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" --test-threads "$threads" || status=$?
 cargo test --workspace --doc --quiet || status=$?
 
 updraft="${CARGO_TARGET_DIR:-target}/debug/updraft"
