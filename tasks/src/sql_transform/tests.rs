@@ -168,7 +168,11 @@ async fn on_s3_a_query_reads_and_writes_the_same_bytes_as_on_files() {
 async fn many_rows_joined_with_few_on_either_side_need_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let run = TestRun::new(folder.path());
-    let many = query(&run, json!({}), "select value % 3 as code, lpad(value::text, 60, 'x') as text from generate_series(1, 300000)");
+    let many = query(
+        &run,
+        json!({}),
+        "select value % 3 as code, lpad(value::text, 60, 'x') as text from generate_series(1, 300000)",
+    );
     let many = many.await.unwrap().dataset;
     let ctx = run.context("few", 1, None);
     let few = file(&ctx.lake().unwrap(), "in/few.csv", Format::Csv, "code,name\n0,Spain\n1,France\n").await;
