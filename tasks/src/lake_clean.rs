@@ -76,7 +76,8 @@ pub struct Count {
 pub struct CleanupReport {
     /// Whether it was only listed.
     pub dry_run: bool,
-    /// Objects by kind: `archive` and `raw_answers` (orphans), `uploads` (left by a crash), `expired` (past their retention).
+    /// Objects by kind: `archive` and `raw_answers` (orphans), `raw_manifests` (of answers that are gone), `uploads` (left by a
+    /// crash), `expired` (past their retention).
     pub found: BTreeMap<String, Count>,
     /// Objects removed by this attempt.
     pub removed: u64,
@@ -124,7 +125,7 @@ impl Task for LakeClean {
         let found = look(&lake, &params, ctx.now()).await?;
         let mut report = CleanupReport {
             dry_run: params.dry_run,
-            found: ["archive", "raw_answers", "uploads", "expired"]
+            found: ["archive", "raw_answers", "raw_manifests", "uploads", "expired"]
                 .map(|kind| (kind.to_owned(), Count::default()))
                 .into(),
             removed: 0,
@@ -188,25 +189,26 @@ async fn look(
         let listed = lake.list_with_times(prefix).await?;
         let (manifests, objects): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|object| is_manifest(&object.key));
-        let named = named(lake, manifests, |bytes| {
+        let read = read_all(lake, manifests, |bytes| {
             let manifest: Manifest = serde_json::from_slice(bytes)?;
             Ok(manifest.objects.into_iter().map(|entry| entry.dataset.uri).collect())
         });
-        orphans(objects, &named.await?, old).for_each(|object| add("archive", object));
+        let named = read.await?.into_iter().flat_map(|(_, keys)| keys).collect();
+        orphans(objects, &named, old).for_each(|object| add("archive", object));
     }
     if params.raw_answers {
         let objects = lake.list_with_times(RAW_ANSWERS).await?;
         let manifests = lake.list_with_times(RAW_MANIFESTS).await?;
-        let named = named(lake, manifests, |bytes| {
+        let read = read_all(lake, manifests, |bytes| {
             let manifest: Value = serde_json::from_slice(bytes)?;
-            Ok(manifest
-                .pointer("/snapshot/object_key")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .into_iter()
-                .collect())
+            Ok(manifest.pointer("/snapshot/object_key").and_then(Value::as_str).map(str::to_owned))
         });
-        orphans(objects, &named.await?, old).for_each(|object| add("raw_answers", object));
+        let (there, read): (BTreeSet<String>, _) = (objects.iter().map(|object| object.key.clone()).collect(), read.await?);
+        let named = read.iter().filter_map(|(_, key)| key.clone()).collect();
+        orphans(objects, &named, old).for_each(|object| add("raw_answers", object));
+        // Of answers past their retention. A young one may be of an answer that is just being written.
+        let gone = read.into_iter().filter(|(manifest, key)| old(manifest) && key.as_ref().is_some_and(|key| !there.contains(key)));
+        gone.for_each(|(manifest, _)| add("raw_manifests", manifest));
     }
     lake.list_with_times(UPLOADS).await?.into_iter().filter(old).for_each(|object| add("uploads", object));
     Ok(found)
@@ -229,28 +231,30 @@ fn day_of(key: &str) -> Option<&str> {
     (day.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10)).then_some(day)
 }
 
-/// Keys that manifests name. One that is gone by now named objects of a batch that was written anew.
-async fn named(
+/// What manifests say. One that is gone by now named objects of a batch that was written anew.
+async fn read_all<T>(
     lake: &Lake,
     manifests: Vec<Listed>,
-    read: impl Fn(&[u8]) -> serde_json::Result<Vec<String>>,
-) -> Result<BTreeSet<String>, TaskError> {
-    let texts: Vec<(String, Option<bytes::Bytes>)> = stream::iter(manifests)
+    read: impl Fn(&[u8]) -> serde_json::Result<T>,
+) -> Result<Vec<(Listed, T)>, TaskError> {
+    let texts: Vec<(Listed, Option<bytes::Bytes>)> = stream::iter(manifests)
         .map(|manifest| async move {
             let bytes = lake.find(&manifest.key).await?;
-            Ok::<_, TaskError>((manifest.key, bytes))
+            Ok::<_, TaskError>((manifest, bytes))
         })
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    let mut keys = BTreeSet::new();
-    for (key, bytes) in texts {
-        let Some(bytes) = bytes else { continue };
-        keys.extend(read(&bytes).map_err(|error| {
-            TaskError::fail("BadManifest", format!("`{key}` does not read: {error}; mend or remove it by hand"))
-        })?);
-    }
-    Ok(keys)
+    let texts = texts.into_iter().filter_map(|(manifest, bytes)| Some((manifest, bytes?)));
+    texts
+        .map(|(manifest, bytes)| match read(&bytes) {
+            Ok(said) => Ok((manifest, said)),
+            Err(error) => Err(TaskError::fail(
+                "BadManifest",
+                format!("`{}` does not read: {error}; mend or remove it by hand", manifest.key),
+            )),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -292,6 +296,11 @@ mod tests {
                     json!({ "snapshot": { "object_key": format!("{RAW_ANSWERS}/scope=global/dt=2026-01-01/kept.json.gz") } })
                         .to_string(),
                 ),
+                (
+                    format!("{RAW_MANIFESTS}/b.json"),
+                    json!({ "snapshot": { "object_key": format!("{RAW_ANSWERS}/scope=global/dt=2025-01-01/gone.json.gz") } })
+                        .to_string(),
+                ),
                 (format!("{UPLOADS}/left"), "1".to_owned()),
                 ("processed/dt=2025-01-01/a".to_owned(), "1".to_owned()),
                 ("processed/dt=2999-01-01/a".to_owned(), "1".to_owned()),
@@ -313,11 +322,14 @@ mod tests {
             run.set_now(Timestamp::from_millis(chrono::Utc::now().timestamp_millis() + 60_000));
             let before = lake.list("").await.unwrap();
             let listed = clean(&run, with(true, 0)).await.unwrap();
-            assert_eq!(objects(&listed), [("archive", 1), ("expired", 1), ("raw_answers", 1), ("uploads", 1)]);
+            assert_eq!(
+                objects(&listed),
+                [("archive", 1), ("expired", 1), ("raw_answers", 1), ("raw_manifests", 1), ("uploads", 1)]
+            );
             assert_eq!((listed.removed, lake.list("").await.unwrap() == before), (0, true));
             let removed = clean(&run, with(false, 0)).await.unwrap();
-            assert_eq!((removed.removed, removed.removed_bytes, &removed.keys), (4, 5, &listed.keys));
-            assert_eq!(lake.list("").await.unwrap().len(), before.len() - 4);
+            assert_eq!((removed.removed, &removed.keys), (5, &listed.keys));
+            assert_eq!(lake.list("").await.unwrap().len(), before.len() - 5);
             assert_eq!(clean(&run, with(false, 0)).await.unwrap().removed, 0, "twice is once");
 
             lake.put(&format!("{folder}/manifest-2.json"), "no").await.unwrap();
