@@ -191,7 +191,7 @@ async fn look(
             listed.into_iter().partition(|object| is_manifest(&object.key));
         let read = read_all(lake, manifests, |bytes| {
             let manifest: Manifest = serde_json::from_slice(bytes)?;
-            Ok(manifest.objects.into_iter().map(|entry| entry.dataset.uri).collect())
+            Ok(manifest.objects.into_iter().map(|entry| entry.dataset.uri).collect::<Vec<String>>())
         });
         let named = read.await?.into_iter().flat_map(|(_, keys)| keys).collect();
         orphans(objects, &named, old).for_each(|object| add("archive", object));
@@ -203,11 +203,14 @@ async fn look(
             let manifest: Value = serde_json::from_slice(bytes)?;
             Ok(manifest.pointer("/snapshot/object_key").and_then(Value::as_str).map(str::to_owned))
         });
-        let (there, read): (BTreeSet<String>, _) = (objects.iter().map(|object| object.key.clone()).collect(), read.await?);
+        let (there, read): (BTreeSet<String>, _) =
+            (objects.iter().map(|object| object.key.clone()).collect(), read.await?);
         let named = read.iter().filter_map(|(_, key)| key.clone()).collect();
         orphans(objects, &named, old).for_each(|object| add("raw_answers", object));
         // Of answers past their retention. A young one may be of an answer that is just being written.
-        let gone = read.into_iter().filter(|(manifest, key)| old(manifest) && key.as_ref().is_some_and(|key| !there.contains(key)));
+        let gone = read
+            .into_iter()
+            .filter(|(manifest, key)| old(manifest) && key.as_ref().is_some_and(|key| !there.contains(key)));
         gone.for_each(|(manifest, _)| add("raw_manifests", manifest));
     }
     lake.list_with_times(UPLOADS).await?.into_iter().filter(old).for_each(|object| add("uploads", object));
