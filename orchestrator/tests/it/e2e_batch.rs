@@ -12,7 +12,7 @@ use updraft_task::lake::sha256_hex;
 use updraft_testkit::process::Program;
 use updraft_testkit::services::spark;
 
-use crate::e2e_support::{Project, RUN, Ran, dbt_python, demo_recording, query_duckdb, standin};
+use crate::e2e_support::{Project, RUN, Ran, dbt_python, demo_recording, query_duckdb, standin, tell};
 
 pub const HOURLY: &str = "workflows/opensky/batch.yaml";
 const DAILY: &str = "workflows/opensky/batch_daily.yaml";
@@ -208,6 +208,71 @@ fn an_hour_as_one_batch_has_its_known_numbers_by_either_engine_and_again_and_as_
     {
         assert!(error["message"].as_str().unwrap().contains(hole), "{hole}: {error}");
     }
+}
+
+/// A day of answers with so many states each, as one batch; what each task took.
+fn a_day(states: u64) {
+    let standin = standin(demo_recording());
+    let project = with_batch(Project::new(&standin));
+    let lake = project.lake();
+    for number in 0..=144 {
+        let time = millis("2026-03-01T00:00:00Z") + number * MINUTES_10_MS;
+        let rows: Vec<Value> = (0..states).map(|aircraft| state(aircraft, number, time / 1000)).collect();
+        let body = serde_json::to_vec(&json!({ "time": time / 1000, "states": rows })).unwrap();
+        keep(&mut |key, bytes| put_in_folder(&lake, key, bytes), time, &body);
+    }
+    let tasks = ["load_flights_batch", "aggregate_countries", "aggregate_regions", "aggregate_altitudes"];
+    let wanted: Vec<&str> = tasks.iter().flat_map(|task| ["--task", task]).collect();
+    let ran = run(&project, DAILY, &[&["--logical-date", "2026-03-01T00:37:00Z"], &wanted[..]].concat()).ended_with(0);
+    for task in ran.tasks() {
+        tell(&format!("{states} states each: {}: {} s", task["id"], task["seconds"]));
+    }
+    assert_eq!(ran.task("list_raw_objects")["output"]["batches"], 145);
+    assert_eq!(ran.task("read_and_parse")["output"]["received"], 145 * states);
+    assert_eq!(ran.task("read_and_parse")["output"]["flags"]["jump"], 0);
+    // Heard 2 s before each answer: those of the first lie before the day.
+    assert_eq!(ran.task("load_flights_batch")["output"]["inserted"], 144 * states);
+    assert_eq!(ran.task("aggregate_countries")["output"]["rows_out"], 24);
+}
+
+/// Over Europe, slowly eastwards; one of twelve on the ground.
+fn state(aircraft: u64, number: i64, time: i64) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let (spread, moved) = ((aircraft % 3_000) as f64 / 100.0, number as f64 / 1_000.0);
+    let on_ground = aircraft.is_multiple_of(12);
+    let (altitude, velocity) = if on_ground { (0.0, 5.1) } else { (9_000.5, 220.3) };
+    json!([
+        format!("{aircraft:06x}"),
+        format!("TST{aircraft:05}"),
+        "Germany",
+        time - 3,
+        time - 2,
+        5.0 + spread + moved,
+        37.0 + spread,
+        altitude,
+        on_ground,
+        velocity,
+        91.5,
+        0.0,
+        null,
+        altitude,
+        "1000",
+        false,
+        0,
+        2
+    ])
+}
+
+/// Its 145 answers are more than a task's output holds, or the memory of a query.
+#[test]
+fn a_whole_day_is_one_batch() {
+    a_day(40);
+}
+
+#[test]
+#[ignore = "the traffic of the two regions, for docs/benchmarks.md"]
+fn a_whole_day_of_ten_thousand_states_each_is_one_batch() {
+    a_day(10_000);
 }
 
 #[test]
