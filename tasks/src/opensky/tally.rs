@@ -32,6 +32,8 @@ pub struct Tally {
     pub accepted: u64,
     /// Rows with `on_ground`.
     pub on_ground: u64,
+    /// Rows without a callsign.
+    pub blank_callsign: u64,
     nulls: [u64; NULLABLE.len()],
     older: [u64; AGES_S.len()],
     flags: [u64; flag::NAMES.len()],
@@ -46,6 +48,7 @@ impl Tally {
         let state = &seen.state;
         self.accepted += 1;
         self.on_ground += u64::from(state.on_ground);
+        self.blank_callsign += u64::from(state.callsign.is_none());
         for (count, (_, is_null)) in self.nulls.iter_mut().zip(NULLABLE) {
             *count += u64::from(is_null(state));
         }

@@ -331,15 +331,14 @@ impl<'a> Sorted<'a> {
         for ((_, _, reason), rows) in &self.rejected {
             *rejected.entry(reason.name().to_owned()).or_default() += rows.len() as u64;
         }
-        let nulls = tally.nulls();
         let mut output = Output {
             received: self.received,
             accepted: tally.accepted,
             outside: self.outside,
             rejected,
             on_ground: tally.on_ground,
-            blank_callsign: nulls["callsign"],
-            nulls,
+            nulls: tally.nulls(),
+            blank_callsign: tally.blank_callsign,
             countries: tally.countries(),
             position_older: tally.position_older(),
             mean_velocity_mps: tally.mean_velocity_mps(),
