@@ -6,6 +6,7 @@ use updraft_testkit::postgres::fresh_schema;
 
 use super::sql;
 use crate::PgStore;
+use crate::plans::analyze;
 use crate::target::{Target, Use};
 
 /// Statement, its parameters.
@@ -49,8 +50,7 @@ const ROWS: &str = "
         gen_random_uuid(), 1, 0, now(), CASE WHEN i > 100 THEN now() END, CASE WHEN i > 100 THEN now() END, now()
     FROM generate_series(1, 50000) i;
     INSERT INTO skipped_fire (workflow_id, from_at, until_at, count, reason, at)
-    SELECT 1 + i % 100000, now(), now(), 1, 'overlap', now() - make_interval(mins => i) FROM generate_series(1, 50000) i;
-    ANALYZE";
+    SELECT 1 + i % 100000, now(), now(), 1, 'overlap', now() - make_interval(mins => i) FROM generate_series(1, 50000) i";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_hundred_thousand_schedules_a_few_rows_are_read() {
@@ -60,6 +60,7 @@ async fn of_a_hundred_thousand_schedules_a_few_rows_are_read() {
     let mut connection = target.options(Use::Engine).connect().await.unwrap();
     sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection).await.unwrap();
     sqlx::raw_sql(ROWS).execute(&mut connection).await.unwrap();
+    analyze(&mut connection, "ANALYZE").await;
     for (name, statement, arguments) in STATEMENTS {
         let prepare = format!("PREPARE {name}_plan AS {statement}");
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.unwrap();
