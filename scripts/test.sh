@@ -40,12 +40,8 @@ export UPDRAFT_SKIPS="$skips" INSTA_UPDATE=no
 profile=default
 [ "${CI:-}" = true ] && profile=ci
 
-# Many tests wait for servers and processes: two cores have work for three.
-cores="$(nproc)"
-threads=$((cores > 3 ? cores : 3))
-
 status=0
-"$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" --test-threads "$threads" || status=$?
+"$cache/tools/bin/cargo-nextest" nextest run --workspace --profile "$profile" || status=$?
 cargo test --workspace --doc --quiet || status=$?
 
 updraft="${CARGO_TARGET_DIR:-target}/debug/updraft"
