@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use updraft_task::lake::sha256_hex;
-use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Lake, Task, TaskError, Timestamp};
+use updraft_task::{ConnectionNeed, Context, Effects, ErrorClass, Lake, Task, TaskError};
 
 use super::budget;
 use super::client::{Answer, Body, Client};
@@ -235,7 +235,7 @@ pub(super) async fn keep(
     // The key needs the answer's time; where not even broken bytes say one, the instant of the call stands in.
     let parsed = Snapshot::parse(&body.bytes).map(|snapshot| snapshot.time).ok();
     let api_time = parsed.or_else(|| time_of(&body.bytes)).unwrap_or(fetched_at.as_millis() / 1000);
-    let object_key = keys::raw(&request.region, instant(api_time), &sha256);
+    let object_key = keys::raw(&request.region, keys::instant(api_time), &sha256);
     let before = before(lake, &request.region, api_time).await?;
     let raw = RawSnapshot {
         region: request.region.clone(),
@@ -263,9 +263,9 @@ pub(super) async fn keep(
 
 /// The newest raw answer of the hour of `api_time` and the hour before that is older. By key: names of one folder sort by time.
 async fn before(lake: &Lake, scope: &str, api_time: i64) -> Result<Option<String>, TaskError> {
-    let own = keys::raw_at(scope, instant(api_time));
+    let own = keys::raw_at(scope, keys::instant(api_time));
     for seconds in [0, 3600] {
-        let folder = keys::raw_hour(scope, instant(api_time.saturating_sub(seconds)));
+        let folder = keys::raw_hour(scope, keys::instant(api_time.saturating_sub(seconds)));
         let listed = lake.list(&folder).await?;
         let older = listed.into_iter().map(|(key, _)| key).filter(|key| *key < own).max();
         if older.is_some() {
@@ -273,10 +273,6 @@ async fn before(lake: &Lake, scope: &str, api_time: i64) -> Result<Option<String
         }
     }
     Ok(None)
-}
-
-fn instant(seconds: i64) -> Timestamp {
-    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 fn pack(bytes: &[u8]) -> Result<Vec<u8>, TaskError> {

@@ -16,6 +16,11 @@ pub(crate) const RAW_MANIFESTS: &str = "raw-data/flights/manifest";
 /// Folder of the raw answers.
 pub(crate) const RAW_ANSWERS: &str = "raw-data/flights/states/v1";
 
+/// The instant of an answer's `time`, Unix seconds.
+pub fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds.saturating_mul(1000))
+}
+
 /// Folder of an hour.
 pub fn hour(at: Timestamp) -> String {
     at.to_datetime().format("dt=%Y-%m-%d/hour=%H").to_string()

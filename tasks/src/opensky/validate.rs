@@ -228,7 +228,7 @@ impl Rows {
     }
 
     async fn finish(self, lake: &Lake) -> Result<Dataset, TaskError> {
-        let key = keys::validated(&self.batch_id, Timestamp::from_millis(self.time * 1000));
+        let key = keys::validated(&self.batch_id, keys::instant(self.time));
         self.encoder.finish()?.put(lake, &key, Some(&self.batch_id)).await
     }
 }
@@ -352,7 +352,7 @@ impl<'a> Sorted<'a> {
             output.regions.insert(name, RegionOutput { accepted: dataset.rows, dataset });
         }
         for ((batch_id, time, reason), rows) in &self.rejected {
-            let key = keys::quarantine(batch_id, Timestamp::from_millis(time * 1000), reason.name());
+            let key = keys::quarantine(batch_id, keys::instant(*time), reason.name());
             lake.put(&key, packed_lines(rows)?).await?;
             ctx.warn(format!("{} rows refused ({}), kept at {key}", rows.len(), reason.name()));
             output.quarantine.rows += rows.len() as u64;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::TaskError;
-use crate::lake::{Lake, sha256_hex};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::TaskError;
+use crate::lake::{Lake, sha256_hex};
 
 /// Form of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -104,6 +104,7 @@ impl Input {
             Self::Named(map) => map.iter().map(|(name, entry)| (Some(name.as_str()), &entry.dataset)).collect(),
         }
     }
+
     /// The same with each list in the lake (of form `datasets`) replaced by what it names.
     ///
     /// # Errors
